@@ -1,0 +1,141 @@
+"""What is wrong with a piece of policy, as a value.
+
+One mistake is one ``PolicyError``. The functions of ``rules/`` raise them or
+return lists of them; forms show them at their field, ``compile()`` collects
+them for all rows, ``apiguard check`` prints them. They never describe a
+request: what a request is refused for is a ``Verdict``.
+
+::
+
+    PolicyError(ValueError)      code, field, value, reason, hint, suggestion
+    +-- SettingError             the APIGUARD dict
+    +-- PathError                path prefixes
+    +-- OriginError              CORS origin patterns
+    +-- HeaderError              header names and values, methods
+    +-- MediaTypeError           media types and ranges
+    +-- ScopeError               OAuth scope tokens
+    +-- NetworkError             addresses and networks
+    +-- RateError                rates, periods, costs
+    +-- IssuerError              token issuers, their keys and secrets
+    +-- BrokenReference          a row that refers to a missing or broken one
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+
+class PolicyError(ValueError):
+    """One mistake in a policy row or a setting.
+
+    Args:
+        code: stable identifier in snake_case, for tests and scripts.
+        value: what was given, as it was given.
+        reason: one sentence, what is wrong with it.
+        hint: one sentence, what to do instead.
+        field: name of the model field or setting, if known.
+        suggestion: a spelling that would be accepted, if there is one.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        value: object,
+        reason: str,
+        hint: str = "",
+        *,
+        field: str = "",
+        suggestion: str | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.value = value
+        self.reason = reason
+        self.hint = hint
+        self.field = field
+        self.suggestion = suggestion
+
+    def at(self, field: str) -> Self:
+        """The same mistake, said of ``field``."""
+        return type(self)(
+            self.code,
+            self.value,
+            self.reason,
+            self.hint,
+            field=field,
+            suggestion=self.suggestion,
+        )
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (
+            type(self),
+            self.code,
+            self.field,
+            repr(self.value),
+            self.reason,
+            self.hint,
+            self.suggestion,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PolicyError) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def __str__(self) -> str:
+        return f"{self.reason} {self.hint}".strip()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.code!r}, {self.value!r}, field={self.field!r})"
+
+    def as_dict(self) -> dict[str, str | None]:
+        """The mistake as JSON-ready members, for ``--json`` outputs."""
+        return {
+            "code": self.code,
+            "field": self.field,
+            "value": self.value if isinstance(self.value, str) else repr(self.value),
+            "reason": self.reason,
+            "hint": self.hint,
+            "suggestion": self.suggestion,
+        }
+
+
+class SettingError(PolicyError):
+    """A member of the ``APIGUARD`` dict is unknown or has a wrong value."""
+
+
+class PathError(PolicyError):
+    """A path prefix that no request path can have, or that is ambiguous."""
+
+
+class OriginError(PolicyError):
+    """A CORS origin pattern that is malformed, or that grants too much."""
+
+
+class HeaderError(PolicyError):
+    """A header name, header value or method that HTTP does not allow."""
+
+
+class MediaTypeError(PolicyError):
+    """A media type or range that RFC 9110 section 8.3 does not allow."""
+
+
+class ScopeError(PolicyError):
+    """A scope that RFC 6749 section 3.3 or the registry does not allow."""
+
+
+class NetworkError(PolicyError):
+    """An address or network that cannot be read."""
+
+
+class RateError(PolicyError):
+    """A rate, a period or a cost that cannot be counted."""
+
+
+class IssuerError(PolicyError):
+    """A token issuer whose tokens could not be judged safely."""
+
+
+class BrokenReference(PolicyError):
+    """A row that refers to one which is missing or broken."""
