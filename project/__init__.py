@@ -1,0 +1,1 @@
+"""The reference site: a small orders API, guarded by apiguard."""

@@ -1,0 +1,82 @@
+"""``manage.py demo``: the whole site, set up and served, with something to try.
+
+Safe to run again: rows are made once; credentials are new each time.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from project.demonstration import Demonstration, set_up
+
+TEXT = """\
+The desk    {base_url}/admin/
+            user {username}, password {password}
+The docs    {base_url}/api/docs/
+
+Keys, shown this once (earlier ones are revoked):
+  acme      {acme}
+  hobby     {hobby}
+Token of alice, for a day:
+  {jwt}
+
+To try, in another terminal:
+  curl -i -H 'X-API-Key: {acme}' {base_url}/api/users/me
+  curl -i -H 'X-API-Key: {acme}' -H 'Content-Type: application/json' -d '{{"item": "tea", "quantity": 2}}' {base_url}/api/orders
+  curl -i -H 'Authorization: Bearer {jwt}' {base_url}/api/orders
+  curl -i -X OPTIONS -H 'Origin: https://app.example.com' -H 'Access-Control-Request-Method: POST' -H 'Access-Control-Request-Headers: content-type, x-api-key' {base_url}/api/orders
+"""  # noqa: E501 - lines to paste
+
+
+class Command(BaseCommand):
+    """Set the demonstration up, say how to use it, serve it."""
+
+    help = "Set up the demonstration and serve it."
+    # Checks may look at tables that this command is about to make; migrate runs its own.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """``--host --port --setup-only --json``."""
+        parser.add_argument("--host", default="127.0.0.1", help="address to serve on")
+        parser.add_argument("--port", type=int, default=8000, help="port to serve on")
+        parser.add_argument("--setup-only", action="store_true", help="do not serve")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run it; returns when the server is stopped, or at once with ``--setup-only``."""
+        host, port = options["host"], options["port"]
+        if not 1 <= port <= 65535:
+            raise CommandError("--port takes a number from 1 to 65535.")
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        demonstration = set_up(f"http://{address}")
+        self._show(demonstration, as_json=options["json"])
+        if not options["setup_only"]:
+            # What the server says goes to standard error: standard output is for the caller.
+            call_command(
+                "runserver",
+                address,
+                use_reloader=False,
+                use_ipv6=":" in host,
+                stdout=self.stderr,
+                stderr=self.stderr,
+            )
+
+    def _show(self, demonstration: Demonstration, *, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps(demonstration.as_dict()))
+        else:
+            self.stdout.write(
+                TEXT.format(
+                    base_url=demonstration.base_url,
+                    username=demonstration.admin.username,
+                    password=demonstration.admin.password,
+                    jwt=demonstration.jwt,
+                    **demonstration.api_keys,
+                )
+            )
+        self.stdout.flush()

@@ -1,0 +1,42 @@
+"""The reference site's settings for tests: nobody's environment but the tests' own.
+
+``TEST_DATABASE_URL`` (else ``DATABASE_URL``) chooses the database; without it
+each run makes a SQLite file of its own, because threads that share a database
+in memory meet locks that no real deployment has.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+# Set before the real settings are read. Made up here, and good for nothing else.
+os.environ["SECRET_KEY"] = "tests-only-secret-key-" * 3
+os.environ["JWT_SECRET"] = "tests-only-jwt-secret-" * 3
+os.environ["DEBUG"] = "false"
+os.environ["DEMO"] = "true"
+os.environ["SECRETS_FILE"] = os.devnull
+
+from project.environment import caches, database
+from project.settings import *  # noqa: F403 - settings are a list of names
+from project.settings import env
+
+url = env.str("TEST_DATABASE_URL", default="") or env.str("DATABASE_URL", default="")
+own_file = Path(tempfile.gettempdir()) / f"apiguard-tests-{os.getpid()}.sqlite3"
+DATABASES = {"default": database(env.db_url_config(url or f"sqlite:///{own_file}"))}
+if not url:
+    DATABASES["default"]["TEST"] = {"NAME": str(own_file)}
+    # A test database need not survive a power cut.
+    DATABASES["default"]["OPTIONS"]["init_command"] = (
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
+    )
+CACHES = caches(None)
+
+APIGUARD = {
+    "JWT_SECRETS": {"demo": os.environ["JWT_SECRET"]},
+    "KEY_PEPPERS": {"tests": "tests-only-pepper-" * 3},
+    "POLICY_MAX_AGE": None,
+}
+ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1", "[::1]"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
