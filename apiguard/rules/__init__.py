@@ -1,0 +1,1 @@
+"""Pure judgement: no Django, no settings, no rows, no I/O."""

@@ -1,0 +1,152 @@
+"""The text of an API key: how it is made, read, recognised and digested.
+
+A key reads ``<namespace>_<live|test>_<id12>_<secret32><crc6>``. The last six
+characters are the CRC32 of all before them, so a typo or garbage is told from
+a key without a look-up, and scanners for leaked secrets can match one regular
+expression. Base 62 is ``0-9A-Za-z``.
+
+Nothing here raises on text that came over the network, whatever it contains,
+and the secret parts stay out of every ``repr``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import string
+import zlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from apiguard.errors import SettingError
+
+ENVIRONMENTS = ("live", "test")
+BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+
+_ID_LENGTH = 12
+_SECRET_LENGTH = 32
+_CRC_LENGTH = 6
+_NAMESPACE = re.compile(r"[a-z][a-z0-9]{1,7}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyParts:
+    """A well-formed key, taken apart.
+
+    ``key_id`` is public; ``secret`` and ``text`` (the whole key) are not.
+    """
+
+    namespace: str
+    environment: str
+    key_id: str
+    secret: str = field(repr=False)
+    text: str = field(repr=False)
+
+
+def check_namespace(text: object) -> str:
+    """``text`` as a key namespace.
+
+    Raises:
+        SettingError: it is not ``[a-z][a-z0-9]{1,7}``.
+    """
+    if isinstance(text, str) and _NAMESPACE.fullmatch(text):
+        return text
+    raise SettingError(
+        "bad_key_namespace",
+        text,
+        "A key namespace is two to eight lower-case letters and digits, a letter first.",
+        'Use a short name of your product, such as "ag".',
+        field="KEY_NAMESPACE",
+    )
+
+
+def generate(namespace: str, environment: str) -> KeyParts:
+    """A new key with 190 bits of randomness in its secret.
+
+    Raises:
+        SettingError: the namespace is malformed.
+        ValueError: ``environment`` is not one of ``ENVIRONMENTS``.
+    """
+    check_namespace(namespace)
+    if environment not in ENVIRONMENTS:
+        raise ValueError(f"environment must be one of {', '.join(ENVIRONMENTS)}")
+    key_id, secret = _random_text(_ID_LENGTH), _random_text(_SECRET_LENGTH)
+    body = f"{namespace}_{environment}_{key_id}_{secret}"
+    return KeyParts(namespace, environment, key_id, secret, body + _checksum(body))
+
+
+def parse(text: str, namespace: str) -> KeyParts | None:
+    """The parts of ``text``, or None if it is no key of ``namespace``.
+
+    The length is looked at first, so the cost does not depend on the input.
+    """
+    if len(text) != _key_length(namespace):
+        return None
+    match = _compiled(namespace).fullmatch(text)
+    if match is None or _checksum(text[:-_CRC_LENGTH]) != text[-_CRC_LENGTH:]:
+        return None
+    environment, key_id, secret = match.groups()
+    return KeyParts(namespace, environment, key_id, secret, text)
+
+
+def has_key_shape(text: str, namespace: str) -> bool:
+    """Whether ``text`` claims to be one of our keys, well-formed or not."""
+    return text.startswith(f"{namespace}_")
+
+
+def pattern(namespace: str) -> str:
+    """A regular expression for secret scanners; no look-around, so RE2 reads it too."""
+    environments = "|".join(ENVIRONMENTS)
+    tail = _SECRET_LENGTH + _CRC_LENGTH
+    return (
+        rf"\b{re.escape(namespace)}_(?:{environments})"
+        rf"_[0-9A-Za-z]{{{_ID_LENGTH}}}_[0-9A-Za-z]{{{tail}}}\b"
+    )
+
+
+def digest(text: str, pepper: bytes | None) -> str:
+    """What is stored of a key: 64 hexadecimal digits over its whole text.
+
+    HMAC-SHA-256 under ``pepper``; plain SHA-256 where there is none. The
+    secret is random, so a slow password hash would add nothing but delay.
+    """
+    message = text.encode("utf-8", "surrogatepass")
+    if pepper is None:
+        return hashlib.sha256(message).hexdigest()
+    return hmac.new(pepper, message, hashlib.sha256).hexdigest()
+
+
+def matches(text: str, pepper: bytes | None, stored: str) -> bool:
+    """Whether ``stored`` is the digest of ``text``, compared in constant time."""
+    # compare_digest refuses non-ASCII str; a damaged row must not raise.
+    return hmac.compare_digest(
+        digest(text, pepper).encode("ascii"), stored.encode("utf-8", "surrogatepass")
+    )
+
+
+def _random_text(length: int) -> str:
+    return "".join(secrets.choice(BASE62) for _ in range(length))
+
+
+def _checksum(text: str) -> str:
+    number = zlib.crc32(text.encode("ascii"))
+    digits = ""
+    for _ in range(_CRC_LENGTH):
+        number, rest = divmod(number, 62)
+        digits = BASE62[rest] + digits
+    return digits
+
+
+def _key_length(namespace: str) -> int:
+    return len(namespace) + 1 + 4 + 1 + _ID_LENGTH + 1 + _SECRET_LENGTH + _CRC_LENGTH
+
+
+@lru_cache(maxsize=16)
+def _compiled(namespace: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"{re.escape(namespace)}_({'|'.join(ENVIRONMENTS)})"
+        rf"_([0-9A-Za-z]{{{_ID_LENGTH}}})"
+        rf"_([0-9A-Za-z]{{{_SECRET_LENGTH}}})[0-9A-Za-z]{{{_CRC_LENGTH}}}"
+    )

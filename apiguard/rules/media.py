@@ -1,0 +1,276 @@
+"""Media types and ranges: Content-Type, Accept, and what a route lists.
+
+Types, subtypes and parameter names are case-insensitive and kept in lower case
+(RFC 9110 section 8.3.1). What staff typed is refused with
+:class:`~apiguard.errors.MediaTypeError`; what a request brought never raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from apiguard.errors import MediaTypeError
+
+MAX_TYPE_LENGTH: Final = 255
+"""Characters of a type or range that staff typed."""
+
+MAX_CONTENT_TYPE_LENGTH: Final = 512
+"""Characters; a longer Content-Type is malformed."""
+
+MAX_ACCEPT_LENGTH: Final = 4096
+"""Characters; a longer Accept is treated as absent."""
+
+MAX_ACCEPT_ELEMENTS: Final = 64
+"""Elements of an Accept header that are looked at, from the left."""
+
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_ESSENCE = re.compile(rf"({_WORD})/({_WORD})[ \t]*")
+_PARAMETER = re.compile(rf';[ \t]*(?:({_WORD})=(?:({_WORD})|"((?:[^"\\]|\\.)*)"))?[ \t]*')
+_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+# Fewer and more digits than RFC 9110 section 12.4.2 allows are sent: ".2" by Java.
+_WEIGHT = re.compile(r"0?\.[0-9]{1,9}|0\.?|1(?:\.0{0,9})?")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\u0100-\U0010ffff]")
+_ABBREVIATIONS = {
+    "csv": "text/csv",
+    "form": "application/x-www-form-urlencoded",
+    "html": "text/html",
+    "json": "application/json",
+    "multipart": "multipart/form-data",
+    "text": "text/plain",
+    "xml": "application/xml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """A media type, or a range where ``type`` or ``subtype`` is ``*``.
+
+    Args:
+        type: lower case.
+        subtype: lower case.
+        parameters: names in lower case, unquoted values, in the order given.
+    """
+
+    type: str
+    subtype: str
+    parameters: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def essence(self) -> str:
+        """``type/subtype``."""
+        return f"{self.type}/{self.subtype}"
+
+    @property
+    def text(self) -> str:
+        """The canonical spelling, values quoted where they must be."""
+        return self.essence + "".join(f";{name}={_quoted(v)}" for name, v in self.parameters)
+
+
+def parse_media_type(text: str) -> MediaType:
+    """Read a media type that staff typed.
+
+    Raises:
+        MediaTypeError: ``empty``, ``too_long``, ``malformed``,
+            ``wildcard_position``, ``weight`` or ``wildcard``.
+    """
+    media = parse_media_range(text)
+    if media.subtype == "*":
+        hint = "Write one media type per entry."
+        raise MediaTypeError("wildcard", text, "A range is no media type.", hint)
+    return media
+
+
+def parse_media_range(text: str) -> MediaType:
+    """Read a media type, ``type/*`` or ``*/*`` that staff typed.
+
+    Raises:
+        MediaTypeError: like :func:`parse_media_type`, without ``wildcard``.
+    """
+    if not text:
+        hint = "Write one like application/json."
+        raise MediaTypeError("empty", text, "The media type is empty.", hint)
+    if len(text) > MAX_TYPE_LENGTH:
+        hint = f"Use at most {MAX_TYPE_LENGTH} characters."
+        raise MediaTypeError("too_long", text, "The media type is too long.", hint)
+    media = _parse(text)
+    if media is None:
+        hint = "Write one like application/json, parameters as ;name=value."
+        raise MediaTypeError(
+            "malformed", text, "This is not a media type.", hint, suggestion=_suggestion(text)
+        )
+    if not _has_valid_wildcards(media):
+        hint = "Write */* or one like text/*."
+        reason = "A * stands for a whole subtype, or for everything."
+        raise MediaTypeError("wildcard_position", text, reason, hint)
+    if any(name == "q" for name, _ in media.parameters):
+        rest = tuple(pair for pair in media.parameters if pair[0] != "q")
+        bare = MediaType(media.type, media.subtype, rest).text
+        reason = "Weights are what clients send in Accept."
+        hint = "Leave out q."
+        raise MediaTypeError("weight", text, reason, hint, suggestion=_accepted(bare))
+    return media
+
+
+def parse_content_type(header: str) -> MediaType | None:
+    """The media type of a request's Content-Type; None where it is malformed."""
+    if len(header) > MAX_CONTENT_TYPE_LENGTH:
+        return None
+    media = _parse(header.strip(" \t"))
+    return None if media is None or "*" in media.essence else media
+
+
+def accepted(content_type: str, ranges: Sequence[MediaType]) -> bool:
+    """Whether a route that accepts ``ranges`` takes a body of this Content-Type.
+
+    Parameters of a range must be in the request, others may be; without ranges
+    everything is taken, malformed values included.
+    """
+    if not ranges:
+        return True
+    media = parse_content_type(content_type)
+    if media is None:
+        return False
+    sent = {(name, _folded(name, value)) for name, value in media.parameters}
+    return any(
+        _covers(wanted, media)
+        and all((name, _folded(name, value)) in sent for name, value in wanted.parameters)
+        for wanted in ranges
+    )
+
+
+def satisfies(accept: str, produces: Sequence[MediaType]) -> bool:
+    """Whether something in ``produces`` is acceptable (RFC 9110 section 12.5.1).
+
+    The most specific range decides for each type, and a weight of 0 excludes.
+    Malformed elements are ignored. True without ``produces`` and where the
+    header is absent, has no well-formed element or has over 4,096 characters;
+    only its first 64 elements are looked at.
+    """
+    ranges = _accept_ranges(accept)
+    if not ranges or not produces:
+        return True
+    return any(_weight(media, ranges) > 0 for media in produces)
+
+
+def prefers_html(accept: str) -> bool:
+    """Whether a person's browser is asking: HTML is listed, and above JSON.
+
+    A page load says so; ``*/*`` and absence, which programs send, do not.
+    """
+    ranges = _accept_ranges(accept)
+    listed = [weight for media, weight in ranges if media.essence in _HTML]
+    return bool(listed) and max(listed) > max(_weight(media, ranges) for media in _JSON)
+
+
+_HTML = frozenset({"text/html", "application/xhtml+xml"})
+_JSON = (MediaType("application", "json"), MediaType("application", "problem+json"))
+
+
+def _parse(text: str) -> MediaType | None:
+    found = _ESSENCE.match(text)
+    if found is None or _UNPRINTABLE.search(text):
+        return None
+    parameters: dict[str, str] = {}
+    at = found.end()
+    while at < len(text):
+        parameter = _PARAMETER.match(text, at)
+        if parameter is None:
+            return None
+        at = parameter.end()
+        name, token, quoted = parameter.groups()
+        if name is None:
+            continue
+        # Two values for one name are read differently by different recipients.
+        if name.lower() in parameters:
+            return None
+        parameters[name.lower()] = token or re.sub(r"\\(.)", r"\1", quoted or "")
+    return MediaType(found[1].lower(), found[2].lower(), tuple(parameters.items()))
+
+
+def _quoted(value: str) -> str:
+    if re.fullmatch(_WORD, value):
+        return value
+    escaped = re.sub(r'(["\\])', r"\\\1", value)
+    return f'"{escaped}"'
+
+
+def _folded(name: str, value: str) -> str:
+    return value.lower() if name == "charset" else value
+
+
+def _has_valid_wildcards(media: MediaType) -> bool:
+    return "*" not in media.essence or media.essence == "*/*" or _is_subtype_range(media)
+
+
+def _is_subtype_range(media: MediaType) -> bool:
+    return media.subtype == "*" and "*" not in media.type
+
+
+def _suggestion(text: str) -> str | None:
+    compact = re.sub(r"\s+", "", text)
+    candidate = _ABBREVIATIONS.get(compact.lower(), compact)
+    return None if candidate == text else _accepted(candidate)
+
+
+def _accepted(candidate: str) -> str | None:
+    try:
+        return parse_media_type(candidate).text
+    except MediaTypeError as error:
+        return error.suggestion
+
+
+def _covers(wanted: MediaType, media: MediaType) -> bool:
+    return wanted.type in ("*", media.type) and wanted.subtype in ("*", media.subtype)
+
+
+def _accept_ranges(accept: str) -> list[tuple[MediaType, float]]:
+    if len(accept) > MAX_ACCEPT_LENGTH:
+        return []
+    ranges = map(_weighted, _elements(accept))
+    return [weighted for weighted in ranges if weighted is not None]
+
+
+def _elements(accept: str) -> Iterator[str]:
+    for count, found in enumerate(_ELEMENT.finditer(accept)):
+        if count == MAX_ACCEPT_ELEMENTS:
+            return
+        yield found[0].strip(" \t")
+
+
+def _weighted(element: str) -> tuple[MediaType, float] | None:
+    # Java's HttpURLConnection sends "*; q=.2" for everything.
+    media = _parse(f"*/{element}" if re.match(r"\*[ \t]*(?:;|$)", element) else element)
+    if media is None or not _has_valid_wildcards(media):
+        return None
+    weight = dict(media.parameters).get("q", "1")
+    if not _WEIGHT.fullmatch(weight):
+        return None
+    parameters = tuple(pair for pair in media.parameters if pair[0] != "q")
+    return MediaType(media.type, media.subtype, parameters), float(weight)
+
+
+def _weight(media: MediaType, ranges: Sequence[tuple[MediaType, float]]) -> float:
+    """The weight that the most specific matching range gives; the higher of two alike."""
+    best = ((-1, 0), 0.0)
+    for wanted, weight in ranges:
+        if (specificity := _specificity(wanted, media)) is not None:
+            best = max(best, (specificity, weight))
+    return best[1]
+
+
+def _specificity(wanted: MediaType, media: MediaType) -> tuple[int, int] | None:
+    """How closely a range names a type; None where it does not match.
+
+    A parameter that the type does not have is ignored: ``version=1`` and
+    ``indent=4`` are wishes to the view.
+    """
+    if not (_covers(wanted, media) or _covers(media, wanted)):
+        return None
+    have = {name: _folded(name, value) for name, value in media.parameters}
+    asked = [(n, _folded(n, value)) for n, value in wanted.parameters if n in have]
+    if any(have[name] != value for name, value in asked):
+        return None
+    return (wanted.type != "*") + (wanted.subtype != "*"), len(asked)

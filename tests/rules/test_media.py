@@ -1,0 +1,248 @@
+"""Content-Type against what is accepted, Accept against what is produced."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apiguard.errors import MediaTypeError
+from apiguard.rules.media import (
+    MediaType,
+    accepted,
+    parse_content_type,
+    parse_media_range,
+    parse_media_type,
+    prefers_html,
+    satisfies,
+)
+
+CHROME = (
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
+    "image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
+)
+JAVA = "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"
+HOSTILE = st.text(max_size=60) | st.text(alphabet='a/*;=q01., "\\\t+', max_size=60)
+
+
+def ranges(*texts: str) -> list[MediaType]:
+    return [parse_media_range(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("application/json", "application/json"),
+        ("Application/JSON", "application/json"),
+        ("application/vnd.api+json", "application/vnd.api+json"),
+        ("text/plain; Charset=UTF-8", "text/plain;charset=UTF-8"),
+        ('text/plain;charset="utf-8"', "text/plain;charset=utf-8"),
+        ('a/b;c="d \\" e"', 'a/b;c="d \\" e"'),
+        ('a/b;c=""', 'a/b;c=""'),
+        ("text/plain;", "text/plain"),
+    ],
+)
+def test_a_media_type_is_read_and_written_canonically(text, canonical):
+    assert parse_media_type(text).text == canonical
+    assert parse_media_type(canonical).text == canonical
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "suggestion"),
+    [
+        ("", "empty", None),
+        pytest.param("a/" + "b" * 300, "too_long", None, id="too long"),
+        ("json", "malformed", "application/json"),
+        ("HTML", "malformed", "text/html"),
+        ("application / json", "malformed", "application/json"),
+        ("text / html;q=1", "malformed", "text/html"),
+        ("application/json, text/html", "malformed", None),
+        ("application/", "malformed", None),
+        ("text/plain;charset", "malformed", None),
+        ("text/plain;charset = utf-8", "malformed", "text/plain;charset=utf-8"),
+        ('text/plain;a="b', "malformed", None),
+        ("text/plain;a=1;A=2", "malformed", None),
+        ("text/plain\n", "malformed", "text/plain"),
+        ('text/plain;a="\n"', "malformed", 'text/plain;a=""'),
+        ("*", "malformed", None),
+        ("*/json", "wildcard_position", None),
+        ("application/*+json", "wildcard_position", None),
+        ("te*t/plain", "wildcard_position", None),
+        ("text/plain;q=0.5", "weight", "text/plain"),
+        ("*/*", "wildcard", None),
+        ("text/*", "wildcard", None),
+    ],
+)
+def test_a_wrong_media_type_is_refused(text, code, suggestion):
+    with pytest.raises(MediaTypeError) as caught:
+        parse_media_type(text)
+    assert (caught.value.code, caught.value.suggestion) == (code, suggestion)
+
+
+@pytest.mark.parametrize("text", ["*/*", "text/*", "application/json"])
+def test_ranges_are_read_where_they_are_allowed(text):
+    assert parse_media_range(text).essence == text
+
+
+@given(HOSTILE)
+def test_a_media_type_is_canonical_or_refused(text):
+    try:
+        media = parse_media_type(text)
+    except MediaTypeError as error:
+        suggestion = error.suggestion
+        assert suggestion is None or parse_media_type(suggestion).text == suggestion
+    else:
+        assert parse_media_type(media.text) == media
+
+
+@pytest.mark.parametrize(
+    ("header", "media"),
+    [
+        ("application/json", MediaType("application", "json")),
+        (" TEXT/Plain ; CHARSET=x ", MediaType("text", "plain", (("charset", "x"),))),
+        (
+            'multipart/form-data; boundary="a b;c,d"',
+            MediaType("multipart", "form-data", (("boundary", "a b;c,d"),)),
+        ),
+        ("application/json;;", MediaType("application", "json")),
+        ("", None),
+        ("json", None),
+        ("*/*", None),
+        ("application/*", None),
+        ("application/json, text/plain", None),
+        ("application/json; charset", None),
+        ("text/plain; charset=utf-8; charset=utf-16", None),
+        pytest.param("text/plain; a=" + "b" * 512, None, id="too long"),
+        ("text/plain\x00", None),
+    ],
+)
+def test_a_requests_content_type_is_read_or_malformed(header, media):
+    assert parse_content_type(header) == media
+
+
+@given(HOSTILE)
+def test_reading_a_content_type_never_raises(header):
+    media = parse_content_type(header)
+    assert media is None or parse_media_type(media.text) == media
+
+
+@pytest.mark.parametrize(
+    ("content_type", "wanted", "expected"),
+    [
+        ("application/json", ["application/json"], True),
+        ("application/json; charset=utf-8", ["application/json"], True),
+        ("multipart/form-data; boundary=x", ["multipart/form-data"], True),
+        ("APPLICATION/JSON", ["application/json"], True),
+        ("text/plain", ["application/json"], False),
+        ("text/plain", ["application/json", "text/*"], True),
+        ("image/png", ["*/*"], True),
+        ("garbage", ["*/*"], False),
+        ("", ["*/*"], False),
+        ("garbage", [], True),
+        ("text/plain;charset=UTF-8", ["text/plain;charset=utf-8"], True),
+        ("text/plain;charset=latin-1", ["text/plain;charset=utf-8"], False),
+        ("text/plain", ["text/plain;charset=utf-8"], False),
+        ("a/b;version=A", ["a/b;version=a"], False),
+        ("application/jsonx", ["application/json"], False),
+        ("application/vnd.api+json", ["application/json"], False),
+    ],
+)
+def test_a_body_is_accepted_by_type_and_the_rules_parameters(content_type, wanted, expected):
+    assert accepted(content_type, ranges(*wanted)) is expected
+
+
+@pytest.mark.parametrize(
+    ("accept", "produces", "expected"),
+    [
+        ("", ["application/json"], True),
+        ("text/html", [], True),
+        ("application/json", ["application/json"], True),
+        ("APPLICATION/JSON", ["application/json"], True),
+        ("text/html", ["application/json"], False),
+        ("text/html, application/json", ["application/json"], True),
+        ("*/*", ["application/json"], True),
+        ("application/*", ["application/json"], True),
+        ("text/*", ["application/json"], False),
+        ("application/json;q=0", ["application/json"], False),
+        ("application/json;q=0.000", ["application/json"], False),
+        ("application/json;Q=0", ["application/json"], False),
+        ("application/json;q=0.001", ["application/json"], True),
+        ("*/*, application/json;q=0", ["application/json"], False),
+        ("application/json;q=0, */*", ["application/json", "text/html"], True),
+        ("application/*;q=0, application/json", ["application/json"], True),
+        ("*/*;q=0", ["application/json"], False),
+        ("*/*;q=0, application/*;q=0.1", ["application/json"], True),
+        ("application/json;q=0, application/json", ["application/json"], True),
+        ("application/json; version=1", ["application/json"], True),
+        ("application/json; indent=4; q=0.5", ["application/json"], True),
+        ("application/json;v=2", ["application/json;v=1"], False),
+        ("application/json;v=1;q=0, application/json", ["application/json;v=1"], False),
+        ("application/json;v=1, application/json;q=0", ["application/json;v=1"], True),
+        ("text/plain;charset=UTF-8", ["text/plain;charset=utf-8"], True),
+        ("garbage", ["application/json"], True),
+        (",,, ,", ["application/json"], True),
+        ("garbage, text/html", ["application/json"], False),
+        ("application/json;q=2", ["application/json"], True),
+        ("text/html, application/json;q=x", ["application/json"], False),
+        ("text/html, application/json;q=-1", ["application/json"], False),
+        ("*/json", ["application/json"], True),
+        pytest.param(JAVA, ["application/json"], True, id="Java"),
+        pytest.param(CHROME, ["application/json"], True, id="Chrome"),
+        ('text/html;a="x, application/json"', ["application/json"], False),
+        pytest.param(
+            "text/html, " * 63 + "application/json", ["application/json"], True, id="64 elements"
+        ),
+        pytest.param(
+            "text/html, " * 64 + "application/json", ["application/json"], False, id="65 elements"
+        ),
+        pytest.param("text/html" + " " * 4096, ["application/json"], True, id="too long"),
+        ("image/png", ["image/*"], True),
+    ],
+)
+def test_something_produced_is_acceptable_or_nothing_is(accept, produces, expected):
+    assert satisfies(accept, ranges(*produces)) is expected
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        pytest.param(CHROME, True, id="Chrome"),
+        pytest.param(JAVA, True, id="Java"),
+        ("text/html", True),
+        ("application/xhtml+xml", True),
+        ("text/html, application/json;q=0.9", True),
+        ("text/html;q=0.9, application/json", False),
+        ("text/html, application/json", False),
+        ("text/html;q=0.5, application/problem+json", False),
+        ("text/html, */*", False),
+        ("text/html;q=0", False),
+        ("text/*", False),
+        ("*/*", False),
+        ("", False),
+        ("application/json", False),
+        ("garbage", False),
+        pytest.param("text/html" + " " * 4096, False, id="too long"),
+    ],
+)
+def test_html_is_preferred_only_where_it_is_named_and_above_json(accept, expected):
+    assert prefers_html(accept) is expected
+
+
+@given(HOSTILE)
+def test_judging_accept_never_raises(accept):
+    assert satisfies(accept, ranges("application/json")) in (True, False)
+    assert prefers_html(accept) in (True, False)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        pytest.param('"\\' * 2048, id="quotes left open and escaped"),
+        pytest.param('a/b;c="' * 585, id="parameters left open"),
+        pytest.param("a/b;" * 1024, id="empty parameters"),
+        pytest.param("," * 4096, id="empty elements"),
+        pytest.param('"' * 4095, id="quotes"),
+    ],
+)
+def test_hostile_accept_headers_come_to_an_end(accept):
+    assert satisfies(accept, ranges("a/b"))
