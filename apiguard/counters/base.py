@@ -1,0 +1,63 @@
+"""What every counter promises.
+
+A counter judges one request against all limits of its principal at once, all
+or nothing: what is denied consumes nothing anywhere, and a shadow limit counts
+only requests that were admitted and that it would have admitted itself. A
+denial is a ``Decision``; only a store that cannot be asked is an exception.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Protocol
+
+from apiguard.rules.limits import Counted, Decision, Limit
+
+
+class StoreFailed(Exception):
+    """The store could not be asked, or did not answer in time.
+
+    The cost may or may not have been counted: a script that timed out may
+    have run. Never retry.
+    """
+
+
+class Counter(Protocol):
+    """A place where cost units are counted."""
+
+    def decide(
+        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
+    ) -> Decision:
+        """Judge ``cost`` units of ``principal`` against all ``limits``, and count them if admitted.
+
+        With ``commit=False`` nothing is counted or written.
+
+        Raises:
+            StoreFailed: the store could not be asked.
+        """
+        ...
+
+
+@lru_cache(maxsize=4096)
+def hash_principal(principal: str) -> str:
+    """32 hexadecimal digits that stand for ``principal`` in a store's keys."""
+    text = principal.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def key_for(prefix: str, principal_hash: str, limit_pk: int) -> str:
+    """The store's key of one limit of one principal.
+
+    The braces keep all keys of a principal on one slot of a Redis cluster. No
+    policy revision is part of it: every save would grant the quota again.
+    """
+    return f"{prefix}:{{{principal_hash}}}:{limit_pk}"
+
+
+def decision_of(
+    now: int, counted: Sequence[tuple[Limit, bool, int, int, int | None]], *, allowed: bool
+) -> Decision:
+    """A decision from plain (limit, fits, used, wait, reset) rows."""
+    return Decision(allowed, now, tuple(Counted(*row) for row in counted))

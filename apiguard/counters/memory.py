@@ -1,0 +1,123 @@
+"""A counter in this process's memory, for one process or for while Redis is away.
+
+Exact per process: N processes admit up to N times the amount. It is bounded:
+beyond ``max_tallies`` the one that would expire soonest is dropped first.
+Safe to call from several threads.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+from apiguard.counters.base import decision_of, hash_principal, key_for
+from apiguard.counters.merged_log import CalendarQuota, MergedLog, new_tally
+from apiguard.rules.limits import Decision, Limit
+
+# More than one per insertion, so that expired tallies shrink; bounded, so that
+# no single decision pays for all of them.
+_SWEPT_PER_INSERTION = 4
+
+
+def epoch_microseconds() -> int:
+    """The wall clock, in microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+@dataclass(slots=True)
+class _Held:
+    tally: MergedLog | CalendarQuota
+    expires: int
+
+
+class MemoryCounter:
+    """Counts in memory; see ``Counter``.
+
+    Args:
+        clock: microseconds since the epoch.
+        max_tallies: how many limits of principals are held at most.
+    """
+
+    def __init__(
+        self, clock: Callable[[], int] = epoch_microseconds, *, max_tallies: int = 100_000
+    ) -> None:
+        self._clock = clock
+        self._max_tallies = max(1, max_tallies)
+        self._held: dict[str, _Held] = {}
+        # (expiry when it was pushed, key): one per held tally, expiries may be outdated.
+        self._queue: list[tuple[int, str]] = []
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._held.clear()
+            self._queue.clear()
+
+    def decide(
+        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
+    ) -> Decision:
+        principal_hash = hash_principal(principal)
+        keys = [key_for("", principal_hash, limit.pk) for limit in limits]
+        with self._lock:
+            now = self._clock()
+            tallies = [
+                self._settled(key, limit, now, commit=commit)
+                for key, limit in zip(keys, limits, strict=True)
+            ]
+            waits = [t.wait(now, limit, cost) for t, limit in zip(tallies, limits, strict=True)]
+            allowed = all(
+                wait == 0 or limit.shadow for wait, limit in zip(waits, limits, strict=True)
+            )
+            rows = []
+            for key, limit, tally, wait in zip(keys, limits, tallies, waits, strict=True):
+                if allowed and commit and wait == 0:
+                    tally.add(now, limit, cost)
+                    self._hold(key, tally, tally.expires(limit), now)
+                rows.append((limit, wait == 0, tally.used, wait, tally.reset(now, limit)))
+        return decision_of(now, rows, allowed=allowed)
+
+    def _settled(
+        self, key: str, limit: Limit, now: int, *, commit: bool
+    ) -> MergedLog | CalendarQuota:
+        held = self._held.get(key)
+        tally = new_tally(limit)
+        # A limit that changed its kind starts anew.
+        if held is not None and type(held.tally) is type(tally):
+            tally = held.tally if commit else held.tally.copy()
+        tally.settle(now, limit)
+        return tally
+
+    def _hold(self, key: str, tally: MergedLog | CalendarQuota, expires: int, now: int) -> None:
+        held = self._held.get(key)
+        if held is not None:
+            held.tally, held.expires = tally, expires
+            return
+        self._sweep(now)
+        self._held[key] = _Held(tally, expires)
+        heapq.heappush(self._queue, (expires, key))
+
+    def _sweep(self, now: int) -> None:
+        """Drop a few that expired; and, while there is no room, the soonest to expire."""
+        for _ in range(_SWEPT_PER_INSERTION):
+            full = len(self._held) >= self._max_tallies
+            if not self._queue or not (full or self._queue[0][0] <= now):
+                return
+            noted, key = self._queue[0]
+            actual = self._held[key].expires
+            if actual > noted:
+                heapq.heapreplace(self._queue, (actual, key))
+            else:
+                self._drop_first()
+        if len(self._held) >= self._max_tallies:
+            self._drop_first()
+
+    def _drop_first(self) -> None:
+        _, key = heapq.heappop(self._queue)
+        del self._held[key]

@@ -1,0 +1,347 @@
+"""What every counter must do, held against both and against an exact log."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import count
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from apiguard.counters.base import Counter
+from apiguard.counters.memory import MemoryCounter
+from apiguard.counters.redis import RedisCounter
+from apiguard.rules.limits import MICROSECONDS, Limit
+
+START = 1_790_000_000_123_456
+SECOND = MICROSECONDS
+B = 32  # promised: refuses only what would exceed the amount within W + W/32
+FRESH = count()
+
+
+@dataclass
+class Clock:
+    now: int = START
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, microseconds: int) -> None:
+        self.now += microseconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def counter(request, clock) -> Counter:
+    if request.param == "memory":
+        return MemoryCounter(clock)
+    client = request.getfixturevalue("redis_client")
+    return RedisCounter(lambda: client, "test", clock=clock)
+
+
+def window(amount: int, period: int = 60, **more) -> Limit:
+    return Limit(more.pop("pk", 1), "window", "window", amount, period, **more)
+
+
+def quota(amount: int, calendar: str = "day", **more) -> Limit:
+    return Limit(more.pop("pk", 2), "quota", "quota", amount, 0, calendar, **more)
+
+
+def epoch(*date: int) -> int:
+    return int(datetime(*date, tzinfo=UTC).timestamp()) * SECOND
+
+
+# One window -----------------------------------------------------------------
+
+
+def test_admits_the_amount_and_not_one_more(counter, clock):
+    limit = window(5)
+    assert [counter.decide("p", [limit], 1).allowed for _ in range(7)] == [True] * 5 + [False] * 2
+
+
+def test_counts_cost_units_and_not_requests(counter):
+    limit = window(10)
+    assert counter.decide("p", [limit], 7).counted[0].remaining == 3
+    assert not counter.decide("p", [limit], 4).allowed
+    assert counter.decide("p", [limit], 3).counted[0].remaining == 0
+
+
+def test_tells_the_wait_to_the_microsecond(counter, clock):
+    limit = window(2)
+    counter.decide("p", [limit], 1)
+    clock.advance(10 * SECOND)
+    counter.decide("p", [limit], 1)
+    clock.advance(7)
+    wait = counter.decide("p", [limit], 1).counted[0].wait
+    assert wait == 50 * SECOND - 7
+    clock.advance(wait - 1)
+    assert not counter.decide("p", [limit], 1).allowed
+    clock.advance(1)
+    assert counter.decide("p", [limit], 1).allowed
+
+
+def test_waits_for_as_many_entries_as_the_cost_needs(counter, clock):
+    limit = window(3)
+    for _ in range(3):
+        counter.decide("p", [limit], 1)
+        clock.advance(SECOND)
+    assert counter.decide("p", [limit], 2).counted[0].wait == 58 * SECOND
+
+
+def test_a_cost_that_never_fits_waits_the_whole_window(counter):
+    decision = counter.decide("p", [window(3)], 4)
+    assert (decision.allowed, decision.counted[0].wait) == (False, 60 * SECOND)
+    assert decision.counted[0].reset is None
+
+
+def test_a_denied_request_consumes_nothing(counter, clock):
+    limit = window(2)
+    counter.decide("p", [limit], 2)
+    for _ in range(5):
+        clock.advance(SECOND)
+        assert counter.decide("p", [limit], 1).counted[0].used == 2
+    clock.advance(55 * SECOND)
+    assert counter.decide("p", [limit], 2).allowed
+
+
+def test_reset_is_when_the_oldest_units_return(counter, clock):
+    limit = window(3)
+    assert counter.decide("p", [limit], 1).counted[0].reset == 60 * SECOND
+    clock.advance(20 * SECOND)
+    assert counter.decide("p", [limit], 1).counted[0].reset == 40 * SECOND
+
+
+def test_principals_and_limits_are_counted_apart(counter):
+    limit = window(1)
+    assert counter.decide("a", [limit], 1).allowed
+    assert counter.decide("b", [limit], 1).allowed
+    assert counter.decide("a", [replace(limit, pk=9)], 1).allowed
+    assert not counter.decide("a", [limit], 1).allowed
+
+
+def test_principals_may_be_any_text(counter):
+    for principal in ("", "jwt:1:\ud800", "é{}:" * 50):
+        assert counter.decide(principal, [window(1)], 1).allowed
+
+
+def test_decides_without_limits(counter):
+    decision = counter.decide("p", [], 1)
+    assert decision.allowed
+    assert decision.counted == ()
+
+
+def test_an_amount_that_was_changed_applies_at_once(counter):
+    counter.decide("p", [window(5)], 5)
+    lowered = counter.decide("p", [window(3)], 1).counted[0]
+    assert (lowered.allowed, lowered.used, lowered.remaining) == (False, 5, 0)
+    assert counter.decide("p", [window(6)], 1).allowed
+
+
+def test_a_period_that_was_changed_keeps_what_it_still_covers(counter, clock):
+    counter.decide("p", [window(2, 60)], 1)
+    clock.advance(20 * SECOND)
+    counter.decide("p", [window(2, 60)], 1)
+    clock.advance(SECOND)
+    assert counter.decide("p", [window(2, 10)], 1, commit=False).counted[0].used == 1
+    assert counter.decide("p", [window(2, 3600)], 1, commit=False).counted[0].used == 2
+
+
+def test_a_limit_that_becomes_a_quota_starts_anew(counter):
+    counter.decide("p", [window(2, pk=5)], 2)
+    assert counter.decide("p", [quota(2, pk=5)], 2).allowed
+    assert counter.decide("p", [window(2, pk=5)], 2).allowed
+
+
+def test_judging_without_counting_changes_nothing(counter):
+    limits = [window(2), quota(3)]
+    counter.decide("p", limits, 1)
+    for _ in range(5):
+        judged = counter.decide("p", limits, 1, commit=False)
+        assert (judged.allowed, [one.used for one in judged.counted]) == (True, [1, 1])
+    assert not counter.decide("p", limits, 2, commit=False).allowed
+    assert counter.decide("p", limits, 1).allowed
+
+
+def test_a_clock_that_steps_back_neither_blocks_nor_forgets(counter, clock):
+    limit = window(3)
+    counter.decide("p", [limit], 1)
+    clock.advance(10 * SECOND)
+    counter.decide("p", [limit], 2)
+    clock.advance(-7200 * SECOND)
+    denied = counter.decide("p", [limit], 1).counted[0]
+    assert (denied.allowed, denied.used, denied.wait) == (False, 3, 50 * SECOND)
+    clock.advance(20 * SECOND)
+    assert counter.decide("p", [limit], 1).counted[0].wait == 30 * SECOND
+    clock.advance(30 * SECOND)
+    assert counter.decide("p", [limit], 1).allowed
+
+
+def test_entries_stay_few_however_many_requests_come(counter, clock):
+    limit = window(10**6)
+    for _ in range(500):
+        counter.decide("p", [limit], 1)
+        clock.advance(SECOND // 4)
+    # 60 s hold 240 requests; merging keeps at most one share of W/B more.
+    assert 240 <= counter.decide("p", [limit], 1).counted[0].used <= 240 + 240 // B + 1
+
+
+# Several limits -------------------------------------------------------------
+
+
+def test_one_limit_that_refuses_spares_the_others(counter):
+    limits = [window(10, pk=1), window(1, pk=2), quota(10, pk=3)]
+    assert counter.decide("p", limits, 1).allowed
+    denied = counter.decide("p", limits, 1)
+    assert [one.allowed for one in denied.counted] == [True, False, True]
+    assert [one.used for one in denied.counted] == [1, 1, 1]
+    assert [one.limit.pk for one in denied.violated] == [2]
+
+
+def test_a_shadow_limit_never_refuses_and_counts_only_what_it_would_admit(counter):
+    limits = [window(5, pk=1), window(2, pk=2, shadow=True)]
+    decisions = [counter.decide("p", limits, 1) for _ in range(6)]
+    assert [one.allowed for one in decisions] == [True] * 5 + [False]
+    assert [one.counted[1].used for one in decisions] == [1, 2, 2, 2, 2, 2]
+    assert [len(one.shadow_violated) for one in decisions] == [0, 0, 1, 1, 1, 1]
+
+
+def test_a_shadow_limit_does_not_count_what_another_refused(counter):
+    limits = [window(1, pk=1), window(9, pk=2, shadow=True)]
+    counter.decide("p", limits, 1)
+    assert counter.decide("p", limits, 1).counted[1].used == 1
+
+
+# Calendar quotas ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("calendar", "now", "end"),
+    [
+        pytest.param("day", (2026, 3, 1, 0, 0, 0), (2026, 3, 2), id="first second of a day"),
+        pytest.param("day", (2026, 12, 31, 23, 59, 59), (2027, 1, 1), id="last second of a year"),
+        pytest.param("month", (2026, 1, 31, 12), (2026, 2, 1), id="january"),
+        pytest.param("month", (2026, 2, 28, 23, 59, 59), (2026, 3, 1), id="common february"),
+        pytest.param("month", (2028, 2, 29), (2028, 3, 1), id="leap february"),
+        pytest.param("month", (2100, 2, 28, 5), (2100, 3, 1), id="2100 is no leap year"),
+        pytest.param("month", (2000, 2, 29, 5), (2000, 3, 1), id="2000 is one"),
+        pytest.param("month", (2026, 12, 1), (2027, 1, 1), id="december"),
+    ],
+)
+def test_a_quota_ends_with_its_utc_calendar_unit(counter, clock, calendar, now, end):
+    clock.now = epoch(*now)
+    limit = quota(2, calendar)
+    left = epoch(*end) - clock.now
+    assert counter.decide("p", [limit], 2).counted[0].reset == left
+    assert counter.decide("p", [limit], 1).counted[0].wait == left
+    clock.advance(left - 1)
+    assert not counter.decide("p", [limit], 1).allowed
+    clock.advance(1)
+    assert counter.decide("p", [limit], 2).allowed
+
+
+def test_a_quota_costs_more_than_it_has_until_the_end(counter, clock):
+    clock.now = epoch(2026, 5, 5, 23)
+    decision = counter.decide("p", [quota(2)], 3)
+    assert decision.counted[0].wait == 3600 * SECOND
+    assert decision.counted[0].reset is None
+
+
+def test_a_quota_survives_a_clock_that_steps_into_the_last_day(counter, clock):
+    clock.now = epoch(2026, 5, 5) + 5
+    counter.decide("p", [quota(2)], 2)
+    clock.advance(-10)
+    assert counter.decide("p", [quota(2)], 1).counted[0].used == 2
+    clock.advance(10)
+    assert counter.decide("p", [quota(2)], 1).allowed
+
+
+# Against an exact log -------------------------------------------------------
+
+
+@dataclass
+class ExactLog:
+    """Every admitted unit with its time: what the merged log approximates."""
+
+    admitted: list[tuple[int, int]]
+
+    def units(self, now: int, length: int) -> int:
+        return sum(cost for moment, cost in self.admitted if now - length < moment)
+
+
+PERIOD = 64
+WINDOW = PERIOD * SECOND
+
+EDGES = (0, 1, WINDOW // B - 1, WINDOW // B, WINDOW // B + 1, WINDOW - 1, WINDOW)
+
+
+def steps(seed: int, amount: int) -> Iterator[tuple[int, int]]:
+    """150 (pause, cost) pairs that ask for about half as much again as the amount allows."""
+    dice = random.Random(seed)
+    dearest = dice.choice((1, 2, max(1, amount // 9)))
+    pause = WINDOW * (dearest + 1) // (3 * amount)
+    for _ in range(150):
+        edge = dice.random() < 0.03
+        yield dice.choice(EDGES) if edge else dice.randint(0, 2 * pause), dice.randint(1, dearest)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 2**32), amount=st.one_of(st.integers(1, B), st.integers(B + 1, 300)))
+def test_both_counters_agree_and_keep_both_bounds(redis_client, seed, amount):
+    clock = Clock()
+    memory, principal = MemoryCounter(clock), f"trace:{next(FRESH)}"
+    stored = RedisCounter(lambda: redis_client, "test", clock=clock)
+    limits = [window(amount, PERIOD), quota(10**6, "month"), window(40, 10, pk=3, shadow=True)]
+    exact = ExactLog([])
+    for pause, cost in steps(seed, amount):
+        clock.advance(pause)
+        decision = memory.decide(principal, limits, cost)
+        assert stored.decide(principal, limits, cost) == decision
+        if decision.allowed:
+            exact.admitted.append((clock.now, cost))
+            assert exact.units(clock.now, WINDOW) <= amount
+        else:
+            slack = 0 if amount <= B else WINDOW // B
+            assert exact.units(clock.now, WINDOW + slack) + cost > amount
+
+
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    trace=st.lists(
+        st.tuples(st.integers(-WINDOW, WINDOW), st.integers(1, 50), st.booleans()), max_size=60
+    )
+)
+def test_both_counters_agree_also_on_a_clock_that_jumps(redis_client, trace):
+    clock = Clock()
+    counters: list[Counter] = [
+        MemoryCounter(clock),
+        RedisCounter(lambda: redis_client, "test", clock=clock),
+    ]
+    principal = f"jump:{next(FRESH)}"
+    limits = [window(100, PERIOD), quota(300), quota(10**6, "month", pk=3, shadow=True)]
+    for step, cost, commit in trace:
+        clock.advance(step)
+        ours, theirs = (one.decide(principal, limits, cost, commit=commit) for one in counters)
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("amount", [1, B, B + 1, 100, 10_000])
+def test_who_waits_as_long_as_told_is_admitted(counter, clock, amount):
+    limit, costs = window(amount), (1, max(1, amount // 7), amount)
+    for turn in range(200):
+        clock.advance((turn * 7919) % (2 * SECOND))
+        decision = counter.decide("p", [limit], costs[turn % 3])
+        if not decision.allowed:
+            clock.advance(decision.retry_after * SECOND)
+            assert counter.decide("p", [limit], costs[turn % 3]).allowed

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from apiguard.counters.base import StoreFailed, hash_principal, key_for
+from apiguard.counters.redis import RedisCounter
+from apiguard.rules.limits import MICROSECONDS, Limit
+
+START = 1_790_000_000_123_457
+WINDOW = Limit(1, "per-minute", "window", 100, 60)
+QUOTA = Limit(2, "per-month", "quota", 1000, 0, "month")
+KEYS = [key_for("test", hash_principal("p"), limit.pk) for limit in (WINDOW, QUOTA)]
+
+
+@pytest.fixture
+def counter(redis_client) -> RedisCounter:
+    return RedisCounter(lambda: redis_client, "test")
+
+
+def calls(client: Redis) -> dict[str, int]:
+    return {name: stats["calls"] for name, stats in client.info("commandstats").items()}
+
+
+def test_a_decision_is_one_command_of_ours(redis_client, counter):
+    sent = []
+    execute = redis_client.execute_command
+    redis_client.execute_command = lambda *args, **options: (
+        sent.append(args[0]) or execute(*args, **options)
+    )
+    counter.decide("p", [WINDOW, QUOTA], 1)
+    sent.clear()
+    for _ in range(5):
+        counter.decide("p", [WINDOW, QUOTA], 1)
+    assert sent == ["EVALSHA"] * 5
+
+
+def test_a_server_that_forgot_the_script_is_taught_it_in_the_same_decision(redis_client, counter):
+    counter.decide("p", [WINDOW], 1)
+    redis_client.script_flush()
+    assert counter.decide("p", [WINDOW], 1).counted[0].used == 2
+    redis_client.config_resetstat()
+    assert counter.decide("p", [WINDOW], 1).counted[0].used == 3
+    stats = calls(redis_client)
+    assert stats["cmdstat_evalsha"] == 1
+    assert "cmdstat_eval" not in stats
+
+
+def test_a_decision_without_limits_asks_nobody():
+    def connect() -> Redis:
+        raise AssertionError("not needed")
+
+    assert RedisCounter(connect).decide("p", [], 1).allowed
+
+
+def test_the_servers_clock_counts(redis_client, counter):
+    before = redis_client.time()
+    now = counter.decide("p", [WINDOW], 1).now
+    after = redis_client.time()
+    assert before[0] * MICROSECONDS + before[1] <= now <= after[0] * MICROSECONDS + after[1]
+
+
+def test_every_key_has_an_expiry(redis_client, counter):
+    counter.decide("p", [WINDOW, QUOTA], 1)
+    assert sorted(redis_client.keys()) == sorted(key.encode() for key in KEYS)
+    assert 60_000 < redis_client.pttl(KEYS[0]) <= 65_000
+    assert 0 < redis_client.pttl(KEYS[1]) <= 31 * 86_400_000 + 5_000
+
+
+def test_refused_and_uncounted_requests_write_nothing(redis_client, counter):
+    counter.decide("p", [WINDOW], 101)
+    counter.decide("p", [WINDOW, QUOTA], 1, commit=False)
+    assert redis_client.keys() == []
+
+
+@pytest.mark.parametrize("period", [1, 60, 3600, 86400])
+def test_a_full_log_takes_no_more_than_512_bytes(redis_client, period):
+    now = START
+    counter = RedisCounter(lambda: redis_client, "test", clock=lambda: now)
+    limit = Limit(1, "full", "window", 100_000, period)
+    for _ in range(130):
+        now += period * MICROSECONDS // 96 + 1
+        counter.decide("p", [limit], 800)
+    assert redis_client.memory_usage(KEYS[0]) <= 512
+
+
+def plant_hash(client: Redis, key: str) -> None:
+    client.hset(key, "a", "b")
+
+
+def plant_list(client: Redis, key: str) -> None:
+    client.rpush(key, "a")
+
+
+@pytest.mark.parametrize("plant", [plant_hash, plant_list])
+def test_a_key_of_another_type_is_an_empty_tally(redis_client, counter, plant):
+    for key in KEYS:
+        plant(redis_client, key)
+    decision = counter.decide("p", [WINDOW, QUOTA], 1)
+    assert [one.used for one in decision.counted] == [1, 1]
+    assert counter.decide("p", [WINDOW, QUOTA], 1).counted[1].used == 2
+    assert redis_client.pttl(KEYS[0]) > 0
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"hello", id="text"),
+        pytest.param(b"\xc1", id="no MessagePack"),
+        pytest.param(b"\xdd\xff\xff\xff\xff", id="a promise of four billion members"),
+        pytest.param(b"\x91" * 4000, id="deep nesting"),
+        pytest.param(b"\x90", id="no members"),
+        pytest.param(b"\x93\x01\x02", id="cut short"),
+        pytest.param(b"\x93\x01\xff\x01", id="a negative member"),
+        pytest.param(b"\x93\x01\xc0\x01", id="a member that is nil"),
+        pytest.param(b"\x93\x01\xa1x\x01", id="a member that is text"),
+        pytest.param(b"\x93\x00\xcb\x7f\xf8\0\0\0\0\0\0\x01", id="not a number"),
+        pytest.param(b"\x93\x00\xcb\x7f\xf0\0\0\0\0\0\0\x01", id="infinity"),
+        pytest.param(b"\x93\x00\xcb\x3f\xe0\0\0\0\0\0\0\x01", id="a half"),
+        pytest.param(b"\xdc\x01\x01" + b"\x01" * 257, id="too many members"),
+        pytest.param(b"\x00" * 100_000, id="too long"),
+    ],
+)
+def test_garbage_is_an_empty_tally(redis_client, counter, garbage):
+    for key in KEYS:
+        redis_client.set(key, garbage)
+    decision = counter.decide("p", [WINDOW, QUOTA], 1)
+    assert [(one.allowed, one.used) for one in decision.counted] == [(True, 1), (True, 1)]
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.one_of(st.binary(max_size=80), st.binary(max_size=40).map(lambda b: b"\x95" + b)))
+def test_no_bytes_in_a_key_are_an_error(redis_client, counter, garbage):
+    for key in KEYS:
+        redis_client.set(key, garbage)
+    decision = counter.decide("p", [WINDOW, QUOTA], 1)
+    assert all(one.used >= 0 and one.wait >= 0 for one in decision.counted)
+
+
+def test_a_server_that_is_away_is_a_store_failure():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with Redis(port=port, retry=None) as client, pytest.raises(StoreFailed) as raised:
+        RedisCounter(lambda: client).decide("p", [WINDOW], 1)
+    assert raised.value.__cause__ is not None
+
+
+def test_a_server_that_does_not_answer_is_a_store_failure():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as mute,
+        Redis(port=mute.getsockname()[1], socket_timeout=0.05, retry=None) as client,
+        pytest.raises(StoreFailed),
+    ):
+        RedisCounter(lambda: client).decide("p", [WINDOW], 1)
+
+
+def test_a_server_that_talks_nonsense_is_a_store_failure():
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1024)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 9)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=answer, args=(server,))
+        thread.start()
+        port = server.getsockname()[1]
+        with (
+            Redis(port=port, socket_timeout=1, retry=None) as client,
+            pytest.raises(StoreFailed),
+        ):
+            RedisCounter(lambda: client).decide("p", [WINDOW], 1)
+        thread.join()
+
+
+class FixedReply:
+    def __init__(self, reply: object) -> None:
+        self.reply = reply
+
+    def evalsha(self, *_: object) -> object:
+        return self.reply
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [None, b"OK", [], [1, 1], [1, 1, 1, 1, 0], [1, 1, 1, 1, 0, b"x"], [1, 1, 1, 1, 0, None]],
+    ids=str,
+)
+def test_an_unexpected_reply_is_a_store_failure(reply):
+    with pytest.raises(StoreFailed):
+        RedisCounter(lambda: FixedReply(reply)).decide("p", [WINDOW], 1)
+
+
+CROWD = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from redis import Redis
+from apiguard.counters.redis import RedisCounter
+from apiguard.rules.limits import Limit
+
+client = Redis.from_url(sys.argv[1])
+counter = RedisCounter(lambda: client, "crowd")
+limit = Limit(1, "shared", "window", 100, 3600)
+sys.stdin.readline()
+with ThreadPoolExecutor(16) as pool:
+    print(sum(pool.map(lambda _: counter.decide("p", [limit], 1).allowed, range(200))))
+"""
+
+
+@pytest.mark.slow
+def test_four_processes_of_sixteen_threads_share_one_limit_exactly(redis_client, redis_url):
+    crowd = [
+        subprocess.Popen(
+            [sys.executable, "-c", CROWD, redis_url],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in crowd:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    admitted = [int(process.communicate(timeout=60)[0]) for process in crowd]
+    assert sum(admitted) == 100
