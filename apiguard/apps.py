@@ -1,0 +1,20 @@
+"""The app's configuration: checks, receivers, and its place in the admin."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class ApiGuardConfig(AppConfig):
+    """``INSTALLED_APPS += ["apiguard"]``."""
+
+    name = "apiguard"
+    verbose_name = _("API guard")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import checks, receivers
+
+        checks.register_all()
+        receivers.connect()

@@ -1,0 +1,301 @@
+"""The ``APIGUARD`` dict of a project, read once into one frozen, typed value.
+
+``conf.current()`` is what every other module asks. It is rebuilt when Django
+says that a setting changed, so ``override_settings(APIGUARD=...)`` works; it
+never reads the database, because policy lives there and operations live here.
+
+A member with a wrong value raises ``ImproperlyConfigured`` when settings are
+first needed (a guard that guesses is no guard). An unknown member is reported
+by a system check only, with the nearest name that exists.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from .errors import PolicyError, SettingError
+from .rules.headers import is_token
+from .rules.keys import check_namespace
+from .rules.networks import Network, parse_network
+from .rules.paths import PrefixTable, normalise_prefix
+from .rules.rates import Rate, parse_rate
+
+HEADER_FAMILIES = ("x-ratelimit", "draft-6", "draft-10")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One member per setting; names are those of the dict in lower case.
+
+    Durations are seconds. ``policy_max_age`` is ``None`` where only changes
+    made by this process are looked for.
+    """
+
+    enabled: bool = True
+    exempt_paths: PrefixTable[bool] = field(default_factory=lambda: PrefixTable({}))
+    counter: str = "memory"
+    counter_prefix: str = "apiguard"
+    policy_max_age: float | None = 1.0
+    policy_max_staleness: float = 3600.0
+    trusted_proxies: tuple[Network, ...] = ()
+    trust_unix: bool = False
+    forwarded_header: Literal["X-Forwarded-For", "Forwarded"] = "X-Forwarded-For"
+    api_key_header: str = "X-API-Key"
+    request_id_header: str = "X-Request-ID"
+    trust_request_id: Literal["always", "proxies", "never"] = "always"
+    key_namespace: str = "ag"
+    key_peppers: Mapping[str, bytes] = field(default_factory=dict)
+    allow_test_keys: bool = True
+    jwt_secrets: Mapping[str, bytes] = field(default_factory=dict)
+    jwks_allowed_networks: tuple[Network, ...] = ()
+    jwks_ca_file: str | None = None
+    scopes: frozenset[str] | None = None
+    failed_credentials_limit: Rate | None = field(default_factory=lambda: Rate(60, 60))
+    rate_limit_headers: tuple[str, ...] = HEADER_FAMILIES
+    error_format: Literal["problem", "simple"] = "problem"
+    realm: str = "api"
+    admin: bool = True
+    # The same names as they stand in WSGI's environ, computed once.
+    api_key_meta: str = "HTTP_X_API_KEY"
+    request_id_meta: str = "HTTP_X_REQUEST_ID"
+    forwarded_meta: str = "HTTP_X_FORWARDED_FOR"
+
+
+def _wrong(value: object, reason: str, hint: str) -> SettingError:
+    return SettingError("wrong_value", value, reason, hint)
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(value, "This is not a boolean.", "Write True or False.")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise _wrong(value, "This is not a non-empty string.", "Write a string.")
+    return value
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        raise _wrong(value, "This is not a number of seconds.", "Write a number such as 1.0.")
+    return float(value)
+
+
+def _optional_seconds(value: object) -> float | None:
+    return None if value is None else _seconds(value)
+
+
+def _strings(value: object) -> list[str]:
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise _wrong(value, "This is not a list of strings.", 'Write a list, such as ["a", "b"].')
+    if not all(isinstance(item, str) for item in value):
+        raise _wrong(value, "A member of this list is not a string.", "Write strings only.")
+    return list(value)
+
+
+def _header_name(value: object) -> str:
+    name = _text(value)
+    if not is_token(name):
+        raise _wrong(value, "This is not a header name.", 'Write a name such as "X-API-Key".')
+    return name
+
+
+def _choice(*allowed: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in allowed:
+            listed = ", ".join(repr(item) for item in allowed)
+            raise _wrong(value, f"{value!r} is not one of the choices.", f"Write one of {listed}.")
+        return str(value)
+
+    return parse
+
+
+def _prefixes(value: object) -> PrefixTable[bool]:
+    return PrefixTable({normalise_prefix(item): True for item in _strings(value)})
+
+
+def _networks(value: object) -> tuple[Network, ...]:
+    return tuple(parse_network(item) for item in _strings(value))
+
+
+def _proxies(value: object) -> tuple[Network, ...]:
+    return _networks([item for item in _strings(value) if item != "unix"])
+
+
+def _secrets(value: object) -> dict[str, bytes]:
+    if not isinstance(value, Mapping):
+        raise _wrong("…", "This is not a dict of secrets.", 'Write {"name": "secret"}.')
+    secrets: dict[str, bytes] = {}
+    for name, secret in value.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
+            raise _wrong(name, "This is not a name for a secret.", "Use [A-Za-z0-9._-]{1,64}.")
+        if not isinstance(secret, str | bytes) or not secret:
+            # The value is a secret, so the message must not repeat it.
+            raise _wrong(name, "The secret of this name is empty or no string.", "Write a string.")
+        secrets[name] = secret.encode() if isinstance(secret, str) else secret
+    return secrets
+
+
+def _scopes(value: object) -> frozenset[str] | None:
+    return None if value is None else frozenset(_strings(value))
+
+
+def _rate(value: object) -> Rate | None:
+    if value is None:
+        return None
+    rate = parse_rate(_text(value))
+    if rate.period is None:
+        raise _wrong(value, "This is a calendar quota.", 'Write a rate, such as "60/min".')
+    return rate
+
+
+def _families(value: object) -> tuple[str, ...]:
+    families = tuple(_strings(value))
+    for family in families:
+        _choice(*HEADER_FAMILIES)(family)
+    return families
+
+
+def _realm(value: object) -> str:
+    realm = _text(value)
+    if not re.fullmatch(r"[ !#-\[\]-~]{1,128}", realm):
+        raise _wrong(value, "A realm is printable ASCII.", 'Leave out " and \\.')
+    return realm
+
+
+_PARSERS: dict[str, Callable[[object], Any]] = {
+    "ENABLED": _boolean,
+    "EXEMPT_PATHS": _prefixes,
+    "COUNTER": _text,
+    "COUNTER_PREFIX": _text,
+    "POLICY_MAX_AGE": _optional_seconds,
+    "POLICY_MAX_STALENESS": _seconds,
+    "TRUSTED_PROXIES": _proxies,
+    "FORWARDED_HEADER": _choice("X-Forwarded-For", "Forwarded"),
+    "API_KEY_HEADER": _header_name,
+    "REQUEST_ID_HEADER": _header_name,
+    "TRUST_REQUEST_ID": _choice("always", "proxies", "never"),
+    "KEY_NAMESPACE": lambda value: check_namespace(_text(value)),
+    "KEY_PEPPERS": _secrets,
+    "ALLOW_TEST_KEYS": _boolean,
+    "JWT_SECRETS": _secrets,
+    "JWKS_ALLOWED_NETWORKS": _networks,
+    "JWKS_CA_FILE": _optional_text,
+    "SCOPES": _scopes,
+    "FAILED_CREDENTIALS_LIMIT": _rate,
+    "RATE_LIMIT_HEADERS": _families,
+    "ERROR_FORMAT": _choice("problem", "simple"),
+    "REALM": _realm,
+    "ADMIN": _boolean,
+}
+
+
+def _meta(header: str) -> str:
+    return "HTTP_" + header.upper().replace("-", "_")
+
+
+def _unknown(name: object) -> SettingError:
+    nearest = difflib.get_close_matches(str(name).upper(), _PARSERS, n=1)
+    hint = f"Did you mean {nearest[0]!r}?" if nearest else "Remove it."
+    return SettingError(
+        "unknown_setting",
+        name,
+        f"APIGUARD has no member {name!r}.",
+        hint,
+        field=str(name),
+        suggestion=nearest[0] if nearest else None,
+    )
+
+
+def parse(
+    given: Mapping[str, object], caches: Mapping[str, object]
+) -> tuple[Settings, list[SettingError]]:
+    """Settings of an ``APIGUARD`` dict, and everything that is wrong with it.
+
+    A member with an error keeps its default in the returned value.
+    """
+    errors: list[SettingError] = [_unknown(name) for name in given if name not in _PARSERS]
+    values: dict[str, Any] = {"counter": "apiguard" if "apiguard" in caches else "memory"}
+    for name, parser in _PARSERS.items():
+        if name not in given:
+            continue
+        try:
+            values[name.lower()] = parser(given[name])
+        except PolicyError as error:
+            errors.append(
+                SettingError("wrong_value", error.value, error.reason, error.hint, field=name)
+            )
+    proxies = given.get("TRUSTED_PROXIES", ())
+    values["trust_unix"] = isinstance(proxies, list | tuple) and "unix" in proxies
+    defaults = {item.name: item.default for item in fields(Settings)}
+    for setting in ("api_key", "request_id", "forwarded"):
+        header = values.get(f"{setting}_header", defaults[f"{setting}_header"])
+        values[f"{setting}_meta"] = _meta(header)
+    counter = values["counter"]
+    if counter != "memory" and "://" not in counter and counter not in caches:
+        errors.append(
+            SettingError(
+                "unknown_alias",
+                counter,
+                f"CACHES has no alias {counter!r}.",
+                'Add it to CACHES (django-redis), or write "memory".',
+                field="COUNTER",
+            )
+        )
+    return Settings(**values), errors
+
+
+def given() -> Mapping[str, object]:
+    """The project's ``APIGUARD`` dict as it stands.
+
+    Raises:
+        ImproperlyConfigured: it is not a dict.
+    """
+    value = getattr(django_settings, "APIGUARD", {})
+    if not isinstance(value, Mapping):
+        raise ImproperlyConfigured("APIGUARD is not a dict.")
+    return value
+
+
+_current: Settings | None = None
+
+
+def current() -> Settings:
+    """The settings in force.
+
+    Raises:
+        ImproperlyConfigured: a member has a wrong value; all of them are named.
+    """
+    global _current
+    if _current is None:
+        parsed, errors = parse(given(), getattr(django_settings, "CACHES", {}))
+        wrong = [error for error in errors if error.code != "unknown_setting"]
+        if wrong:
+            raise ImproperlyConfigured(
+                " ".join(f"APIGUARD[{error.field!r}]: {error}" for error in wrong)
+            )
+        _current = parsed
+    return _current
+
+
+def _refresh(*, setting: str, **_: object) -> None:
+    global _current
+    if setting in ("APIGUARD", "CACHES"):
+        _current = None
+
+
+setting_changed.connect(_refresh, dispatch_uid="apiguard.conf")

@@ -1,0 +1,41 @@
+"""The rows that staff edit: fields, constraints, and what is wrong with a row.
+
+Every policy row inherits ``PolicyModel``; whoever writes one publishes a new
+revision in the same transaction. Nothing here serves a request: ``policy/``
+reads these rows, compiles them, and requests are judged by the result.
+"""
+
+from .audit import PolicyChange, acting
+from .base import PolicyManager, PolicyModel, PolicyQuerySet
+from .clients import Client, LimitOverride
+from .cors import AllowedOrigin, CorsPolicy
+from .headers import HeaderPolicy, ResponseHeader
+from .issuers import JwtIssuer
+from .keys import ApiKey
+from .numbers import HourlyCount
+from .routes import Route
+from .state import Change, PolicyState, everything
+from .tiers import Limit, Tier
+
+__all__ = [
+    "AllowedOrigin",
+    "ApiKey",
+    "Change",
+    "Client",
+    "CorsPolicy",
+    "HeaderPolicy",
+    "HourlyCount",
+    "JwtIssuer",
+    "Limit",
+    "LimitOverride",
+    "PolicyChange",
+    "PolicyManager",
+    "PolicyModel",
+    "PolicyQuerySet",
+    "PolicyState",
+    "ResponseHeader",
+    "Route",
+    "Tier",
+    "acting",
+    "everything",
+]

@@ -1,0 +1,150 @@
+"""``JwtIssuer``: who signs tokens that are accepted, and what a token must say."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from .. import conf
+from ..errors import IssuerError, PolicyError
+from ..rules.jwt import check_algorithms, check_secret
+from .base import PolicyModel
+from .fields import StringListField, list_problems, rule_problem
+
+MAX_LEEWAY = 120
+
+
+class JwtIssuer(PolicyModel):
+    """One issuer of JSON Web Tokens (RFC 7519), known by its exact ``iss``."""
+
+    name = models.CharField(_("name"), max_length=100, unique=True)
+    issuer = models.CharField(
+        _("issuer"),
+        max_length=255,
+        unique=True,
+        help_text=_("Exactly as in the tokens' iss, trailing slash included."),
+    )
+    audiences = StringListField(
+        _("audiences"), help_text=_("One per line, at least one; a token must name one of them.")
+    )
+    algorithms = StringListField(
+        _("algorithms"),
+        help_text=_("Of one family. Permitted: HS256. Prohibited: none, or HS256 with RS256."),
+    )
+    secret_name = models.CharField(
+        _("name of the secret"),
+        max_length=64,
+        blank=True,
+        help_text=_("A name in APIGUARD['JWT_SECRETS']; secrets are never kept in the database."),
+    )
+    jwks = models.JSONField(
+        _("public keys"), null=True, blank=True, help_text=_("A JWK set (RFC 7517), pasted here.")
+    )
+    jwks_url = models.URLField(_("URL of public keys"), blank=True)
+    fetched_jwks = models.JSONField(_("fetched keys"), null=True, blank=True, editable=False)
+    fetched_at = models.DateTimeField(_("fetched at"), null=True, blank=True, editable=False)
+    leeway = models.PositiveSmallIntegerField(
+        _("leeway"), default=30, help_text=_("Seconds by which clocks may differ; at most 120.")
+    )
+    token_types = StringListField(
+        _("token types"),
+        help_text=_("Permitted: JWT, at+jwt. Empty: JWT or no type. at+jwt alone: RFC 9068."),
+    )
+    max_lifetime = models.PositiveIntegerField(
+        _("longest lifetime"), null=True, blank=True, help_text=_("Seconds from iat to exp.")
+    )
+    tier = models.ForeignKey(
+        "apiguard.Tier",
+        verbose_name=_("tier"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="issuers",
+        help_text=_("Counts each subject by itself. Empty: not limited."),
+    )
+    tier_claim = models.CharField(
+        _("tier claim"), max_length=64, blank=True, help_text=_("A claim that names a tier's slug.")
+    )
+    scope_claim = models.CharField(_("scope claim"), max_length=64, default="scope")
+    user_field = models.CharField(
+        _("user field"),
+        max_length=64,
+        blank=True,
+        help_text=_("Field of the user model that equals sub. Empty: tokens have no user row."),
+    )
+    enabled = models.BooleanField(_("enabled"), default=True)
+
+    class Meta:
+        verbose_name = _("JWT issuer")
+        verbose_name_plural = _("JWT issuers")
+        ordering: ClassVar[list[str]] = ["name"]
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(leeway__lte=MAX_LEEWAY), name="apiguard_issuer_leeway"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def problems(self) -> list[PolicyError]:
+        problems = [
+            *list_problems(self, "audiences", _check_audience),
+            *list_problems(self, "token_types", _check_token_type),
+        ]
+        if not self.audiences:
+            problems.append(
+                IssuerError(
+                    "no_audience",
+                    "",
+                    "No audience is named.",
+                    "Name what tokens for this API say in aud.",
+                    field="audiences",
+                )
+            )
+        if (wrong := rule_problem("algorithms", check_algorithms, self.algorithms)) is not None:
+            return [*problems, wrong]
+        return [*problems, *self._key_problems()]
+
+    def _key_problems(self) -> list[PolicyError]:
+        sources = [bool(self.secret_name), bool(self.jwks), bool(self.jwks_url)]
+        if sources != [True, False, False] or not self.algorithms[0].startswith("HS"):
+            return [
+                IssuerError(
+                    "no_key_source",
+                    self.secret_name,
+                    "Keys of this kind cannot be verified yet, or their source is not clear.",
+                    "Choose an HS algorithm and name a secret of APIGUARD['JWT_SECRETS'].",
+                    field="secret_name",
+                )
+            ]
+        secret = conf.current().jwt_secrets.get(self.secret_name)
+        if secret is None:
+            return [
+                IssuerError(
+                    "unknown_secret",
+                    self.secret_name,
+                    f"APIGUARD['JWT_SECRETS'] has no secret {self.secret_name!r}.",
+                    "Add it to the settings, or write a name that is there.",
+                    field="secret_name",
+                )
+            ]
+        found = [rule_problem("secret_name", check_secret, secret, alg) for alg in self.algorithms]
+        return [problem for problem in found if problem is not None][:1]
+
+
+def _check_audience(audience: str) -> None:
+    if not 1 <= len(audience) <= 255 or not audience.isprintable():
+        raise IssuerError("bad_audience", audience, "This cannot be an audience.", "Write a name.")
+
+
+def _check_token_type(token_type: str) -> None:
+    if token_type.lower() not in ("jwt", "at+jwt", "none"):
+        raise IssuerError(
+            "unknown_token_type",
+            token_type,
+            f"{token_type!r} is not a token type that is understood.",
+            'Write "JWT", "at+jwt", or "none" for tokens without a type.',
+        )

@@ -1,0 +1,184 @@
+"""``Route``: a path prefix and everything that is enforced there."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from .. import conf
+from ..errors import PolicyError
+from ..rules.headers import check_method
+from ..rules.media import parse_media_range, parse_media_type
+from ..rules.paths import normalise_prefix
+from ..rules.rates import check_cost
+from ..rules.scopes import check_registered, parse_scopes
+from .base import PolicyModel
+from .fields import PathPrefixField, StringListField, list_problems, rule_problem
+
+
+class Route(PolicyModel):
+    """The longest matching prefix decides; nothing is inherited from a shorter one."""
+
+    class Mode(models.TextChoices):
+        ENFORCE = "enforce", _("enforce")
+        OBSERVE = "observe", _("observe: judge, refuse nothing")
+        OFF = "off", _("off: as if this row were absent")
+
+    class Access(models.TextChoices):
+        PUBLIC = "public", _("public: no credential is asked for")
+        CREDENTIALS = "credentials", _("credentials: an API key or a token is required")
+        APPLICATION = "application", _("application: the project itself decides")
+
+    name = models.CharField(_("name"), max_length=100, unique=True)
+    path_prefix = PathPrefixField(
+        _("path prefix"),
+        max_length=255,
+        unique=True,
+        help_text=_(
+            "Everything at and below this path, case-sensitive. "
+            "Permitted: /api/ or /api/export. Prohibited: api, /api/*, https://example.com/api."
+        ),
+    )
+    mode = models.CharField(
+        _("mode"),
+        max_length=16,
+        choices=Mode,
+        default=Mode.ENFORCE,
+        help_text=_("Observe judges every request and counts what would have been refused."),
+    )
+    access = models.CharField(
+        _("access"), max_length=16, choices=Access, default=Access.CREDENTIALS
+    )
+    required_scopes = StringListField(
+        _("required scopes"),
+        help_text=_(
+            "One per line; a credential needs all of them. "
+            "Permitted: orders:read. Prohibited: orders read (white space)."
+        ),
+    )
+    methods = StringListField(
+        _("methods"),
+        help_text=_(
+            "Empty: not checked. GET includes HEAD. Permitted: GET. Prohibited: get, TRACE."
+        ),
+    )
+    accepts = StringListField(
+        _("accepts"),
+        help_text=_(
+            "Media types of request bodies; empty: not checked. "
+            "Permitted: application/json or image/*. Prohibited: json."
+        ),
+    )
+    produces = StringListField(
+        _("produces"),
+        help_text=_(
+            "Media types of responses, held against Accept; empty: not checked. "
+            "Permitted: application/json. Prohibited: */*."
+        ),
+    )
+    max_body_bytes = models.PositiveBigIntegerField(
+        _("largest body"),
+        null=True,
+        blank=True,
+        help_text=_("In bytes; empty: not checked. Permitted: 1048576. Prohibited: 1 MiB."),
+    )
+    cost = models.PositiveIntegerField(
+        _("cost"),
+        default=1,
+        help_text=_("How much of each limit one request uses up. Permitted: 1 or 10. Not: 0."),
+    )
+    cors_policy = models.ForeignKey(
+        "apiguard.CorsPolicy",
+        verbose_name=_("CORS policy"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="routes",
+        help_text=_("Empty: the Origin header is not looked at."),
+    )
+    header_policy = models.ForeignKey(
+        "apiguard.HeaderPolicy",
+        verbose_name=_("header policy"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="routes",
+    )
+    anonymous_tier = models.ForeignKey(
+        "apiguard.Tier",
+        verbose_name=_("anonymous tier"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="anonymous_routes",
+        help_text=_("Counts requests without a credential, by address. Empty: not counted."),
+    )
+    user_tier = models.ForeignKey(
+        "apiguard.Tier",
+        verbose_name=_("user tier"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="user_routes",
+        help_text=_("Counts signed-in users on application routes. Empty: not counted."),
+    )
+
+    class Meta:
+        verbose_name = _("route")
+        verbose_name_plural = _("routes")
+        ordering: ClassVar[list[str]] = ["path_prefix"]
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(cost__gte=1), name="apiguard_route_cost_positive"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def problems(self) -> list[PolicyError]:
+        found = [
+            rule_problem("path_prefix", normalise_prefix, self.path_prefix),
+            rule_problem("cost", check_cost, self.cost),
+        ]
+        return [
+            *(problem for problem in found if problem is not None),
+            *self._choice_problems(),
+            *self._scope_problems(),
+            *list_problems(self, "methods", check_method),
+            *list_problems(self, "accepts", parse_media_range),
+            *list_problems(self, "produces", parse_media_type),
+        ]
+
+    def _choice_problems(self) -> list[PolicyError]:
+        return [
+            PolicyError(
+                "unknown_choice",
+                getattr(self, field),
+                f"{getattr(self, field)!r} is not one of the choices.",
+                f"Write one of {', '.join(choices.values)}.",
+                field=field,
+            )
+            for field, choices in (("mode", self.Mode), ("access", self.Access))
+            if getattr(self, field) not in choices.values
+        ]
+
+    def _scope_problems(self) -> list[PolicyError]:
+        problems = list_problems(self, "required_scopes", lambda scope: parse_scopes([scope]))
+        if problems or not self.required_scopes:
+            return problems
+        if self.access != self.Access.CREDENTIALS:
+            problems.append(
+                PolicyError(
+                    "scopes_without_credentials",
+                    " ".join(self.required_scopes),
+                    "Scopes are required here, but no credential is.",
+                    "Choose the access 'credentials', or remove the scopes.",
+                    field="required_scopes",
+                )
+            )
+        registry = conf.current().scopes
+        unknown = check_registered(self.required_scopes, registry)
+        return [*problems, *(problem.at("required_scopes") for problem in unknown)]

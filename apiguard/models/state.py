@@ -1,0 +1,183 @@
+"""The one row that says which policy is in force, and how it moves on.
+
+``publish()`` is called inside the transaction that writes policy, *before*
+the first policy row is written: the UPDATE takes the row's lock, so revisions
+commit in the order of their numbers and two editors queue instead of
+deadlocking. The row also carries the last few changes, so that a worker which
+was only a little behind knows which records to forget and keeps the rest.
+
+Inside this process an unpublished change is a ``PendingChange`` among the
+connection's ``on_commit`` callbacks. Django drops these on rollback, of a
+savepoint too, so what is pending is always exactly what would be committed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from django.db import IntegrityError, connections, models, router, transaction
+from django.utils.translation import gettext_lazy as _
+
+# How many changes a worker may be behind and still keep its records.
+RECENT = 64
+# A change of more records than this is written as "all of them".
+NAMED = 100
+
+What = Literal["policy", "keys", "clients", "everything"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one write touched, as far as workers need to know it.
+
+    ``policy``: compiled tables; ``keys``/``clients``: records of the keyring,
+    by primary key (``None``: all of them); ``everything``: both.
+    """
+
+    what: What
+    pks: tuple[Any, ...] | None = None
+
+    @classmethod
+    def of(cls, what: What, pks: Iterable[Any] | None = None) -> Change:
+        named = None if pks is None else tuple(pks)
+        return cls(what, None if named is None or len(named) > NAMED else named)
+
+
+everything = Change("everything")
+
+
+class PendingChange:
+    """Stands among a connection's ``on_commit`` callbacks until they run.
+
+    ``held`` belongs to the reader: policy that was compiled while this was the
+    newest pending change, good for requests inside the same transaction only.
+    """
+
+    _alive: ClassVar[weakref.WeakSet[PendingChange]] = weakref.WeakSet()
+
+    def __init__(self) -> None:
+        self.held: Any = None
+        self._alive.add(self)
+
+    def __call__(self) -> None:
+        self._alive.discard(self)
+        committed.note()
+
+    @classmethod
+    def any_alive(cls) -> bool:
+        """Whether any thread of this process has unpublished changes."""
+        return bool(cls._alive)
+
+    @classmethod
+    def newest(cls, using: str) -> PendingChange | None:
+        """The last change that the open transaction of this thread made."""
+        if not cls._alive:
+            return None
+        for entry in reversed(connections[using].run_on_commit):
+            if isinstance(entry[1], cls):
+                return entry[1]
+        return None
+
+
+class Committed:
+    """Counts what this process did to policy, for whoever holds some of it.
+
+    ``count``: changes committed. ``epoch``: times that the tables themselves
+    were replaced (``migrate``, ``flush``), so that nothing held means anything.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.count = 0
+        self.epoch = 0
+
+    def note(self) -> None:
+        with self._lock:
+            self.count += 1
+
+    def start_over(self) -> None:
+        with self._lock:
+            self.epoch += 1
+
+
+committed = Committed()
+
+
+def write_alias() -> str:
+    """The database that policy is written to, and therefore read from."""
+    return router.db_for_write(PolicyState)
+
+
+class PolicyState(models.Model):
+    """Revision and stamp of the policy in the database; one row, not editable.
+
+    ``stamp`` is random and renewed with every revision, because numbers are
+    reused by rolled-back tests and restored backups and stamps are not.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    revision = models.BigIntegerField(_("revision"), default=0, editable=False)
+    stamp = models.CharField(_("stamp"), max_length=32, default="", editable=False)
+    recent = models.JSONField(_("recent changes"), default=list, editable=False)
+
+    class Meta:
+        verbose_name = _("policy state")
+        verbose_name_plural = _("policy state")
+        constraints = (
+            models.CheckConstraint(condition=models.Q(id=1), name="apiguard_one_policy_state"),
+        )
+
+    def __str__(self) -> str:
+        return f"revision {self.revision}"
+
+    def changes_since(self, revision: int, stamp: str) -> list[Change] | None:
+        """What was changed after (revision, stamp), or ``None`` if that cannot be told."""
+        known = [(entry[0], entry[1]) for entry in self.recent]
+        if (revision, stamp) not in known:
+            return None
+        later = self.recent[known.index((revision, stamp)) + 1 :]
+        return [Change(what, None if pks is None else tuple(pks)) for _r, _s, what, pks in later]
+
+
+def publish(change: Change, using: str | None = None) -> int:
+    """Take the next revision for ``change``; to be called before the write.
+
+    Must run inside ``transaction.atomic(using)``.
+
+    Returns:
+        The new revision.
+
+    Raises:
+        TransactionManagementError: there is no open transaction.
+    """
+    alias = using or write_alias()
+    if not connections[alias].in_atomic_block:
+        raise transaction.TransactionManagementError("publish() needs an open transaction.")
+    states = PolicyState.objects.using(alias)
+    stamp = secrets.token_hex(8)
+    if not _advance(alias, stamp):
+        try:
+            with transaction.atomic(using=alias):
+                states.create(id=1)
+        except IntegrityError:
+            pass  # Somebody else made the row first; its lock is waited for below.
+        _advance(alias, stamp)
+    state = states.get(pk=1)
+    pks = None if change.pks is None else list(change.pks)
+    entry = [state.revision, stamp, change.what, pks]
+    states.filter(pk=1).update(recent=[*state.recent, entry][-RECENT:])
+    transaction.on_commit(PendingChange(), using=alias)
+    return state.revision
+
+
+def _advance(alias: str, stamp: str) -> int:
+    return (
+        PolicyState.objects.using(alias)
+        .filter(pk=1)
+        .update(revision=models.F("revision") + 1, stamp=stamp)
+    )

@@ -1,0 +1,127 @@
+"""``Tier`` and ``Limit``: how much a client may ask for."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from ..errors import PolicyError, RateError
+from ..rules.rates import MAX_AMOUNT, MAX_PERIOD, Rate, format_rate
+from .base import PolicyModel
+
+LIMIT_NAME = r"[a-z0-9-]{1,64}"
+
+
+class Tier(PolicyModel):
+    """A named set of limits; a request is admitted only if all of them admit it."""
+
+    slug = models.SlugField(_("slug"), max_length=64, unique=True)
+    name = models.CharField(_("name"), max_length=100)
+
+    class Meta:
+        verbose_name = _("tier")
+        verbose_name_plural = _("tiers")
+        ordering: ClassVar[list[str]] = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Limit(PolicyModel):
+    """At most ``amount`` in any ``period`` seconds, or per UTC calendar day or month."""
+
+    class Kind(models.TextChoices):
+        WINDOW = "window", _("sliding window")
+        QUOTA = "quota", _("calendar quota")
+
+    class Calendar(models.TextChoices):
+        DAY = "day", _("day")
+        MONTH = "month", _("month")
+
+    class Mode(models.TextChoices):
+        ENFORCE = "enforce", _("enforce")
+        SHADOW = "shadow", _("shadow: count, never refuse")
+
+    class OnStoreFailure(models.TextChoices):
+        LOCAL = "local", _("local: count in each process by itself")
+        OPEN = "open", _("open: let everything pass")
+        CLOSED = "closed", _("closed: refuse with 503")
+
+    tier = models.ForeignKey(
+        Tier, verbose_name=_("tier"), on_delete=models.CASCADE, related_name="limits"
+    )
+    name = models.CharField(
+        _("name"),
+        max_length=64,
+        validators=[RegexValidator(rf"\A{LIMIT_NAME}\Z")],
+        help_text=_("Clients see it in headers. Permitted: per-minute. Prohibited: Per minute."),
+    )
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind, default=Kind.WINDOW)
+    amount = models.PositiveBigIntegerField(_("amount"))
+    period = models.PositiveIntegerField(
+        _("period"), null=True, blank=True, help_text=_("Seconds; for sliding windows.")
+    )
+    calendar = models.CharField(
+        _("calendar"), max_length=16, choices=Calendar, blank=True, help_text=_("For quotas.")
+    )
+    route = models.ForeignKey(
+        "apiguard.Route",
+        verbose_name=_("route"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="limits",
+        help_text=_("Empty: counts the requests of all routes together."),
+    )
+    mode = models.CharField(_("mode"), max_length=16, choices=Mode, default=Mode.ENFORCE)
+    on_store_failure = models.CharField(
+        _("when the counter is away"),
+        max_length=16,
+        choices=OnStoreFailure,
+        default=OnStoreFailure.LOCAL,
+    )
+
+    class Meta:
+        verbose_name = _("limit")
+        verbose_name_plural = _("limits")
+        ordering: ClassVar[list[str]] = ["tier", "id"]
+        constraints = (
+            models.UniqueConstraint(fields=["tier", "name"], name="apiguard_limit_name_in_tier"),
+            models.CheckConstraint(
+                condition=models.Q(amount__gte=1), name="apiguard_limit_amount_positive"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind="window", period__gte=1, calendar="")
+                | models.Q(kind="quota", period=None, calendar__in=["day", "month"]),
+                name="apiguard_limit_window_or_quota",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def rate(self) -> str:
+        """The limit as people say it, such as "100 per minute"."""
+        calendar: Any = self.calendar
+        return format_rate(Rate(amount=self.amount, period=self.period, calendar=calendar))
+
+    def problems(self) -> list[PolicyError]:
+        problems: list[PolicyError] = []
+        if not 1 <= self.amount <= MAX_AMOUNT:
+            problems.append(_wrong("amount", self.amount, f"Write 1 to {MAX_AMOUNT:,}."))
+        if self.kind == self.Kind.WINDOW:
+            if self.calendar or not self.period or not 1 <= self.period <= MAX_PERIOD:
+                hint = f"A window has a period of 1 to {MAX_PERIOD:,} seconds and no calendar."
+                problems.append(_wrong("period", self.period, hint))
+        elif self.period is not None or self.calendar not in self.Calendar.values:
+            hint = "A quota has a calendar (day or month) and no period."
+            problems.append(_wrong("calendar", self.calendar, hint))
+        return problems
+
+
+def _wrong(field: str, value: object, hint: str) -> RateError:
+    return RateError("not_a_rate", value, f"{value!r} cannot be counted.", hint, field=field)

@@ -1,0 +1,245 @@
+"""The policy in force in this process: held, looked at, swapped whole.
+
+``snapshot()`` is what a request asks for, once. It looks at the state row at
+most once per ``POLICY_MAX_AGE`` and after every change that this process has
+committed; a look costs one query, a reload a dozen. Promises:
+
+- One thread looks. Others go on with the held snapshot only while its last
+  good look is younger than twice ``POLICY_MAX_AGE``; else they wait, so that
+  an idle worker never answers by an hour-old policy.
+- A failed read keeps the held snapshot, for ``POLICY_MAX_STALENESS`` at most.
+- What is read inside an open transaction serves that transaction alone.
+- Where apiguard's tables do not exist, there is no policy: ``None``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from django.db import Error as DatabaseError
+from django.db import connections, transaction
+
+from .. import conf
+from ..models.state import Change, PendingChange, PolicyState, committed, write_alias
+from . import load
+from .compile import compile_rows
+from .snapshot import Snapshot, empty
+
+logger = logging.getLogger("apiguard.policy")
+
+# After a failed look nobody looks for this long: requests must not queue for
+# a database that does not answer.
+RETRY_SECONDS = 1.0
+
+
+class PolicyUnavailable(Exception):
+    """There is no policy to judge by: it could not be read, or it is too old."""
+
+
+class Current:
+    """Holds the newest snapshot of this process."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._held: Snapshot | None = None
+        self._override: Snapshot | None = None
+        # Monotonic seconds; None: never.
+        self._looked_at: float | None = None
+        self._failed_at: float | None = None
+        self._committed = committed.count
+        self._epoch = committed.epoch
+        self._without_tables = False
+
+    # -- what requests ask --------------------------------------------------
+
+    def ready(self) -> Snapshot | None:
+        """The held snapshot if it may be used without any I/O, else ``None``."""
+        if self._override is not None:
+            return self._override
+        if PendingChange.any_alive():
+            return None
+        if self._held is None or self._epoch != committed.epoch:
+            return None
+        return self._held if self._is_fresh(1) else None
+
+    def snapshot(self) -> Snapshot | None:
+        """The policy to judge one request by; ``None`` before ``migrate``.
+
+        Raises:
+            PolicyUnavailable: it cannot be told what is guarded.
+        """
+        if self._override is not None:
+            return self._override
+        if self._epoch != committed.epoch:
+            self.forget()
+        pending = PendingChange.newest(write_alias())
+        if pending is not None:
+            return self._uncommitted(pending)
+        if conf.current().policy_max_age is None and self._held is None and not self._changed():
+            return empty()
+        if self._is_fresh(1):
+            return self._held
+        if self._in_transaction():
+            return self._read_for_this_request()
+        return self._look_or_wait()
+
+    def forget(self) -> None:
+        """Hold nothing; the next request reads all policy anew."""
+        with self._lock:
+            self._held = None
+            self._looked_at = self._failed_at = None
+            self._committed, self._epoch = committed.count, committed.epoch
+            self._without_tables = False
+
+    @contextmanager
+    def override(self, snapshot: Snapshot) -> Iterator[Snapshot]:
+        """Judge every request of this process by ``snapshot``; for tests."""
+        before, self._override = self._override, snapshot
+        try:
+            yield snapshot
+        finally:
+            self._override = before
+
+    # -- looking --------------------------------------------------------------
+
+    def _changed(self) -> bool:
+        return self._committed != committed.count
+
+    def _is_fresh(self, ages: int) -> bool:
+        """Whether the last good look is younger than ``ages`` x POLICY_MAX_AGE."""
+        if self._looked_at is None or self._changed():
+            return False
+        max_age = conf.current().policy_max_age
+        return max_age is None or time.monotonic() - self._looked_at < ages * max_age
+
+    def _may_go_on(self) -> bool:
+        """Whether the held policy may serve although a look is due."""
+        if self._failed_at is None:
+            return self._is_fresh(2)
+        return time.monotonic() - self._failed_at < RETRY_SECONDS
+
+    def _look_or_wait(self) -> Snapshot | None:
+        if not self._lock.acquire(blocking=False):
+            if self._may_go_on():
+                return self._last_good()
+            self._lock.acquire()
+        try:
+            waited_long_enough = self._is_fresh(1) or (
+                self._failed_at is not None and self._may_go_on()
+            )
+            if not waited_long_enough:
+                self._look()
+        finally:
+            self._lock.release()
+        return self._last_good()
+
+    def _last_good(self) -> Snapshot | None:
+        if self._failed_at is None:
+            return self._held
+        age = None if self._looked_at is None else time.monotonic() - self._looked_at
+        if self._held is None or age is None or age > conf.current().policy_max_staleness:
+            raise PolicyUnavailable
+        return self._held
+
+    def _look(self) -> None:
+        """One look at the state row, and what follows from it. Holds the lock."""
+        count, started = committed.count, time.monotonic()
+        try:
+            state = load.state()
+            snapshot: Snapshot | None = self._following(self._held, state)
+        except (DatabaseError, load.PolicyMoved) as error:
+            if not self._tables_are_missing():
+                self._note_failure(error)
+                return
+            snapshot = None
+        if self._failed_at is not None:
+            logger.warning("Policy can be read again.")
+        self._swap(snapshot)
+        # From before the read: what was committed meanwhile is looked for again.
+        self._committed, self._looked_at, self._failed_at = count, started, None
+
+    def _swap(self, snapshot: Snapshot | None) -> None:
+        if snapshot is None and not self._without_tables:
+            logger.error("apiguard's tables do not exist: nothing is guarded. Run migrate.")
+        self._without_tables = snapshot is None
+        if snapshot is not None and snapshot is not self._held:
+            logger.info("Policy revision %s is in force.", snapshot.revision)
+            for problem in snapshot.problems:
+                logger.error("Policy problem: %s", problem)
+        self._held = snapshot
+
+    def _note_failure(self, error: Exception) -> None:
+        if self._failed_at is None:
+            logger.error("Policy cannot be read (%s); going on with what is held.", error)
+        self._failed_at = time.monotonic()
+
+    def _tables_are_missing(self) -> bool:
+        try:
+            return not load.tables_exist()
+        except DatabaseError:
+            return False
+
+    def _following(self, held: Snapshot | None, state: PolicyState) -> Snapshot:
+        """The snapshot of ``state``, keeping of ``held`` whatever did not change."""
+        if held is None:
+            return _compile(state)
+        if (held.revision, held.stamp) == (state.revision, state.stamp):
+            return held
+        changes = state.changes_since(held.revision, held.stamp)
+        if changes is None or any(change.what == "everything" for change in changes):
+            return _compile(state)
+        keyring = held.keyring.without(_pks(changes, "keys"), _pks(changes, "clients"))
+        if any(change.what == "policy" for change in changes):
+            return replace(_compile(state), keyring=keyring)
+        return replace(held, revision=state.revision, stamp=state.stamp, keyring=keyring)
+
+    # -- inside an open transaction ---------------------------------------------
+
+    def _in_transaction(self) -> bool:
+        return connections[write_alias()].in_atomic_block
+
+    def _uncommitted(self, pending: PendingChange) -> Snapshot:
+        if pending.held is None:
+            pending.held = _compile(load.state())
+        held: Snapshot = pending.held
+        return held
+
+    def _read_for_this_request(self) -> Snapshot | None:
+        try:
+            # A savepoint: PostgreSQL gives up a transaction in which a query failed.
+            with transaction.atomic(using=write_alias()):
+                return self._following(self._held, load.state())
+        except (DatabaseError, load.PolicyMoved) as error:
+            if self._tables_are_missing():
+                return None
+            raise PolicyUnavailable from error
+
+
+def _compile(state: PolicyState) -> Snapshot:
+    after, rows = load.rows(state)
+    return compile_rows(rows, revision=after.revision, stamp=after.stamp)
+
+
+def _pks(changes: list[Change], what: str) -> set[object] | None:
+    named: set[object] = set()
+    for change in changes:
+        if change.what != what:
+            continue
+        if change.pks is None:
+            return None
+        named.update(change.pks)
+    return named
+
+
+current = Current()
+# A lock that another thread of the parent held would never be released here.
+os.register_at_fork(after_in_child=current._reset)

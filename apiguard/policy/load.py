@@ -1,0 +1,110 @@
+"""The only place that reads policy rows for requests.
+
+Always from the database that policy is written to: a replica may lag, and a
+lagging revision beside fresh rows would be served for ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldError, ValidationError
+from django.db import connections
+
+from ..models import (
+    AllowedOrigin,
+    ApiKey,
+    CorsPolicy,
+    HeaderPolicy,
+    JwtIssuer,
+    Limit,
+    LimitOverride,
+    PolicyState,
+    ResponseHeader,
+    Route,
+    Tier,
+)
+from ..models.state import write_alias
+from .compile import Rows
+from .records import KeyRecord, key_record
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+# How often rows are read again because the revision moved meanwhile.
+ATTEMPTS = 10
+
+
+class PolicyMoved(Exception):
+    """The revision moved during every attempt to read the rows."""
+
+
+def state() -> PolicyState:
+    """The state row; a new, empty one where nothing was ever published. One query."""
+    found = PolicyState.objects.using(write_alias()).filter(pk=1).first()
+    return found or PolicyState()
+
+
+def tables_exist() -> bool:
+    """Whether ``migrate`` has made apiguard's tables."""
+    connection = connections[write_alias()]
+    with connection.cursor() as cursor:
+        return PolicyState._meta.db_table in connection.introspection.table_names(cursor)
+
+
+def rows(seen: PolicyState) -> tuple[PolicyState, Rows]:
+    """All policy rows as they stand under one revision.
+
+    Args:
+        seen: the state that was read just before.
+
+    Raises:
+        PolicyMoved: the revision moved during every attempt.
+        django.db.Error: the database cannot be read.
+    """
+    for _ in range(ATTEMPTS):
+        read = _all_rows()
+        after = state()
+        if (after.revision, after.stamp) == (seen.revision, seen.stamp):
+            return after, read
+        seen = after
+    raise PolicyMoved
+
+
+def _all_rows() -> Rows:
+    def all_of(model: Any) -> tuple[Any, ...]:
+        return tuple(model._base_manager.using(write_alias()).order_by("pk"))
+
+    return Rows(
+        routes=all_of(Route),
+        cors_policies=all_of(CorsPolicy),
+        origins=all_of(AllowedOrigin),
+        header_policies=all_of(HeaderPolicy),
+        headers=all_of(ResponseHeader),
+        tiers=all_of(Tier),
+        limits=all_of(Limit),
+        overrides=all_of(LimitOverride),
+        issuers=all_of(JwtIssuer),
+    )
+
+
+def key(key_id: str) -> KeyRecord | None:
+    """The record of a key with its client, in one query; ``None`` if there is none."""
+    found = (
+        ApiKey._base_manager.using(write_alias())
+        .select_related("client")
+        .filter(key_id=key_id)
+        .first()
+    )
+    return None if found is None else key_record(found)
+
+
+def user(field: str, value: object) -> AbstractBaseUser | None:
+    """The active user whose ``field`` equals ``value``; one query."""
+    model = get_user_model()
+    try:
+        found = model._default_manager.filter(**{field: value}).first()
+    except (FieldError, ValueError, TypeError, ValidationError):
+        return None  # A subject that cannot be a value of that field names nobody.
+    return found if found is not None and found.is_active else None

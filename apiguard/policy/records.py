@@ -1,0 +1,85 @@
+"""Clients and keys as the keyring keeps them; one row in, one frozen record out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ..models import ApiKey, Client
+from ..rules.networks import Network, parse_network
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRecord:
+    """What a request needs to know of a client."""
+
+    pk: Any
+    slug: str
+    name: str
+    tier_pk: Any
+    owner_pk: Any
+    acts_as_owner: bool
+    enabled: bool
+    allowed_networks: tuple[Network, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    broken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """What a request needs to know of a key; ``digest`` stays out of its repr."""
+
+    pk: Any
+    key_id: str
+    name: str
+    environment: str
+    digest: str = field(repr=False)
+    pepper_id: str = field(repr=False)
+    scopes: frozenset[str]
+    allowed_networks: tuple[Network, ...]
+    not_before: datetime | None
+    expires_at: datetime | None
+    revoked: bool
+    client: ClientRecord
+    broken: bool = False
+
+
+def client_record(row: Client) -> ClientRecord:
+    """A client as the keyring keeps it; one with an error is refused."""
+    broken = bool(row.problems())
+    networks = () if broken else tuple(parse_network(item) for item in row.allowed_networks)
+    return ClientRecord(
+        pk=row.pk,
+        slug=row.slug,
+        name=row.name,
+        tier_pk=row.tier_id,
+        owner_pk=row.owner_id,
+        acts_as_owner=row.acts_as_owner,
+        enabled=row.enabled,
+        allowed_networks=networks,
+        metadata=row.metadata,
+        broken=broken,
+    )
+
+
+def key_record(row: ApiKey) -> KeyRecord:
+    """A key as the keyring keeps it, with its client; one with an error is refused."""
+    broken = bool(row.problems())
+    networks = () if broken else tuple(parse_network(item) for item in row.allowed_networks)
+    return KeyRecord(
+        pk=row.pk,
+        key_id=row.key_id,
+        name=row.name,
+        environment=row.environment,
+        digest=row.digest,
+        pepper_id=row.pepper_id,
+        scopes=frozenset() if broken else frozenset(row.scopes),
+        allowed_networks=networks,
+        not_before=row.not_before,
+        expires_at=row.expires_at,
+        revoked=row.revoked_at is not None,
+        client=client_record(row.client),
+        broken=broken,
+    )

@@ -1,0 +1,158 @@
+"""The policy of one revision, compiled: what a request is judged by.
+
+Everything here is frozen and shared between threads; what can be computed
+once is computed by ``compile``. The one thing that grows is the keyring,
+which fills with the records that requests ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ..errors import PolicyError
+from ..rules.jwt import TokenRules
+from ..rules.limits import Limit
+from ..rules.media import MediaType
+from ..rules.origins import OriginSet
+from ..rules.paths import PrefixTable
+from .keyring import Keyring
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """One mistake, and the row that holds it."""
+
+    model: str
+    pk: Any
+    name: str
+    error: PolicyError
+
+    def __str__(self) -> str:
+        at = f" ({self.error.field})" if self.error.field else ""
+        return f"{self.model} {self.name!r}{at}: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """A CORS policy; header values as they are sent."""
+
+    pk: Any
+    name: str
+    origins: OriginSet
+    methods: frozenset[str]
+    headers: frozenset[str]
+    allow_credentials: bool
+    refuse_foreign: bool
+    preflight_headers: tuple[tuple[str, str], ...]
+    exposed_headers: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderRule:
+    """One response header of a route."""
+
+    name: str
+    value: str
+    https_only: bool
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class TierPolicy:
+    """The limits of a tier, by the route that a request takes."""
+
+    pk: Any
+    slug: str
+    name: str
+    limits: tuple[Limit, ...]
+    route_of: Mapping[int, Any]
+    by_route: Mapping[Any, tuple[Limit, ...]]
+    everywhere: tuple[Limit, ...]
+    broken: bool = False
+
+    def limits_at(self, route_pk: Any) -> tuple[Limit, ...]:
+        """The limits that count a request of this route, in tier order."""
+        return self.by_route.get(route_pk, self.everywhere)
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Another amount for one client, until an instant (UTC) or for good."""
+
+    amount: int
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerPolicy:
+    """An enabled, valid issuer and the key that verifies its tokens."""
+
+    pk: Any
+    name: str
+    rules: TokenRules
+    secret: bytes
+    secret_name: str
+    tier_pk: Any
+    tier_claim: str
+    scope_claim: str
+    user_field: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePolicy:
+    """What is enforced under one path prefix."""
+
+    pk: Any
+    name: str
+    prefix: str
+    mode: str
+    access: str
+    required_scopes: tuple[str, ...] = ()
+    methods: frozenset[str] = frozenset()
+    allow: str = ""
+    accepts: tuple[MediaType, ...] = ()
+    accept: str = ""
+    produces: tuple[MediaType, ...] = ()
+    max_body_bytes: int | None = None
+    cost: int = 1
+    cors: Cors | None = None
+    headers: tuple[HeaderRule, ...] = ()
+    anonymous_tier: Any = None
+    user_tier: Any = None
+    broken: tuple[RowProblem, ...] = ()
+
+    @property
+    def enforced(self) -> bool:
+        """False where the route only observes."""
+        return self.mode != "observe"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """All policy of one revision."""
+
+    revision: int
+    stamp: str
+    routes: PrefixTable[RoutePolicy]
+    tiers: Mapping[Any, TierPolicy]
+    tiers_by_slug: Mapping[str, TierPolicy]
+    issuers: Mapping[str, IssuerPolicy]
+    overrides: Mapping[Any, Mapping[int, Override]]
+    problems: tuple[RowProblem, ...] = ()
+    keyring: Keyring = field(default_factory=Keyring)
+
+
+def empty(revision: int = 0, stamp: str = "") -> Snapshot:
+    """No policy at all: no route, so nothing is guarded."""
+    return Snapshot(
+        revision=revision,
+        stamp=stamp,
+        routes=PrefixTable({}),
+        tiers={},
+        tiers_by_slug={},
+        issuers={},
+        overrides={},
+    )

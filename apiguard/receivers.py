@@ -1,0 +1,58 @@
+"""Publishes the writes that base classes cannot see.
+
+Raw fixtures bypass ``save()``; cascades bypass ``delete()``. ``origin`` tells
+whether a deletion began at a policy row, whose own ``delete()`` has published
+it already. ``migrate`` and ``flush`` replace tables under our feet: whatever
+this process holds then means nothing any more.
+
+Receivers are connected to policy models one by one: a ``pre_delete`` receiver
+for all senders would cost the whole project Django's fast deletes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.db import connections, models, transaction
+from django.db.models.signals import post_migrate, post_save, pre_delete, pre_save
+
+from .models import PolicyModel, PolicyQuerySet
+from .models.state import committed, everything, publish
+
+
+def before_raw_save(sender: type[models.Model], raw: bool, using: str, **_: Any) -> None:
+    """``loaddata``, whose transaction is open: the revision first, as always."""
+    if raw and connections[using].in_atomic_block:
+        publish(everything, using)
+
+
+def after_raw_save(sender: type[models.Model], raw: bool, using: str, **_: Any) -> None:
+    """A raw save in autocommit: the row is committed, so now it can be announced."""
+    if raw and not connections[using].in_atomic_block:
+        with transaction.atomic(using=using):
+            publish(everything, using)
+
+
+def before_cascade(sender: type[models.Model], using: str, origin: Any = None, **_: Any) -> None:
+    """A deletion that began at a row which is not policy."""
+    if not isinstance(origin, PolicyModel | PolicyQuerySet):
+        with transaction.atomic(using=using):
+            publish(everything, using)
+
+
+def start_over(**_: Any) -> None:
+    """After ``migrate`` and ``flush``."""
+    committed.start_over()
+
+
+def connect() -> None:
+    """Connect everything; called once, when the apps are ready."""
+    config = apps.get_app_config("apiguard")
+    for model in config.get_models():
+        if issubclass(model, PolicyModel):
+            label = model._meta.label_lower
+            pre_save.connect(before_raw_save, model, dispatch_uid=f"apiguard.raw.{label}")
+            post_save.connect(after_raw_save, model, dispatch_uid=f"apiguard.rawed.{label}")
+            pre_delete.connect(before_cascade, model, dispatch_uid=f"apiguard.cascade.{label}")
+    post_migrate.connect(start_over, sender=config, dispatch_uid="apiguard.migrated")
