@@ -1,0 +1,70 @@
+"""The cheap rules: methods, lengths, media types, Accept. Empty rule: not checked.
+
+In the order of the table of refusals: what is wrong with the request itself
+comes before what the route does not want.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..policy.snapshot import RoutePolicy
+from ..rules.media import accepted, satisfies
+from .facts import Facts
+from .passage import Passage
+from .verdict import Outcome, Verdict
+
+_DIGITS = re.compile(r"[0-9]{1,19}\Z")
+
+
+def judge(passage: Passage) -> Verdict | None:
+    """The first rule of the route that the request breaks."""
+    route, facts = passage.route, passage.facts
+    if route is None:
+        return None
+    if facts.content_length is not None and not _DIGITS.match(facts.content_length):
+        return Verdict(Outcome.BAD_CONTENT_LENGTH, reason=repr(facts.content_length[:50]))
+    if route.methods and facts.method not in route.methods:
+        return Verdict(
+            Outcome.METHOD_NOT_LISTED,
+            reason=f"{facts.method!r} is not listed",
+            headers=(("Allow", route.allow),),
+        )
+    return _judge_body(route, facts) or _judge_accept(route, facts)
+
+
+def _judge_body(route: RoutePolicy, facts: Facts) -> Verdict | None:
+    length = int(facts.content_length or 0)
+    if not length and not facts.unknown_length:
+        return None
+    if facts.unknown_length == "endless":
+        return Verdict(Outcome.LENGTH_REQUIRED, reason="the server does not end chunked bodies")
+    if route.accepts and not accepted(facts.content_type, route.accepts):
+        return _not_accepted(route, facts)
+    if route.max_body_bytes is not None and length > route.max_body_bytes:
+        return too_large(route.max_body_bytes)
+    return None
+
+
+def _not_accepted(route: RoutePolicy, facts: Facts) -> Verdict:
+    headers = [("Accept", route.accept)]
+    if facts.method == "PATCH":
+        headers.append(("Accept-Patch", route.accept))
+    return Verdict(
+        Outcome.MEDIA_TYPE_NOT_ACCEPTED,
+        reason=f"{facts.content_type[:100]!r} is not listed",
+        headers=tuple(headers),
+    )
+
+
+def too_large(limit: int) -> Verdict:
+    """A body of more than ``limit`` bytes."""
+    return Verdict(
+        Outcome.BODY_TOO_LARGE, detail=f"The body is larger than the limit of {limit} bytes"
+    )
+
+
+def _judge_accept(route: RoutePolicy, facts: Facts) -> Verdict | None:
+    if not route.produces or facts.accept is None or satisfies(facts.accept, route.produces):
+        return None
+    return Verdict(Outcome.NOT_ACCEPTABLE, reason=f"Accept is {facts.accept[:200]!r}")

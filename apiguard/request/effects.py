@@ -1,0 +1,88 @@
+"""What a stage may ask of the outside, and the only place that goes there.
+
+A stage yields one of these values and is sent the answer. ``perform`` does
+it, blocking; nothing else on a request's way waits for anything.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ..counters.base import StoreFailed
+from ..policy import lookups
+from ..rules.limits import Decision, Limit
+from .counting import counter_for
+from .passage import Passage
+
+logger = logging.getLogger("apiguard.counters")
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpKey:
+    """A key that the keyring does not hold. Answer: record, ``None`` or ``Failed``."""
+
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpUser:
+    """The active user row behind a credential. Answer: user, ``None`` or ``Failed``."""
+
+    field: str
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class CountLimits:
+    """All limits of a principal at once. Answer: ``Decision`` or ``Failed``."""
+
+    principal: str
+    limits: tuple[Limit, ...]
+    cost: int
+
+
+class Failed:
+    """The answer could not be had."""
+
+
+FAILED = Failed()
+
+Effect = LookUpKey | LookUpUser | CountLimits
+R = TypeVar("R")
+Steps = Generator[Effect, Any, R]
+
+
+def perform(effect: Effect, passage: Passage) -> Any:
+    """Do what a stage asks for, blocking."""
+    if isinstance(effect, CountLimits):
+        return _count(effect, passage)
+    try:
+        if isinstance(effect, LookUpKey):
+            return lookups.key(passage.snapshot, effect.key_id)
+        return lookups.user(effect.field, effect.value)
+    except lookups.LookUpFailed as error:
+        logger.error("A credential cannot be looked up: %s", error)
+        return FAILED
+
+
+def run(steps: Steps[R], passage: Passage) -> R:
+    """Drive a stage to its end, blocking at every effect."""
+    try:
+        effect = next(steps)
+        while True:
+            effect = steps.send(perform(effect, passage))
+    except StopIteration as stop:
+        result: R = stop.value
+        return result
+
+
+def _count(effect: CountLimits, passage: Passage) -> Decision | Failed:
+    try:
+        counter = counter_for(passage.settings)
+        return counter.decide(effect.principal, effect.limits, effect.cost)
+    except StoreFailed as error:
+        logger.error("Limits are not counted: %s", error)
+        return FAILED

@@ -1,0 +1,92 @@
+"""What a request says of itself, taken once and frozen.
+
+Values are as they arrived, unjudged; ``None`` means that the header is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..conf import Settings
+from ..rules.networks import Address, client_address, is_trusted
+
+# How long a body without Content-Length is: there is none; the server ends it
+# for us; nobody can tell where it ends.
+UnknownLength = Literal["", "delimited", "endless"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One request, as far as policy is concerned."""
+
+    method: str
+    path: str
+    secure: bool = False
+    host: str = ""
+    remote_addr: str = ""
+    forwarded: str = ""
+    origin: str | None = None
+    requested_method: str | None = None
+    requested_headers: str | None = None
+    fetch_site: str | None = None
+    content_length: str | None = None
+    unknown_length: UnknownLength = ""
+    content_type: str = ""
+    accept: str | None = None
+    authorization: str | None = None
+    api_key: str | None = None
+
+    def address(self, settings: Settings) -> Address | None:
+        """Where the request comes from, believing only trusted proxies."""
+        return client_address(
+            self.remote_addr,
+            self.forwarded,
+            header=settings.forwarded_header,
+            trusted=settings.trusted_proxies,
+            trust_unix=settings.trust_unix,
+        )
+
+
+def facts_of(
+    meta: Mapping[str, Any], method: str, path: str, settings: Settings, *, secure: bool
+) -> Facts:
+    """Facts from a WSGI-like environ (``request.META``); ``host`` is left empty."""
+    get = meta.get
+    remote_addr = get("REMOTE_ADDR") or ""
+    return Facts(
+        method=method,
+        path=path,
+        secure=secure or _proxy_says_https(meta, remote_addr, settings),
+        remote_addr=remote_addr,
+        forwarded=get(settings.forwarded_meta) or "",
+        origin=get("HTTP_ORIGIN"),
+        requested_method=get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"),
+        requested_headers=get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
+        fetch_site=get("HTTP_SEC_FETCH_SITE"),
+        content_length=get("CONTENT_LENGTH") or None,
+        unknown_length=_unknown_length(meta),
+        content_type=get("CONTENT_TYPE") or "",
+        accept=get("HTTP_ACCEPT"),
+        authorization=get("HTTP_AUTHORIZATION"),
+        api_key=get(settings.api_key_meta),
+    )
+
+
+def _proxy_says_https(meta: Mapping[str, Any], remote_addr: str, settings: Settings) -> bool:
+    said = meta.get("HTTP_X_FORWARDED_PROTO")
+    if said is None or not (settings.trusted_proxies or settings.trust_unix):
+        return False
+    # The rightmost value is the one that the nearest proxy wrote.
+    if str(said).rsplit(",", 1)[-1].strip().lower() != "https":
+        return False
+    return is_trusted(remote_addr, settings.trusted_proxies, settings.trust_unix)
+
+
+def _unknown_length(meta: Mapping[str, Any]) -> UnknownLength:
+    if meta.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" not in meta:
+        return ""
+    # ASGI servers always end the body; of WSGI servers, those that say so.
+    ends = "wsgi.version" not in meta or meta.get("wsgi.input_terminated")
+    return "delimited" if ends else "endless"

@@ -1,0 +1,64 @@
+"""Bad credentials, counted by address in this process's memory.
+
+Beyond the limit a further bad credential is answered 429. What memory can
+verify still passes, and at most one look-up a second is made for an address
+that is over its limit: whoever shares it with an attacker is not locked out.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+from ..conf import Settings
+from ..counters.memory import MemoryCounter
+from ..rules.limits import Limit
+from ..rules.rates import Rate
+
+MAX_LOOK_UPS = 10_000
+LOOK_UP_EVERY_SECONDS = 1.0
+
+
+class FailedCredentials:
+    """Counts failures; bounded, thread-safe."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._limits = (
+            Limit(
+                pk=0,
+                name="failed-credentials",
+                kind="window",
+                amount=rate.amount,
+                period=rate.period or 60,
+            ),
+        )
+        self._counter = MemoryCounter()
+        self._looked_up: dict[str, float] = {}
+
+    def note(self, address: str) -> int | None:
+        """Count one failure; seconds to wait if that is more than the limit."""
+        decision = self._counter.decide(address, self._limits, 1)
+        return None if decision.allowed else decision.retry_after
+
+    def may_look_up(self, address: str) -> bool:
+        """Whether the database may be asked on behalf of this address now."""
+        if self._counter.decide(address, self._limits, 1, commit=False).allowed:
+            return True
+        now = time.monotonic()
+        if now - self._looked_up.get(address, 0.0) < LOOK_UP_EVERY_SECONDS:
+            return False
+        if len(self._looked_up) >= MAX_LOOK_UPS:
+            self._looked_up.clear()
+        self._looked_up[address] = now
+        return True
+
+
+@lru_cache(maxsize=8)
+def _failures(rate: Rate) -> FailedCredentials:
+    return FailedCredentials(rate)
+
+
+def failures(settings: Settings) -> FailedCredentials | None:
+    """The counter of this process, or ``None`` where failures are not counted."""
+    rate = settings.failed_credentials_limit
+    return None if rate is None else _failures(rate)

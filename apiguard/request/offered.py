@@ -1,0 +1,68 @@
+"""Which credential a request brings, if any of it is ours to judge.
+
+On ``credentials`` routes every Bearer, ApiKey and key-header value is. On
+other routes only what is certainly ours is: the key header, a value of our
+key's shape, a token whose ``iss`` is an enabled issuer. All else belongs to
+the project: its refresh endpoint, its webhooks, its own tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Literal
+
+from ..conf import Settings
+from ..rules import keys
+from ..rules.jwt_parse import issuer_of
+from .challenge import Scheme
+from .facts import Facts
+
+_SCHEMES: dict[str, Scheme] = {"bearer": "Bearer", "apikey": "ApiKey"}
+# RFC 6750 section 2.1 and RFC 9110 section 11.2 know neither inside a token.
+_MALFORMED = re.compile(r"[\s,]")
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A credential as it was sent."""
+
+    kind: Literal["key", "token"]
+    scheme: Scheme
+    value: str
+
+    @property
+    def malformed(self) -> bool:
+        """Empty, or with white space or a comma inside (two headers of one name)."""
+        return not self.value or _MALFORMED.search(self.value) is not None
+
+
+def find(
+    facts: Facts, settings: Settings, issuers: Container[str], *, judge_all: bool
+) -> list[Offered]:
+    """The credentials of ours in a request; more than one is one too many."""
+    found = []
+    if facts.authorization is not None:
+        offered = _of_authorization(facts.authorization, settings.key_namespace)
+        if offered and (judge_all or _is_ours(offered, settings.key_namespace, issuers)):
+            found.append(offered)
+    if facts.api_key is not None:
+        found.append(Offered("key", "ApiKey", facts.api_key.strip(" \t")))
+    return found
+
+
+def _of_authorization(value: str, namespace: str) -> Offered | None:
+    name, _, rest = value.strip(" \t").partition(" ")
+    scheme = _SCHEMES.get(name.lower())
+    if scheme is None:
+        return None
+    credential = rest.strip(" \t")
+    is_key = scheme == "ApiKey" or keys.has_key_shape(credential, namespace)
+    return Offered("key" if is_key else "token", scheme, credential)
+
+
+def _is_ours(offered: Offered, namespace: str, issuers: Container[str]) -> bool:
+    if offered.kind == "key":
+        return keys.has_key_shape(offered.value, namespace)
+    return issuer_of(offered.value) in issuers

@@ -1,0 +1,142 @@
+"""``request.apiguard``: what is known about one request, filled in on its way.
+
+One snapshot and one set of settings from start to end. A request is verified
+once and counted once, whichever door it came through; what was found out is
+kept here for the other door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..conf import Settings
+from ..policy.records import ClientRecord, KeyRecord
+from ..policy.snapshot import RoutePolicy, Snapshot
+from ..rules.limits import Decision
+from ..rules.networks import Address, counted_as
+from .challenge import Scheme
+from .facts import Facts
+from .verdict import ADMITTED, Verdict
+
+_UNKNOWN: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A verified credential.
+
+    ``auth`` is the key's record or the token's claims; ``user`` the row that
+    the credential stands for, or a user without a row.
+    """
+
+    kind: Literal["key", "token"]
+    scheme: Scheme
+    principal: str
+    auth: KeyRecord | Mapping[str, Any]
+    scopes: frozenset[str]
+    user: Any
+    tier_pk: Any = None
+    client: ClientRecord | None = None
+
+
+class Passage:
+    """One request's way through; what ``request.apiguard`` is.
+
+    Attributes:
+        request_id: the id on the response, in logs and in refusals.
+        route: the route's policy, or ``None`` where nothing is guarded.
+        credential: the verified credential, or ``None``.
+        verdict: what was decided.
+        decision: how limits decided, or ``None`` if nothing was counted.
+    """
+
+    __slots__ = (
+        "_address",
+        "_principal",
+        "cors_origin",
+        "counted",
+        "credential",
+        "decision",
+        "exception",
+        "facts",
+        "identified",
+        "reached_view",
+        "request_id",
+        "route",
+        "settings",
+        "snapshot",
+        "tier",
+        "verdict",
+    )
+
+    def __init__(
+        self, facts: Facts, settings: Settings, snapshot: Snapshot, request_id: str = ""
+    ) -> None:
+        self.facts = facts
+        self.settings = settings
+        self.snapshot = snapshot
+        self.request_id = request_id
+        self.route: RoutePolicy | None = snapshot.routes.find(facts.path)
+        self.credential: Credential | None = None
+        self.verdict: Verdict = ADMITTED
+        self.decision: Decision | None = None
+        # Whether credentials were judged, whether limits were asked.
+        self.identified = False
+        self.counted = False
+        self.reached_view = False
+        # Slug of the tier that the request was counted in.
+        self.tier = ""
+        # The origin that may read the response, as it is to be sent.
+        self.cors_origin: str | None = None
+        self.exception: Exception | None = None
+        self._address: Address | None = _UNKNOWN
+        self._principal = ""
+
+    @property
+    def enforced(self) -> bool:
+        """Whether this request's route enforces what it decides."""
+        return self.route is not None and self.route.enforced
+
+    @property
+    def address(self) -> Address | None:
+        """The client's address, as far as trusted proxies tell."""
+        if self._address is _UNKNOWN:
+            self._address = self.facts.address(self.settings)
+        return self._address
+
+    @property
+    def principal(self) -> str:
+        """Who is counted, such as "client:7" or "ip:192.0.2.1"."""
+        if self._principal:
+            return self._principal
+        if self.credential is not None:
+            return self.credential.principal
+        return counted_as(self.address)
+
+    @principal.setter
+    def principal(self, value: str) -> None:
+        self._principal = value
+
+    @property
+    def client(self) -> ClientRecord | None:
+        """The client whose key was sent."""
+        return None if self.credential is None else self.credential.client
+
+    @property
+    def auth(self) -> KeyRecord | Mapping[str, Any] | None:
+        """The key's record, or the token's claims."""
+        return None if self.credential is None else self.credential.auth
+
+    @property
+    def claims(self) -> Mapping[str, Any] | None:
+        """The token's claims; ``None`` for keys."""
+        if self.credential is None or self.credential.kind != "token":
+            return None
+        return self.credential.auth  # type: ignore[return-value]
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the credential may do; empty without one."""
+        return frozenset() if self.credential is None else self.credential.scopes

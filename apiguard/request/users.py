@@ -1,0 +1,54 @@
+"""``request.user`` for callers who have no row in the user table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+class CredentialUser:
+    """Authenticated by a credential; no row, no password, no permissions of its own."""
+
+    pk = None
+    id = None
+    is_authenticated = True
+    is_anonymous = False
+    is_active = True
+    is_staff = False
+    is_superuser = False
+
+    def __init__(self, username: str) -> None:
+        self.username = username
+
+    def __str__(self) -> str:
+        return self.username
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and str(other) == self.username
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.username))
+
+    def get_username(self) -> str:
+        """As of ``AbstractBaseUser``."""
+        return self.username
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        """No permission: scopes say what a credential may do."""
+        return False
+
+    def has_perms(self, perms: Iterable[str], obj: Any = None) -> bool:
+        """No permission but the empty set."""
+        return not list(perms)
+
+    def has_module_perms(self, app_label: str) -> bool:
+        """No permission in any app."""
+        return False
+
+
+class ClientUser(CredentialUser):
+    """A client, known by one of its keys."""
+
+
+class TokenUser(CredentialUser):
+    """The subject of a token."""

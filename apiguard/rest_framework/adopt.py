@@ -1,0 +1,79 @@
+"""The passage of a DRF request: the middleware's, or one made on the spot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+
+from .. import conf
+from ..policy.current import PolicyUnavailable, current
+from ..policy.snapshot import empty
+from ..request import credentials
+from ..request.effects import run
+from ..request.facts import facts_of
+from ..request.passage import Passage
+from ..request.request_id import request_id
+from ..request.verdict import Outcome, Verdict
+
+
+class Refused(APIException):
+    """A verdict of ours on its way through DRF's exception handling.
+
+    ``auth_header`` and ``wait`` are what DRF's own handler looks for, so that
+    challenge and ``Retry-After`` are sent whichever handler is installed.
+    """
+
+    def __init__(self, verdict: Verdict) -> None:
+        refusal = verdict.refusal
+        if refusal is None:
+            raise ValueError("An admitting verdict is not an exception.")
+        super().__init__(refusal.detail, refusal.error)
+        self.verdict = verdict
+        self.status_code = refusal.status
+        self.auth_header = dict(verdict.headers).get("WWW-Authenticate", "")
+        if verdict.retry_after is not None:
+            self.wait = verdict.retry_after
+
+
+def passage_of(request: Request) -> Passage:
+    """What is known about this request; credentials are judged if they were not.
+
+    Raises:
+        Refused: a credential of ours is bad, or the policy cannot be read.
+    """
+    django_request = request._request
+    passage: Passage | None = getattr(django_request, "apiguard", None)
+    if passage is None:
+        passage = _passage(django_request)
+        django_request.apiguard = passage  # type: ignore[attr-defined]
+    if not passage.identified:
+        verdict = run(credentials.judge(passage), passage)
+        if verdict is not None:
+            passage.verdict = verdict
+    return passage
+
+
+def refuse(passage: Passage, verdict: Verdict) -> None:
+    """Refuse, unless the route only observes.
+
+    Raises:
+        Refused: the verdict, where it is enforced.
+    """
+    passage.verdict = verdict
+    if passage.route is None or passage.route.enforced:
+        raise Refused(verdict)
+
+
+def _passage(request: Any) -> Passage:
+    settings = conf.current()
+    try:
+        snapshot = current.ready() or current.snapshot()
+    except PolicyUnavailable as error:
+        raise Refused(Verdict(Outcome.POLICY_UNAVAILABLE, retry_after=1)) from error
+    meta, path = request.META, request.path_info
+    facts = facts_of(meta, request.method or "", path, settings, secure=request.scheme == "https")
+    inbound = meta.get(settings.request_id_meta)
+    this_id = request_id(inbound, facts.remote_addr, settings)
+    return Passage(facts, settings, snapshot or empty(), this_id)

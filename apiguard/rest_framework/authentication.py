@@ -1,0 +1,58 @@
+"""``DEFAULT_AUTHENTICATION_CLASSES``: who is calling, by key or by token.
+
+Put both before the project's own classes: DRF sends the challenge of the
+first class, and answers 403 instead of 401 where that has none.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from ..request.challenge import challenge
+from .adopt import passage_of, refuse
+
+# What is about the credential itself; anything else is not authentication's to say.
+_ABOUT_CREDENTIALS = frozenset({400, 401, 429, 503})
+
+
+class _CredentialAuthentication(BaseAuthentication):
+    kind: ClassVar[Literal["key", "token"]]
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        """The user and the key's record or token's claims; ``None`` without one of ours.
+
+        Raises:
+            Refused: a credential of ours is bad.
+        """
+        passage = passage_of(request)
+        refusal = passage.verdict.refusal
+        if passage.credential is None:
+            if refusal is not None and refusal.status in _ABOUT_CREDENTIALS:
+                refuse(passage, passage.verdict)
+            return None
+        if passage.credential.kind != self.kind:
+            return None
+        # A header credential is not ambient: DRF's session authentication would
+        # ask for a CSRF token only if it were reached, and it is not.
+        return passage.credential.user, passage.credential.auth
+
+    def authenticate_header(self, request: Request) -> str:
+        """The challenge that goes with a 401."""
+        passage = passage_of(request)
+        verdict_challenge = dict(passage.verdict.headers).get("WWW-Authenticate")
+        return verdict_challenge or challenge(passage.settings.realm)
+
+
+class ApiKeyAuthentication(_CredentialAuthentication):
+    """X-API-Key, or a key in Authorization; ``request.auth`` is the key's record."""
+
+    kind = "key"
+
+
+class JWTAuthentication(_CredentialAuthentication):
+    """A token of an enabled issuer; ``request.auth`` is its claims."""
+
+    kind = "token"

@@ -1,0 +1,39 @@
+"""``HasScope``: what a view asks of a credential, beside what its route asks.
+
+The view's own code says it, so it holds whatever mode the route is in.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from ..request.access import scope_missing
+from .adopt import Refused, passage_of
+
+
+class HasScope(BasePermission):
+    """``permission_classes = [HasScope("orders:read")]``; all scopes are needed."""
+
+    def __init__(self, *scopes: str) -> None:
+        self.scopes = frozenset(scopes)
+
+    def __call__(self) -> HasScope:
+        """DRF makes an instance of every permission class; this is one already."""
+        return self
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Whether the credential has all scopes.
+
+        Raises:
+            Refused: it is good, but lacks one; the challenge names what is wanted.
+        """
+        passage = passage_of(request)
+        if passage.credential is None and not request.user.is_authenticated:
+            return False  # DRF answers 401 with the challenge.
+        missing = self.scopes - passage.scopes
+        if missing:
+            raise Refused(scope_missing(passage, self.scopes, missing))
+        return True

@@ -1,0 +1,1 @@
+"""What happened, told away from the request: buffered, bounded, never waited for."""

@@ -1,0 +1,123 @@
+"""What users of apiguard need in their own tests. Needs no database.
+
+::
+
+    with override_policy(
+        Route(name="api", path_prefix="/api/", access="public", anonymous_tier=tier),
+        tier,
+        Limit(tier=tier, name="per-minute", amount=2, period=60),
+    ):
+        ...
+
+In test settings, ``APIGUARD = {"POLICY_MAX_AGE": None}`` makes apiguard look
+at the database only after a test has changed policy, and
+``APIGUARD = {"ENABLED": False}`` takes it out of the way altogether.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from django.db import models
+
+from .models import (
+    AllowedOrigin,
+    ApiKey,
+    Client,
+    CorsPolicy,
+    HeaderPolicy,
+    JwtIssuer,
+    Limit,
+    LimitOverride,
+    PolicyModel,
+    ResponseHeader,
+    Route,
+    Tier,
+)
+from .policy.compile import Rows, compile_rows
+from .policy.current import current
+from .policy.keyring import Keyring
+from .policy.records import key_record
+from .policy.snapshot import Snapshot
+
+# Unsaved rows get primary keys that no database hands out soon.
+_unsaved = itertools.count(10**9)
+
+
+@contextmanager
+def override_policy(*rows: PolicyModel) -> Iterator[Snapshot]:
+    """Judge every request of this process by these rows alone.
+
+    Args:
+        rows: saved or unsaved model instances, in any order; a row that another
+            one refers to may be left out. A key is known if its row is given.
+
+    Raises:
+        ValueError: a row is invalid; the message says which and why.
+    """
+    snapshot = snapshot_of(*rows)
+    if snapshot.problems:
+        raise ValueError("; ".join(str(problem) for problem in snapshot.problems))
+    with current.override(snapshot):
+        yield snapshot
+
+
+def snapshot_of(*rows: PolicyModel) -> Snapshot:
+    """These rows compiled, with whatever is wrong with them in ``problems``."""
+    everything = _with_relations(rows)
+    for row in everything:
+        if row.pk is None:
+            row.pk = next(_unsaved)
+    for row in everything:
+        for name, related in _relations(row):
+            setattr(row, name, related)  # Anew, now that it has a primary key.
+
+    def of(model: type[PolicyModel]) -> Any:
+        return tuple(row for row in everything if type(row) is model)
+
+    snapshot = compile_rows(
+        Rows(
+            routes=of(Route),
+            cors_policies=of(CorsPolicy),
+            origins=of(AllowedOrigin),
+            header_policies=of(HeaderPolicy),
+            headers=of(ResponseHeader),
+            tiers=of(Tier),
+            limits=of(Limit),
+            overrides=of(LimitOverride),
+            issuers=of(JwtIssuer),
+        )
+    )
+    return replace(snapshot, keyring=Keyring(map(key_record, of(ApiKey)), closed=True))
+
+
+def make_key(
+    client: Client, name: str = "test", scopes: tuple[str, ...] = (), **fields: Any
+) -> tuple[ApiKey, str]:
+    """An unsaved key for ``override_policy``, and its text."""
+    return ApiKey.objects.build(client, name, scopes, **fields)
+
+
+def _with_relations(rows: tuple[PolicyModel, ...]) -> list[PolicyModel]:
+    found: dict[int, PolicyModel] = {}
+    waiting: list[PolicyModel] = list(rows)
+    while waiting:
+        row = waiting.pop(0)
+        if id(row) not in found:
+            found[id(row)] = row
+            waiting += [related for _, related in _relations(row)]
+    return list(found.values())
+
+
+def _relations(row: models.Model) -> list[tuple[str, PolicyModel]]:
+    """Related policy rows that are in memory already."""
+    return [
+        (field.name, related)
+        for field in row._meta.concrete_fields
+        if isinstance(field, models.ForeignKey) and field.is_cached(row)
+        if isinstance(related := getattr(row, field.name), PolicyModel)
+    ]
