@@ -1,0 +1,108 @@
+"""What every test may ask for: real stores, and the reference site set up in them.
+
+``TEST_REDIS_URL`` and ``TEST_DATABASE_URL`` name servers that exist already;
+the Redis database named there is emptied before each test that uses it. With
+``CI`` set, a test that is skipped has failed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+
+from tests.demo_site import DemoSite, make_demo_site
+from tests.stores import postgres_database, postgres_server, redis_server
+
+IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+# A slow machine is not a bug: no test asserts on a clock, Hypothesis included.
+settings.register_profile(
+    "here", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("here")
+
+
+def _not_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"Nothing may be skipped in CI. {why}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _not_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _not_skipped(report)
+    return report
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real Redis, empty at the start of every test that asks for it."""
+    if given := os.environ.get("TEST_REDIS_URL"):
+        yield given
+        return
+    with redis_server() as server:
+        yield f"{server.base_url}/0"
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis(request: pytest.FixtureRequest) -> None:
+    if "redis_url" in request.fixturenames:
+        with redis.Redis.from_url(request.getfixturevalue("redis_url")) as client:
+            client.flushdb()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL: the URL of a database from which others can be created."""
+    given = os.environ.get("TEST_DATABASE_URL", "")
+    if given.startswith(("postgres:", "postgresql:")):
+        yield given
+        return
+    with postgres_server() as server:
+        yield server.base_url
+
+
+@pytest.fixture
+def fresh_postgres_url(postgres_url: str) -> Iterator[str]:
+    """A new, empty PostgreSQL database for one test."""
+    with postgres_database(postgres_url, f"apiguard_{uuid.uuid4().hex[:12]}") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def demo_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoSite, Path]:
+    """The demonstration, set up once; tests get copies."""
+    path = tmp_path_factory.mktemp("demo") / "site.sqlite3"
+    return make_demo_site(f"sqlite:///{path}"), path
+
+
+@pytest.fixture
+def demo_site_in_memory(demo_template: tuple[DemoSite, Path], tmp_path: Path) -> DemoSite:
+    """The demonstration on a database of this test's own; counters in each process's memory."""
+    site, template = demo_template
+    path = tmp_path / "site.sqlite3"
+    shutil.copyfile(template, path)
+    return replace(site, env={**site.env, "DATABASE_URL": f"sqlite:///{path}"})
+
+
+@pytest.fixture
+def demo_site(demo_site_in_memory: DemoSite, redis_url: str) -> DemoSite:
+    """The demonstration on a database of this test's own; counters in Redis."""
+    return demo_site_in_memory.with_env(REDIS_URL=redis_url)

@@ -1,0 +1,186 @@
+"""One direction: every module of apiguard imports only from what stands to its left.
+
+Imports are read from the source, so that a lazy one inside a function and one
+under ``TYPE_CHECKING`` count like any other.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "apiguard"
+
+# Each layer, and the layers that it may import from besides itself.
+BASE = {"errors", "rules", "conf"}
+ROWS = {*BASE, "models"}
+ROOM = {*BASE, "policy", "counters", "telemetry"}
+DOOR = {*ROWS, *ROOM, "request"}
+ROWS_AND_FILES = {*DOOR, "middleware", "rest_framework", "transfer"}
+EVERYTHING = {*ROWS_AND_FILES, "admin", "management"}
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "rules": {"errors"},
+    "conf": {"errors", "rules"},
+    "models": BASE,
+    "policy": ROWS,
+    "counters": {"errors", "rules"},
+    "telemetry": ROWS,
+    "request": ROOM,
+    "middleware": DOOR,
+    "rest_framework": DOOR,
+    "transfer": {*DOOR, "middleware", "rest_framework"},
+    "admin": ROWS_AND_FILES,
+    "management": ROWS_AND_FILES,
+    "checks": EVERYTHING,
+    "testing": EVERYTHING,
+    "apps": {*EVERYTHING, "checks", "testing"},
+}
+
+# Modules that belong to a layer of another name.
+HOME = {"receivers": "models", "signals": "models", "migrations": "models"}
+
+DJANGO_ORM = ("django.db", "django.apps", "django.contrib.contenttypes")
+FOREIGN = {
+    # What these layers may know of the world outside apiguard.
+    "rules": ("django", "rest_framework"),
+    "counters": ("django.db", "django.contrib", "rest_framework"),
+    "request": (*DJANGO_ORM, "rest_framework"),
+    "conf": (*DJANGO_ORM, "rest_framework"),
+    "models": ("rest_framework",),
+    "policy": ("rest_framework",),
+    "middleware": (*DJANGO_ORM, "rest_framework"),
+}
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name -> file, for every module of the package."""
+    names = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return names
+
+
+MODULES = modules()
+TREES = {name: ast.parse(path.read_bytes()) for name, path in MODULES.items()}
+
+
+def layer_of(module: str) -> str:
+    """The layer of a module of apiguard; "" for the package itself."""
+    first = module.split(".")[1] if "." in module else ""
+    return HOME.get(first, first)
+
+
+def base_of(module: str, is_package: bool, level: int) -> str:
+    """The package that a relative import of ``level`` dots starts from."""
+    parts = module.split(".")
+    drop = level - 1 if is_package else level
+    return ".".join(parts[: len(parts) - drop])
+
+
+def imported(module: str, tree: ast.AST, is_package: bool, known: set[str]) -> Iterator[str]:
+    """Every module that ``module`` imports, wherever in its source it does."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = base_of(module, is_package, node.level) if node.level else ""
+            source = ".".join(part for part in (start, node.module) if part)
+            for alias in node.names:
+                full = f"{source}.{alias.name}"
+                yield full if full in known else source
+        elif isinstance(node, ast.Call):
+            yield from _by_name(node)
+
+
+def _by_name(call: ast.Call) -> Iterator[str]:
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if name in ("import_module", "import_string", "__import__") and call.args:
+        first = call.args[0]
+        if isinstance(first, ast.Constant) and isinstance(first.value, str):
+            yield first.value
+
+
+def imports_of(module: str) -> set[str]:
+    """What a module of apiguard imports."""
+    is_package = MODULES[module].name == "__init__.py"
+    return set(imported(module, TREES[module], is_package, set(MODULES)))
+
+
+IMPORTS = {name: imports_of(name) for name in MODULES}
+
+
+def is_ours(module: str) -> bool:
+    return module == "apiguard" or module.startswith("apiguard.")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_stands_in_a_layer(module):
+    assert module == "apiguard" or layer_of(module) in ALLOWED
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_what_stands_to_its_left(module):
+    layer = layer_of(module)
+    allowed = {layer} | ALLOWED.get(layer, set())
+    ours = {name for name in IMPORTS[module] if is_ours(name)}
+    assert {name for name in ours if layer_of(name) not in allowed} == set()
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if layer_of(name) in FOREIGN])
+def test_a_layer_knows_only_its_part_of_the_world(module):
+    banned = FOREIGN[layer_of(module)]
+    found = {
+        name
+        for name in IMPORTS[module]
+        if any(name == prefix or name.startswith(f"{prefix}.") for prefix in banned)
+    }
+    assert found == set()
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if layer_of(name) == "request"])
+def test_nothing_in_request_touches_a_manager(module):
+    managers = {"objects", "_default_manager", "_base_manager", "get_model"}
+    used = {node.attr for node in ast.walk(TREES[module]) if isinstance(node, ast.Attribute)}
+    assert used & managers == set()
+
+
+def test_there_is_no_import_circle():
+    graph = {
+        name: {target for target in IMPORTS[name] if target in MODULES and target != name}
+        for name in MODULES
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as circle:
+        pytest.fail(" imports ".join(reversed(circle.args[1])))
+
+
+def test_the_package_itself_is_empty():
+    assert TREES["apiguard"].body == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        pytest.param("def f():\n    from ..models import Route", "apiguard.models", id="lazy"),
+        pytest.param(
+            "if TYPE_CHECKING:\n    import apiguard.models", "apiguard.models", id="types"
+        ),
+        pytest.param("from . import facts", "apiguard.request.facts", id="a sibling"),
+        pytest.param("from .facts import Facts", "apiguard.request.facts", id="from a sibling"),
+        pytest.param("import_module('apiguard.models')", "apiguard.models", id="by name"),
+        pytest.param("from apiguard import conf", "apiguard.conf", id="absolute"),
+    ],
+)
+def test_an_import_is_seen_wherever_it_hides(source, found):
+    known = {"apiguard.models", "apiguard.request.facts", "apiguard.conf"}
+    seen = imported("apiguard.request.cors", ast.parse(source), False, known)
+    assert found in set(seen)
