@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import conf
 from ..errors import IssuerError, PolicyError
-from ..rules.jwt import check_algorithms, check_secret
+from ..rules.jwt import check_algorithms, prepare_key
 from .base import PolicyModel
 from .fields import StringListField, list_problems, rule_problem
 
@@ -131,7 +131,7 @@ class JwtIssuer(PolicyModel):
                     field="secret_name",
                 )
             ]
-        found = [rule_problem("secret_name", check_secret, secret, alg) for alg in self.algorithms]
+        found = [rule_problem("secret_name", prepare_key, secret, alg) for alg in self.algorithms]
         return [problem for problem in found if problem is not None][:1]
 
 

@@ -28,7 +28,7 @@ from ..models import (
 )
 from ..rules import origins as origin_rules
 from ..rules.headers import SAFELISTED_METHODS
-from ..rules.jwt import TokenRules
+from ..rules.jwt import TokenRules, prepare_key
 from ..rules.limits import Limit as CountedLimit
 from ..rules.media import parse_media_range, parse_media_type
 from ..rules.paths import PrefixTable, normalise_prefix
@@ -337,7 +337,7 @@ def _issuers(rows: Rows, problems: _Problems) -> dict[str, IssuerPolicy]:
                 token_types=_token_types(row.token_types),
                 max_lifetime=row.max_lifetime,
             ),
-            secret=secrets[row.secret_name],
+            keys={name: prepare_key(secrets[row.secret_name], name) for name in row.algorithms},
             secret_name=row.secret_name,
             tier_pk=row.tier_id,
             tier_claim=row.tier_claim,

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from ..errors import PolicyError
-from ..rules.jwt import TokenRules
+from ..rules.jwt import PreparedKey, TokenRules
 from ..rules.limits import Limit
 from ..rules.media import MediaType
 from ..rules.origins import OriginSet
@@ -88,12 +88,12 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class IssuerPolicy:
-    """An enabled, valid issuer and the key that verifies its tokens."""
+    """An enabled, valid issuer, and its verifying key by algorithm."""
 
     pk: Any
     name: str
     rules: TokenRules
-    secret: bytes
+    keys: Mapping[str, PreparedKey] = field(repr=False)
     secret_name: str
     tier_pk: Any
     tier_claim: str

@@ -8,6 +8,14 @@ from .facts import Facts
 from .passage import Passage
 from .verdict import Header, Outcome, Verdict
 
+_PREFLIGHT_OUTCOMES = frozenset(
+    {
+        Outcome.PREFLIGHT_ANSWERED,
+        Outcome.PREFLIGHT_FOREIGN_ORIGIN,
+        Outcome.PREFLIGHT_METHOD,
+        Outcome.PREFLIGHT_HEADER,
+    }
+)
 PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
 
@@ -37,6 +45,11 @@ def judge(passage: Passage) -> Verdict | None:
 def is_preflight(facts: Facts) -> bool:
     """OPTIONS with Origin and a non-empty Access-Control-Request-Method."""
     return facts.method == "OPTIONS" and facts.origin is not None and bool(facts.requested_method)
+
+
+def is_answered_preflight(passage: Passage) -> bool:
+    """Whether a preflight was answered here, one way or the other."""
+    return passage.verdict.outcome in _PREFLIGHT_OUTCOMES
 
 
 def is_same_origin(facts: Facts) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
+from redis.retry import Retry
 
 from ..conf import Settings
 from ..counters.base import Counter
@@ -46,6 +48,8 @@ def _cluster(rest: str) -> Any:
                     "redis" + rest,
                     socket_timeout=TIMEOUT_SECONDS,
                     socket_connect_timeout=TIMEOUT_SECONDS,
+                    # A script that timed out may have run: asked again, it counts twice.
+                    retry=Retry(NoBackoff(), 0),
                 )
             )
         return clients[0]

@@ -14,8 +14,8 @@ from typing import Any
 
 from ..policy.records import KeyRecord
 from ..policy.snapshot import IssuerPolicy
-from ..rules import jwt, jwt_keys, jwt_parse, keys, networks
-from ..rules.jwt_parse import ParsedToken, TokenProblem, TokenRefused
+from ..rules import jwt, keys, networks
+from ..rules.jwt import ParsedToken, TokenProblem, TokenRefused
 from ..rules.scopes import split_scope_claim
 from .challenge import challenge
 from .effects import Failed, LookUpKey, LookUpUser, Steps
@@ -183,7 +183,7 @@ def _bad_token(passage: Passage, reason: str, outcome: Outcome = Outcome.TOKEN_R
 
 def _verify_token(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
     try:
-        parsed = jwt_parse.parse(offered.value)
+        parsed = jwt.parse(offered.value)
         issuer = judge_token(parsed, passage.snapshot.issuers, time.time())
     except TokenRefused as refused:
         outcome = (
@@ -208,10 +208,9 @@ def judge_token(
     if issuer is None:
         raise TokenRefused(TokenProblem.UNKNOWN_ISSUER)
     jwt.check_header(parsed, issuer.rules)
-    kid = parsed.header.get("kid")
-    if kid is not None and kid != issuer.secret_name:
+    if parsed.kid is not None and parsed.kid != issuer.secret_name:
         raise TokenRefused(TokenProblem.UNKNOWN_KID)
-    if not jwt_keys.verify_signature(parsed, issuer.secret, parsed.header["alg"]):
+    if not jwt.verify_signature(parsed, issuer.keys[parsed.algorithm], parsed.algorithm):
         raise TokenRefused(TokenProblem.BAD_SIGNATURE)
     jwt.check_claims(parsed.claims, issuer.rules, now)
     return issuer

@@ -20,8 +20,8 @@ def judge(passage: Passage) -> Steps[Verdict | None]:
     project's own authentication has said who it is.
     """
     route = passage.route
-    if route is None or route.broken:
-        return _broken(passage) if route is not None else None
+    if route is None:
+        return None
     if passage.credential is not None:
         return (yield from count(passage, passage.credential.principal, passage.credential.tier_pk))
     if route.access == "application":
@@ -47,7 +47,7 @@ def count(passage: Passage, principal: str, tier_pk: Any) -> Steps[Verdict | Non
         return None
     tier = passage.snapshot.tiers.get(tier_pk)
     if tier is None or tier.broken:
-        return _broken(passage, "its tier is broken, or newer than the policy in force")
+        return _broken("the tier is broken, or newer than the policy in force")
     passage.tier = tier.slug
     route = passage.route
     limits = _overridden(tier.limits_at(route.pk if route is not None else None), passage)
@@ -86,7 +86,5 @@ def _overridden(limits: tuple[Limit, ...], passage: Passage) -> tuple[Limit, ...
     )
 
 
-def _broken(passage: Passage, why: str = "") -> Verdict:
-    route = passage.route
-    problems = "; ".join(str(problem) for problem in route.broken) if route is not None else ""
-    return Verdict(Outcome.POLICY_BROKEN, reason=why or problems, retry_after=10)
+def _broken(why: str) -> Verdict:
+    return Verdict(Outcome.POLICY_BROKEN, reason=why, retry_after=10)

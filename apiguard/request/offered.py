@@ -15,7 +15,7 @@ from typing import Literal
 
 from ..conf import Settings
 from ..rules import keys
-from ..rules.jwt_parse import issuer_of
+from ..rules.jwt import issuer_of
 from .challenge import Scheme
 from .facts import Facts
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import access, content, cors, credentials, limits
+from . import access, content, cors, credentials, limits, route
 from .effects import Steps
 from .passage import Passage
 from .verdict import ADMITTED, Verdict
@@ -21,11 +21,18 @@ def before_view(passage: Passage) -> Steps[Verdict]:
     verdict = cors.judge(passage) or content.judge(passage)
     if verdict is None:
         verdict = yield from credentials.judge(passage)
+    verdict = verdict or route.judge(passage)
     if verdict is None:
         verdict = yield from limits.judge(passage)
     if verdict is None:
         verdict = access.judge(passage)
     return _concluded(passage, verdict)
+
+
+def identify(passage: Passage) -> Steps[Verdict]:
+    """Who is calling, and whether they may enter; for doors that count later."""
+    verdict = yield from credentials.judge(passage)
+    return _concluded(passage, verdict or route.judge(passage) or access.judge(passage))
 
 
 def at_view(passage: Passage, user_pk: object) -> Steps[Verdict]:

@@ -83,7 +83,8 @@ def finish(request: HttpRequest, passage: Passage, response: HttpResponseBase) -
         return
     if response.status_code >= 400:
         _as_problem(request, passage, response)
-    _apply_rules(response, route.headers, secure=passage.facts.secure)
+    refused, secure = passage.verdict.refused, passage.facts.secure
+    _apply_rules(response, route.headers, secure=secure, refused=refused)
     _apply_cors(passage, response)
     if passage.decision is not None:
         for name, value in rate_limit_headers(
@@ -94,24 +95,19 @@ def finish(request: HttpRequest, passage: Passage, response: HttpResponseBase) -
 
 
 def _apply_rules(
-    response: HttpResponseBase, rules: tuple[HeaderRule, ...], *, secure: bool
+    response: HttpResponseBase, rules: tuple[HeaderRule, ...], *, secure: bool, refused: bool
 ) -> None:
     headers = response.headers
-    view_caches = any(name in headers for name in CACHING)
+    view_caches = not refused and any(name in headers for name in CACHING)
     for rule in rules:
         if rule.https_only and not secure:
             continue
         if rule.mode == "remove":
             headers.pop(rule.name, None)
         elif rule.mode == "force" or (
-            rule.name not in headers
-            and not (view_caches and rule.name.lower() in CACHING and not _is_refusal(response))
+            rule.name not in headers and not (view_caches and rule.name.lower() in CACHING)
         ):
             headers[rule.name] = rule.value
-
-
-def _is_refusal(response: HttpResponseBase) -> bool:
-    return response.status_code >= 400
 
 
 def _apply_cors(passage: Passage, response: HttpResponseBase) -> None:
@@ -132,8 +128,8 @@ def _is_cors(name: str) -> bool:
 
 def _apply_vary(passage: Passage, response: HttpResponseBase) -> None:
     route, facts = passage.route, passage.facts
-    if route is None:
-        return
+    if route is None or cors.is_answered_preflight(passage):
+        return  # A preflight's own Vary is complete, and no credential is wanted there.
     names = []
     if route.cors is not None and not route.cors.origins.any:
         names.append("Origin")

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from .. import conf
 from ..policy.current import PolicyUnavailable, current
 from ..policy.snapshot import empty
-from ..request import credentials
+from ..request import pipeline
 from ..request.effects import run
 from ..request.facts import facts_of
 from ..request.passage import Passage
@@ -38,20 +38,30 @@ class Refused(APIException):
 
 
 def passage_of(request: Request) -> Passage:
-    """What is known about this request; credentials are judged if they were not.
+    """What is known about this request so far.
 
     Raises:
-        Refused: a credential of ours is bad, or the policy cannot be read.
+        Refused: the policy cannot be read.
     """
     django_request = request._request
     passage: Passage | None = getattr(django_request, "apiguard", None)
     if passage is None:
         passage = _passage(django_request)
         django_request.apiguard = passage  # type: ignore[attr-defined]
+    return passage
+
+
+def identified(request: Request) -> Passage:
+    """The same, with credentials and access judged if the middleware has not.
+
+    Raises:
+        Refused: a credential of ours is bad, or the route wants another one.
+    """
+    passage = passage_of(request)
     if not passage.identified:
-        verdict = run(credentials.judge(passage), passage)
-        if verdict is not None:
-            passage.verdict = verdict
+        verdict = run(pipeline.identify(passage), passage)
+        if verdict.refused:
+            refuse(passage, verdict)
     return passage
 
 
@@ -61,7 +71,6 @@ def refuse(passage: Passage, verdict: Verdict) -> None:
     Raises:
         Refused: the verdict, where it is enforced.
     """
-    passage.verdict = verdict
     if passage.route is None or passage.route.enforced:
         raise Refused(verdict)
 

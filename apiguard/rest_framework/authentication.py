@@ -12,10 +12,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from ..request.challenge import challenge
-from .adopt import passage_of, refuse
-
-# What is about the credential itself; anything else is not authentication's to say.
-_ABOUT_CREDENTIALS = frozenset({400, 401, 429, 503})
+from .adopt import identified, passage_of
 
 
 class _CredentialAuthentication(BaseAuthentication):
@@ -27,17 +24,12 @@ class _CredentialAuthentication(BaseAuthentication):
         Raises:
             Refused: a credential of ours is bad.
         """
-        passage = passage_of(request)
-        refusal = passage.verdict.refusal
-        if passage.credential is None:
-            if refusal is not None and refusal.status in _ABOUT_CREDENTIALS:
-                refuse(passage, passage.verdict)
-            return None
-        if passage.credential.kind != self.kind:
+        credential = identified(request).credential
+        if credential is None or credential.kind != self.kind:
             return None
         # A header credential is not ambient: DRF's session authentication would
         # ask for a CSRF token only if it were reached, and it is not.
-        return passage.credential.user, passage.credential.auth
+        return credential.user, credential.auth
 
     def authenticate_header(self, request: Request) -> str:
         """The challenge that goes with a 401."""

@@ -11,7 +11,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from ..request.access import scope_missing
-from .adopt import Refused, passage_of
+from .adopt import Refused, identified
 
 
 class HasScope(BasePermission):
@@ -30,7 +30,7 @@ class HasScope(BasePermission):
         Raises:
             Refused: it is good, but lacks one; the challenge names what is wanted.
         """
-        passage = passage_of(request)
+        passage = identified(request)
         if passage.credential is None and not request.user.is_authenticated:
             return False  # DRF answers 401 with the challenge.
         missing = self.scopes - passage.scopes

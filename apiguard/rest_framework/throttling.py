@@ -13,7 +13,7 @@ from ..request.doors import signed_in_user
 from ..request.effects import Steps, run
 from ..request.passage import Passage
 from ..request.verdict import Verdict
-from .adopt import passage_of, refuse
+from .adopt import identified, refuse
 
 
 class TierThrottle(BaseThrottle):
@@ -32,10 +32,11 @@ class TierThrottle(BaseThrottle):
         """
         if not conf.current().enabled:
             return True
-        passage = passage_of(request)
+        passage = identified(request)
         if not passage.counted:
             verdict = run(_count(passage, request), passage)
             if verdict is not None:
+                passage.verdict = verdict
                 refuse(passage, verdict)
         return True
 
