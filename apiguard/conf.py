@@ -27,6 +27,7 @@ from .rules.keys import check_namespace
 from .rules.networks import Network, parse_network
 from .rules.paths import PrefixTable, normalise_prefix
 from .rules.rates import Rate, parse_rate
+from .rules.scopes import parse_scopes
 
 HEADER_FAMILIES = ("x-ratelimit", "draft-6", "draft-10")
 
@@ -142,7 +143,8 @@ def _secrets(value: object) -> dict[str, bytes]:
     secrets: dict[str, bytes] = {}
     for name, secret in value.items():
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
-            raise _wrong(name, "This is not a name for a secret.", "Use [A-Za-z0-9._-]{1,64}.")
+            # Not repeated either: name and secret may have been swapped.
+            raise _wrong("…", "This is not a name for a secret.", "Use [A-Za-z0-9._-]{1,64}.")
         if not isinstance(secret, str | bytes) or not secret:
             # The value is a secret, so the message must not repeat it.
             raise _wrong(name, "The secret of this name is empty or no string.", "Write a string.")
@@ -151,7 +153,7 @@ def _secrets(value: object) -> dict[str, bytes]:
 
 
 def _scopes(value: object) -> frozenset[str] | None:
-    return None if value is None else frozenset(_strings(value))
+    return None if value is None else frozenset(parse_scopes(_strings(value)))
 
 
 def _rate(value: object) -> Rate | None:
@@ -177,7 +179,7 @@ def _realm(value: object) -> str:
     return realm
 
 
-_PARSERS: dict[str, Callable[[object], Any]] = {
+PARSERS: dict[str, Callable[[object], Any]] = {
     "ENABLED": _boolean,
     "EXEMPT_PATHS": _prefixes,
     "COUNTER": _text,
@@ -209,7 +211,7 @@ def _meta(header: str) -> str:
 
 
 def _unknown(name: object) -> SettingError:
-    nearest = difflib.get_close_matches(str(name).upper(), _PARSERS, n=1)
+    nearest = difflib.get_close_matches(str(name).upper(), PARSERS, n=1)
     hint = f"Did you mean {nearest[0]!r}?" if nearest else "Remove it."
     return SettingError(
         "unknown_setting",
@@ -228,9 +230,9 @@ def parse(
 
     A member with an error keeps its default in the returned value.
     """
-    errors: list[SettingError] = [_unknown(name) for name in given if name not in _PARSERS]
+    errors: list[SettingError] = [_unknown(name) for name in given if name not in PARSERS]
     values: dict[str, Any] = {"counter": "apiguard" if "apiguard" in caches else "memory"}
-    for name, parser in _PARSERS.items():
+    for name, parser in PARSERS.items():
         if name not in given:
             continue
         try:
@@ -239,8 +241,8 @@ def parse(
             errors.append(
                 SettingError("wrong_value", error.value, error.reason, error.hint, field=name)
             )
-    proxies = given.get("TRUSTED_PROXIES", ())
-    values["trust_unix"] = isinstance(proxies, list | tuple) and "unix" in proxies
+    if "trusted_proxies" in values:
+        values["trust_unix"] = "unix" in _strings(given["TRUSTED_PROXIES"])
     defaults = {item.name: item.default for item in fields(Settings)}
     for setting in ("api_key", "request_id", "forwarded"):
         header = values.get(f"{setting}_header", defaults[f"{setting}_header"])
