@@ -1,0 +1,97 @@
+"""``apiguard check``: everything that is wrong with the policy in the database.
+
+What requests are judged by is compiled here too, so what is said is what a
+worker finds. Clients and keys are read a few hundred at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from django.db.models import F
+from django.utils import timezone
+
+from ... import conf
+from ...errors import PolicyError
+from ...models import ApiKey, Client, PolicyModel
+from ...models.state import write_alias
+from ...policy import load
+from ...policy.compile import compile_rows
+from ...policy.snapshot import RowProblem
+from ._console import Console, Options, SubCommand, found
+
+CHUNK = 500
+
+
+def run(console: Console, options: Options) -> None:
+    """Print every problem; exit status 1 if there is one."""
+    try:
+        state, rows = load.rows(load.state())
+    except load.PolicyMoved as error:
+        raise found("Policy is being changed faster than it can be read. Try again.") from error
+    snapshot = compile_rows(rows, revision=state.revision, stamp=state.stamp)
+    problems = [*snapshot.problems, *_client_problems(), *_key_problems()]
+    data = {
+        "revision": state.revision,
+        "problems": [_as_dict(problem) for problem in problems],
+    }
+    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    lines = [line for problem in problems for line in _lines(problem)]
+    console.answer(
+        data, [*lines, f"Revision {state.revision}: {count if problems else 'in order'}."]
+    )
+    if problems:
+        raise found(f"{count} in the policy. Mend the rows in the admin; the others are in force.")
+
+
+def _client_problems() -> Iterator[RowProblem]:
+    rows = Client._base_manager.using(write_alias()).order_by("pk")
+    for row in rows.iterator(chunk_size=CHUNK):
+        yield from (_problem(row, error) for error in row.problems())
+
+
+def _key_problems() -> Iterator[RowProblem]:
+    now = timezone.now()
+    # Keys name their client: key names alone are not unique.
+    rows = ApiKey._base_manager.using(write_alias()).annotate(of=F("client__slug")).order_by("pk")
+    for row in rows.iterator(chunk_size=CHUNK):
+        errors = [*row.problems(), *_pepper_problems(row, now)]
+        yield from (_problem(row, error, f"{row.of}: {row}") for error in errors)
+
+
+def _pepper_problems(row: ApiKey, now: datetime) -> list[PolicyError]:
+    ended = row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now)
+    if ended or not row.pepper_id or row.pepper_id in conf.current().key_peppers:
+        return []
+    return [
+        PolicyError(
+            "unknown_pepper",
+            row.pepper_id,
+            f"APIGUARD['KEY_PEPPERS'] has no pepper {row.pepper_id!r}, so this key is refused.",
+            "Put the pepper back into the settings, or rotate the key.",
+            field="pepper_id",
+        )
+    ]
+
+
+def _problem(row: PolicyModel, error: PolicyError, name: str = "") -> RowProblem:
+    return RowProblem(row._meta.model_name or "", row.pk, name or str(row), error)
+
+
+def _as_dict(problem: RowProblem) -> dict[str, Any]:
+    row = {"model": problem.model, "pk": problem.pk, "name": problem.name}
+    return {**row, **problem.error.as_dict()}
+
+
+def _lines(problem: RowProblem) -> Iterator[str]:
+    error = problem.error
+    field = f", {error.field}" if error.field else ""
+    yield f"{problem.model} {problem.name!r}{field}: {error.as_dict()['value']!r}"
+    yield f"    {error.reason}"
+    if error.hint:
+        yield f"    {error.hint}"
+
+
+COMMAND = SubCommand("check", "Say what is wrong with the policy in the database.", run)

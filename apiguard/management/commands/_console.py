@@ -1,0 +1,158 @@
+"""What all sub-commands share: where words go, how they end, what a value on the command line is.
+
+Standard output carries the answer, and nothing else where ``--json`` is
+given; standard error says what a person should know besides. Exit status:
+0; 1, something was found; 2, used wrongly.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.management.base import CommandError
+
+from ...errors import PolicyError
+from ...models import PolicyModel
+from ...models.state import write_alias
+
+FOUND, USED_WRONGLY = 1, 2
+
+# How many rows are looked through for a name that may have been meant.
+NEAREST_AMONG = 1000
+
+
+class Writer(Protocol):
+    """A stream as Django's commands have it."""
+
+    def write(self, text: str, style_func: Callable[[str], str] | None = None) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The two streams of one run."""
+
+    stdout: Writer
+    stderr: Writer
+    as_json: bool = False
+
+    def answer(self, data: Any, lines: Iterable[str]) -> None:
+        """The result: ``data`` as JSON, or ``lines`` for people."""
+        if self.as_json:
+            self.stdout.write(json.dumps(data))
+            return
+        for line in lines:
+            self.stdout.write(line)
+
+    def note(self, text: str) -> None:
+        """Something beside the result."""
+        # Django paints standard error as an error unless told otherwise.
+        self.stderr.write(text, str)
+
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SubCommand:
+    """One word after ``manage.py apiguard``: its arguments, and what it does.
+
+    ``needs_tables`` is False for what is answered from the settings alone.
+    """
+
+    name: str
+    help: str
+    run: Callable[[Console, Options], None]
+    arguments: Callable[[ArgumentParser], None] = lambda parser: None
+    needs_tables: bool = True
+
+
+def found(text: str) -> CommandError:
+    """Exit status 1: the answer is that something is there, or is not."""
+    return CommandError(text, returncode=FOUND)
+
+
+def used_wrongly(text: str) -> CommandError:
+    """Exit status 2: nothing was done, and this is what to do instead."""
+    return CommandError(text, returncode=USED_WRONGLY)
+
+
+def refused(error: PolicyError | ValidationError, what: str) -> CommandError:
+    """Exit status 2 for a value that the rules refuse."""
+    if isinstance(error, ValidationError):
+        return used_wrongly(f"{what}: {' '.join(_said(error))}")
+    meant = f" Did you mean {error.suggestion!r}?" if error.suggestion else ""
+    return used_wrongly(f"{what}: {error}{meant}")
+
+
+def _said(error: ValidationError) -> list[str]:
+    if not hasattr(error, "error_dict"):
+        return error.messages
+    return [
+        message if field == NON_FIELD_ERRORS else f"{field}: {message}"
+        for field, messages in error.message_dict.items()
+        for message in messages
+    ]
+
+
+def named(model: type[PolicyModel], field: str, value: str) -> Any:
+    """The row whose ``field`` is ``value``.
+
+    Raises:
+        CommandError: there is none; says which name may have been meant.
+    """
+    rows = model._default_manager.using(write_alias())
+    row = rows.filter(**{field: value}).first()
+    if row is not None:
+        return row
+    known = [
+        str(name) for name in rows.order_by(field).values_list(field, flat=True)[:NEAREST_AMONG]
+    ]
+    kind = model._meta.verbose_name
+    raise used_wrongly(f"There is no {kind} {value!r}. {_instead(kind, value, known)}")
+
+
+def _instead(kind: object, value: str, known: Sequence[str]) -> str:
+    if not known:
+        return f"There is none at all: make one in the admin ({kind})."
+    nearest = difflib.get_close_matches(value, known, n=1)
+    if nearest:
+        return f"Did you mean {nearest[0]!r}?"
+    more = ", …" if len(known) > 5 else ""
+    return f"There are: {', '.join(known[:5])}{more}."
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """An argument from ``least`` to ``most``."""
+
+    def parse(text: str) -> int:
+        if text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most:
+            return int(text)
+        raise ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}.")
+
+    return parse
+
+
+def reason(text: str) -> str:
+    """An argument that must say something."""
+    if not text.strip():
+        raise ArgumentTypeError("Say why, for whoever asks later.")
+    return text.strip()
+
+
+def moment(at: datetime | None) -> str | None:
+    """A time as RFC 3339, for JSON."""
+    return None if at is None else at.isoformat(timespec="seconds")
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines with their columns below each other."""
+    cells = [tuple(heads), *(tuple(row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]

@@ -1,0 +1,73 @@
+"""``manage.py apiguard``: the desk for people and programs without a browser.
+
+One sub-command per file beside this one. System checks are not run first: a
+key must be revocable while some other app of the project is misconfigured.
+"""
+
+from __future__ import annotations
+
+from argparse import SUPPRESS, ArgumentParser
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand
+from django.db import Error as DatabaseError
+
+from ...policy import load
+from . import _baseline, _check, _key, _publish, _token
+from ._console import Console, SubCommand, used_wrongly
+
+COMMANDS = (_baseline.COMMAND, _publish.COMMAND, _check.COMMAND, _token.COMMAND)
+
+# What every command of Django takes, wherever it stands in the line.
+EVERYWHERE = ("--settings", "--pythonpath")
+
+
+class Command(BaseCommand):
+    """Finds the sub-command, and says plainly why it cannot be done."""
+
+    help = "Policy from the command line: baseline, publish, check, key, token."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """One parser per sub-command; those of ``key`` one level deeper."""
+        subs = parser.add_subparsers(metavar="COMMAND", required=True)
+        _add_all(subs, COMMANDS)
+        key = subs.add_parser("key", help="Make, list, rotate and revoke API keys.")
+        _add_all(key.add_subparsers(metavar="COMMAND", required=True), _key.COMMANDS)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run the sub-command.
+
+        Raises:
+            CommandError: with exit status 1 or 2.
+        """
+        command: SubCommand = options["command"]
+        console = Console(self.stdout, self.stderr, options["json"])
+        try:
+            if command.needs_tables and not load.tables_exist():
+                raise used_wrongly("apiguard's tables do not exist yet. Run: manage.py migrate")
+            command.run(console, options)
+        except ImproperlyConfigured as error:
+            raise used_wrongly(f"The settings are wrong. {error}") from error
+        except DatabaseError as error:
+            raise used_wrongly(
+                f"The database did not do it ({str(error).strip()}). "
+                "If a table or column is missing, run: manage.py migrate"
+            ) from error
+
+
+def _add_all(subs: Any, commands: Iterable[SubCommand]) -> None:
+    for command in commands:
+        _add(subs, command)
+
+
+def _add(subs: Any, command: SubCommand) -> None:
+    parser = subs.add_parser(command.name, help=command.help, description=command.help)
+    command.arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    for name in EVERYWHERE:
+        parser.add_argument(name, default=SUPPRESS, help=SUPPRESS)
+    parser.add_argument("--traceback", action="store_true", default=SUPPRESS, help=SUPPRESS)
+    parser.set_defaults(command=command)

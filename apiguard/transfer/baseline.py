@@ -1,0 +1,192 @@
+"""The recommended policy to start from: one route, and everything it refers to.
+
+Nothing that exists is touched. A tier, policy or route that is found by its
+natural name is taken as it stands, with the limits and headers that staff
+left in it; only what is missing is made, all of it or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from .. import conf
+from ..models import (
+    CorsPolicy,
+    HeaderPolicy,
+    Limit,
+    PolicyModel,
+    ResponseHeader,
+    Route,
+    Tier,
+)
+from ..models.state import write_alias
+from ..rules.paths import normalise_prefix
+
+M = TypeVar("M", bound=PolicyModel)
+
+ROUTE_NAME = "api"
+HEADER_POLICY = "api"
+CORS_POLICY = "browser-apps"
+MAX_BODY_BYTES = 2**20
+JSON = "application/json"
+
+MINUTE, DAY = 60, 86400
+
+# Slug -> limits: name, amount, seconds.
+TIERS: Mapping[str, tuple[tuple[str, int, int], ...]] = {
+    "anonymous": (("per-minute", 60, MINUTE),),
+    "free": (("per-minute", 100, MINUTE),),
+    "standard": (("per-minute", 1_000, MINUTE), ("per-day", 50_000, DAY)),
+}
+
+# Forced, because Django's own middleware sets some of them before apiguard does.
+FORCED_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "X-Frame-Options": "DENY",
+}
+# Left to a view that knows better: a cacheable response, a page with scripts.
+DEFAULT_HEADERS = {
+    "Cache-Control": "no-store, no-cache, must-revalidate, proxy-revalidate",
+    "Pragma": "no-cache",
+    "Expires": "0",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+RATE_LIMIT_HEADERS = (
+    *(f"X-RateLimit-{part}" for part in ("Limit", "Remaining", "Reset")),
+    *(f"RateLimit-{part}" for part in ("Limit", "Remaining", "Reset", "Policy")),
+    "RateLimit",
+)
+
+
+def write_baseline(prefix: str = "/api/", enforce: bool = False) -> list[str]:
+    """Make what is missing of the recommended policy, in one transaction.
+
+    Args:
+        prefix: the path prefix of the route.
+        enforce: whether a route that is made refuses anything; else it observes.
+
+    Returns:
+        One line per row that was made; none if everything was there.
+
+    Raises:
+        PathError: no request can have this prefix.
+        ValidationError: a row of somebody else stands in the way.
+    """
+    prefix = normalise_prefix(prefix)
+    try:
+        return _write(prefix, enforce)
+    except (IntegrityError, ValidationError):
+        # Somebody made the same rows at this moment. Now they can be seen.
+        return _write(prefix, enforce)
+
+
+def _write(prefix: str, enforce: bool) -> list[str]:
+    with transaction.atomic(using=write_alias()):
+        pen = _Pen()
+        headers = _header_policy(pen)
+        tiers = {slug: _tier(pen, slug) for slug in TIERS}
+        cors = _cors_policy(pen)
+        pen.make(
+            Route,
+            {"path_prefix": prefix},
+            name=_route_name(prefix),
+            mode=Route.Mode.ENFORCE if enforce else Route.Mode.OBSERVE,
+            access=Route.Access.CREDENTIALS,
+            accepts=[JSON],
+            produces=[JSON],
+            max_body_bytes=MAX_BODY_BYTES,
+            cors_policy=cors,
+            header_policy=headers,
+            anonymous_tier=tiers["anonymous"],
+            user_tier=tiers["free"],
+        )
+    return pen.made
+
+
+@dataclass(slots=True)
+class _Pen:
+    """Writes rows that are not there yet, and remembers which."""
+
+    using: str = field(default_factory=write_alias)
+    made: list[str] = field(default_factory=list)
+
+    def make(self, model: type[M], natural: Mapping[str, Any], **fields: Any) -> tuple[M, bool]:
+        """The row of this natural name, and whether it had to be made."""
+        rows: QuerySet[M] = model._default_manager.using(self.using)  # type: ignore[assignment]
+        found = rows.filter(**natural).first()
+        if found is not None:
+            return found, False
+        return self.add(model(**natural, **fields)), True
+
+    def add(self, row: M, of: PolicyModel | None = None) -> M:
+        row.full_clean()
+        row.save(using=self.using)
+        owner = "" if of is None else f" of {of._meta.verbose_name} {str(of)!r}"
+        self.made.append(f"{row._meta.verbose_name} {str(row)!r}{owner}")
+        return row
+
+    def add_all(self, rows: Iterable[M], of: PolicyModel) -> None:
+        for row in rows:
+            self.add(row, of)
+
+
+def _header_policy(pen: _Pen) -> HeaderPolicy:
+    policy, new = pen.make(HeaderPolicy, {"name": HEADER_POLICY})
+    if new:
+        pen.add_all((_header(policy, *row) for row in _headers()), of=policy)
+    return policy
+
+
+def _headers() -> Iterable[tuple[str, str, str, str]]:
+    """Name, value, mode, condition."""
+    mode, condition = ResponseHeader.Mode, ResponseHeader.Condition
+    yield from ((*item, mode.FORCE, condition.ALWAYS) for item in FORCED_HEADERS.items())
+    hsts = "max-age=31536000; includeSubDomains"
+    yield "Strict-Transport-Security", hsts, mode.FORCE, condition.HTTPS
+    yield "X-Powered-By", "", mode.REMOVE, condition.ALWAYS
+    yield from ((*item, mode.DEFAULT, condition.ALWAYS) for item in DEFAULT_HEADERS.items())
+
+
+def _header(
+    policy: HeaderPolicy, name: str, value: str, mode: str, condition: str
+) -> ResponseHeader:
+    return ResponseHeader(policy=policy, name=name, value=value, mode=mode, condition=condition)
+
+
+def _tier(pen: _Pen, slug: str) -> Tier:
+    tier, new = pen.make(Tier, {"slug": slug}, name=slug.capitalize())
+    if new:
+        limits = (
+            Limit(tier=tier, name=name, amount=amount, period=period)
+            for name, amount, period in TIERS[slug]
+        )
+        pen.add_all(limits, of=tier)
+    return tier
+
+
+def _cors_policy(pen: _Pen) -> CorsPolicy:
+    settings = conf.current()
+    key_header, id_header = settings.api_key_header, settings.request_id_header
+    policy, _ = pen.make(
+        CorsPolicy,
+        {"name": CORS_POLICY},
+        allowed_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allowed_headers=["Authorization", "Content-Type", key_header, id_header, "X-API-Version"],
+        exposed_headers=[id_header, "Retry-After", *RATE_LIMIT_HEADERS],
+        allow_credentials=True,
+        max_age=DAY,
+    )
+    return policy
+
+
+def _route_name(prefix: str) -> str:
+    taken = Route.objects.using(write_alias()).filter(name=ROUTE_NAME).exists()
+    return prefix if taken else ROUTE_NAME

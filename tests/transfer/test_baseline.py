@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+from django.test import override_settings
+
+from apiguard.errors import PathError
+from apiguard.models import (
+    AllowedOrigin,
+    CorsPolicy,
+    HeaderPolicy,
+    Limit,
+    PolicyChange,
+    PolicyState,
+    ResponseHeader,
+    Route,
+    Tier,
+    acting,
+)
+from apiguard.policy import load
+from apiguard.policy.compile import compile_rows
+from apiguard.transfer import baseline
+from apiguard.transfer.baseline import write_baseline
+
+pytestmark = pytest.mark.django_db
+
+EVERY_ROW = 1 + 9 + 3 + 4 + 1 + 1
+
+
+def test_the_header_policy_is_the_recommended_one():
+    write_baseline()
+    rows = ResponseHeader.objects.filter(policy__name="api")
+    assert {(row.name, row.value, row.condition, row.mode) for row in rows} == {
+        ("X-Content-Type-Options", "nosniff", "always", "force"),
+        ("Referrer-Policy", "strict-origin-when-cross-origin", "always", "force"),
+        ("X-Frame-Options", "DENY", "always", "force"),
+        ("Strict-Transport-Security", "max-age=31536000; includeSubDomains", "https", "force"),
+        ("X-Powered-By", "", "always", "remove"),
+        (
+            "Cache-Control",
+            "no-store, no-cache, must-revalidate, proxy-revalidate",
+            "always",
+            "default",
+        ),
+        ("Pragma", "no-cache", "always", "default"),
+        ("Expires", "0", "always", "default"),
+        (
+            "Content-Security-Policy",
+            "default-src 'none'; frame-ancestors 'none'",
+            "always",
+            "default",
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("slug", "limits"),
+    [
+        pytest.param("anonymous", [("per-minute", 60, 60)], id="anonymous"),
+        pytest.param("free", [("per-minute", 100, 60)], id="free"),
+        pytest.param(
+            "standard", [("per-minute", 1000, 60), ("per-day", 50_000, 86_400)], id="standard"
+        ),
+    ],
+)
+def test_a_tier_has_strict_sliding_windows(slug, limits):
+    write_baseline()
+    rows = Limit.objects.filter(tier__slug=slug).order_by("pk")
+    assert [(row.name, row.amount, row.period) for row in rows] == limits
+    assert {(row.kind, row.mode, row.route_id) for row in rows} == {("window", "enforce", None)}
+
+
+def test_the_cors_policy_allows_nobody_yet():
+    write_baseline()
+    policy = CorsPolicy.objects.get(name="browser-apps")
+    assert not AllowedOrigin.objects.exists()
+    assert policy.allowed_methods == ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    assert policy.allowed_headers == [
+        "Authorization",
+        "Content-Type",
+        "X-API-Key",
+        "X-Request-ID",
+        "X-API-Version",
+    ]
+    assert set(policy.exposed_headers) == {
+        "X-Request-ID",
+        "Retry-After",
+        "X-RateLimit-Limit",
+        "X-RateLimit-Remaining",
+        "X-RateLimit-Reset",
+        "RateLimit-Limit",
+        "RateLimit-Remaining",
+        "RateLimit-Reset",
+        "RateLimit-Policy",
+        "RateLimit",
+    }
+    assert policy.allow_credentials
+    assert policy.refuse_foreign_origins
+    assert policy.max_age == 86_400
+
+
+def test_the_headers_of_the_cors_policy_are_those_that_the_settings_name():
+    with override_settings(
+        APIGUARD={"API_KEY_HEADER": "X-Shop-Key", "REQUEST_ID_HEADER": "X-Trace"}
+    ):
+        write_baseline()
+    policy = CorsPolicy.objects.get()
+    assert {"X-Shop-Key", "X-Trace"} <= set(policy.allowed_headers)
+    assert policy.exposed_headers[0] == "X-Trace"
+
+
+@pytest.mark.parametrize(
+    ("enforce", "mode"),
+    [pytest.param(False, "observe", id="observes"), pytest.param(True, "enforce", id="enforces")],
+)
+def test_the_route_asks_for_credentials_and_json(enforce, mode):
+    write_baseline(enforce=enforce)
+    route = Route.objects.get(name="api")
+    assert (route.path_prefix, route.mode, route.access) == ("/api/", mode, "credentials")
+    assert (route.accepts, route.produces) == (["application/json"], ["application/json"])
+    assert route.max_body_bytes == 1_048_576
+    assert (route.methods, route.required_scopes, route.cost) == ([], [], 1)
+    assert route.cors_policy == CorsPolicy.objects.get()
+    assert route.header_policy == HeaderPolicy.objects.get()
+    assert route.anonymous_tier.slug == "anonymous"
+    assert route.user_tier.slug == "free"
+
+
+def test_the_baseline_compiles_without_a_problem():
+    write_baseline()
+    _state, rows = load.rows(load.state())
+    assert compile_rows(rows).problems == ()
+
+
+def test_each_row_that_was_made_is_named_once():
+    made = write_baseline()
+    assert len(made) == len(set(made)) == EVERY_ROW
+    assert "response header 'Pragma' of header policy 'api'" in made
+    assert made[-1] == "route 'api'"
+
+
+def test_a_second_time_changes_nothing():
+    write_baseline()
+    before = PolicyState.objects.get().revision
+    assert write_baseline(enforce=True) == []
+    assert PolicyState.objects.get().revision == before
+    assert Route.objects.get().mode == "observe"
+
+
+def test_what_staff_changed_is_left_alone():
+    write_baseline()
+    ResponseHeader.objects.filter(name="Pragma").delete()
+    Limit.objects.filter(tier__slug="free").update(amount=7)
+    Route.objects.update(name="renamed")
+    assert write_baseline() == []
+    assert not ResponseHeader.objects.filter(name="Pragma").exists()
+    assert Limit.objects.get(tier__slug="free").amount == 7
+
+
+def test_a_row_that_is_missing_is_made_again():
+    write_baseline()
+    Route.objects.all().delete()
+    assert write_baseline() == ["route 'api'"]
+
+
+def test_a_tier_that_was_there_keeps_its_limits():
+    tier = Tier(slug="free", name="Ours")
+    tier.save()
+    made = write_baseline()
+    assert not tier.limits.exists()
+    assert not [line for line in made if "Free" in line]
+
+
+@pytest.mark.parametrize("prefix", ["/v2/", "/v2"])
+def test_another_prefix_gets_a_route_of_its_own_name(prefix):
+    write_baseline()
+    assert write_baseline(prefix) == ["route '/v2/'"]
+    assert Route.objects.get(path_prefix="/v2/").name == "/v2/"
+
+
+def test_the_name_api_is_used_if_it_is_free():
+    write_baseline("/v2/")
+    assert Route.objects.get().name == "api"
+
+
+def test_a_prefix_that_no_request_has_writes_nothing():
+    with pytest.raises(PathError):
+        write_baseline("api/*")
+    assert not Tier.objects.exists()
+
+
+def test_all_of_it_is_written_or_nothing():
+    Route(name="api", path_prefix="/one/").save()
+    Route(name="/api/", path_prefix="/two/").save()
+    with pytest.raises(ValidationError):
+        write_baseline()
+    assert not Tier.objects.exists()
+    assert not HeaderPolicy.objects.exists()
+
+
+def test_rows_that_somebody_makes_meanwhile_are_taken(monkeypatch):
+    calls = []
+
+    def lost_race(prefix, enforce):
+        calls.append(prefix)
+        if len(calls) == 1:
+            raise IntegrityError
+        return []
+
+    monkeypatch.setattr(baseline, "_write", lost_race)
+    assert write_baseline() == []
+    assert calls == ["/api/", "/api/"]
+
+
+def test_the_history_says_who_made_it():
+    with acting(name="somebody"):
+        write_baseline()
+    changes = PolicyChange.objects.all()
+    assert len(changes) == EVERY_ROW
+    assert {(change.action, change.actor_name) for change in changes} == {("created", "somebody")}
