@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
 
 
@@ -18,3 +18,5 @@ class ApiGuardConfig(AppConfig):
 
         checks.register_all()
         receivers.connect()
+        if apps.is_installed("drf_spectacular"):
+            from .rest_framework import schema  # noqa: F401 - registers itself

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,5 +46,8 @@ def ensure_secrets(environ: Mapping[str, str] = os.environ) -> None:
     # Created with its final mode: a later chmod would leave a moment to read it.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), 0o600)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # Never a device, such as /dev/null.
+            os.fchmod(descriptor, 0o600)
+        # An edited file may lack its last line end; an empty line is harmless.
+        file.write("\n" if held else "")
         file.writelines(f"{name}={secrets.token_urlsafe(48)}\n" for name in missing)

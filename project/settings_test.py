@@ -24,7 +24,7 @@ from project.settings import env
 
 url = env.str("TEST_DATABASE_URL", default="") or env.str("DATABASE_URL", default="")
 own_file = Path(tempfile.gettempdir()) / f"apiguard-tests-{os.getpid()}.sqlite3"
-DATABASES = {"default": database(env.db_url_config(url or f"sqlite:///{own_file}"))}
+DATABASES = {"default": database(env.db_url_config(url or "sqlite://:memory:"))}
 if not url:
     DATABASES["default"]["TEST"] = {"NAME": str(own_file)}
     # A test database need not survive a power cut.

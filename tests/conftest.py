@@ -8,17 +8,17 @@ the Redis database named there is emptied before each test that uses it. With
 from __future__ import annotations
 
 import os
-import shutil
 import uuid
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
+from selenium.webdriver import Chrome
 
-from tests.demo_site import DemoSite, make_demo_site
+from tests.browser import chromium, running_browser
+from tests.demo_site import DemoSite, copy_of, make_template
 from tests.stores import postgres_database, postgres_server, redis_server
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
@@ -89,20 +89,34 @@ def fresh_postgres_url(postgres_url: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def demo_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoSite, Path]:
     """The demonstration, set up once; tests get copies."""
-    path = tmp_path_factory.mktemp("demo") / "site.sqlite3"
-    return make_demo_site(f"sqlite:///{path}"), path
+    return make_template(tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture
 def demo_site_in_memory(demo_template: tuple[DemoSite, Path], tmp_path: Path) -> DemoSite:
     """The demonstration on a database of this test's own; counters in each process's memory."""
-    site, template = demo_template
-    path = tmp_path / "site.sqlite3"
-    shutil.copyfile(template, path)
-    return replace(site, env={**site.env, "DATABASE_URL": f"sqlite:///{path}"})
+    return copy_of(demo_template, tmp_path)
 
 
 @pytest.fixture
 def demo_site(demo_site_in_memory: DemoSite, redis_url: str) -> DemoSite:
     """The demonstration on a database of this test's own; counters in Redis."""
     return demo_site_in_memory.with_env(REDIS_URL=redis_url)
+
+
+@pytest.fixture(scope="session")
+def _browser() -> Iterator[Chrome]:
+    binary = chromium()
+    if binary is None:
+        pytest.skip("Chromium and its driver are not installed.")
+    with running_browser(binary) as driver:
+        yield driver
+
+
+@pytest.fixture
+def browser(_browser: Chrome) -> Chrome:
+    """Headless Chromium, signed in nowhere, with an empty console."""
+    _browser.get("about:blank")
+    _browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    _browser.get_log("browser")  # type: ignore[no-untyped-call]
+    return _browser

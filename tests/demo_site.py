@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from tests.servers import ServerError, manage
 
@@ -50,3 +52,16 @@ def make_demo_site(database_url: str, redis_url: str = "") -> DemoSite:
         raise ServerError(f"manage.py demo failed:\n{done.stdout}{done.stderr}")
     said = json.loads(done.stdout)
     return DemoSite(env, **said["admin"], api_keys=said["api_keys"], jwt=said["jwt"])
+
+
+def make_template(folder: Path) -> tuple[DemoSite, Path]:
+    """A demo site in a SQLite file that nobody serves, so that it can be copied."""
+    path = folder / "site.sqlite3"
+    return make_demo_site(f"sqlite:///{path}"), path
+
+
+def copy_of(template: tuple[DemoSite, Path], folder: Path) -> DemoSite:
+    """The same site on a database of its own in ``folder``."""
+    site, path = template
+    shutil.copyfile(path, folder / path.name)
+    return site.with_env(DATABASE_URL=f"sqlite:///{folder / path.name}")

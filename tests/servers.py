@@ -8,6 +8,7 @@ server that does not start within its time raises with what it logged.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,7 @@ def manage(
 class Process:
     """A child process with its log."""
 
+    command: str
     popen: subprocess.Popen[bytes]
     log_path: Path
 
@@ -125,7 +128,7 @@ def spawn(command: Sequence[str], *, folder: Path, **options: Any) -> Process:
         popen = subprocess.Popen(
             list(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options
         )
-    return Process(popen, log_path)
+    return Process(shlex.join(command), popen, log_path)
 
 
 def wait_until(answers: Callable[[], bool], process: Process) -> None:
@@ -137,11 +140,11 @@ def wait_until(answers: Callable[[], bool], process: Process) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.popen.poll() is not None:
-            raise ServerError(f"{process.popen.args} ended:\n{process.log()}")
+            raise ServerError(f"{process.command} ended:\n{process.log()}")
         if answers():
             return
         time.sleep(0.05)
-    raise ServerError(f"{process.popen.args} does not answer:\n{process.log()}")
+    raise ServerError(f"{process.command} does not answer:\n{process.log()}")
 
 
 @contextmanager
@@ -157,7 +160,7 @@ def running(
             port = free_port()
             process = spawn(command(port), folder=Path(folder), **options)
             try:
-                wait_until(lambda port=port: answers(port), process)
+                wait_until(partial(answers, port), process)
             except ServerError:
                 process.stop()
                 if attempt == 2 or "in use" not in process.log():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 
 import pytest
@@ -48,3 +49,18 @@ def test_what_is_there_is_kept_and_the_rest_added(path):
 
 def test_a_file_that_does_not_exist_holds_nothing(path):
     assert read_secrets(path) == {}
+
+
+def test_a_device_keeps_its_mode(monkeypatch):
+    changed = []
+    # Recorded, not done: as root it would take the device from everybody else.
+    monkeypatch.setattr(os, "fchmod", lambda *given: changed.append(given))
+    ensure_secrets({"SECRETS_FILE": os.devnull})
+    assert changed == []
+
+
+def test_a_last_line_without_its_end_is_kept(path):
+    path.write_text("SECRET_KEY=mine")
+    ensure_secrets({"SECRETS_FILE": str(path)})
+    assert read_secrets(path)["SECRET_KEY"] == "mine"
+    assert set(read_secrets(path)) == {"SECRET_KEY", "JWT_SECRET", "KEY_PEPPER"}

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+import urllib3
+
+from tests.demo_site import demo_environment
+from tests.servers import CHECKOUT, clean_environment, free_port, gunicorn, manage
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def env(tmp_path):
+    return demo_environment(f"sqlite:///{tmp_path / 'site.sqlite3'}")
+
+
+def counted(env):
+    """How many rows of each kind there are, and how many keys still work."""
+    script = (
+        "import json; from django.apps import apps; from apiguard.models import ApiKey;"
+        "models = apps.get_app_config('apiguard').get_models();"
+        "rows = {m.__name__: m.objects.count() for m in models if m.__name__ != 'PolicyChange'};"
+        "print(json.dumps({**rows, 'usable': ApiKey.objects.usable().count()}))"
+    )
+    done = manage("shell", "--no-imports", "-c", script, env=env)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def whoami(server, headers):
+    url = f"{server.base_url}/api/users/me"
+    return urllib3.request("GET", url, headers=headers, retries=False)
+
+
+def test_json_is_all_that_it_prints(env):
+    done = manage("demo", "--setup-only", "--json", "--host", "::1", "--port", "8123", env=env)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert set(said) == {"base_url", "admin", "api_keys", "jwt"}
+    assert set(said["admin"]) == {"username", "password"}
+    assert set(said["api_keys"]) == {"acme", "hobby"}
+    assert said["base_url"] == "http://[::1]:8123"
+
+
+def test_for_people_it_prints_how_to_sign_in_and_four_lines_to_try(env):
+    done = manage("demo", "--setup-only", env=env)
+    assert done.returncode == 0, done.stderr
+    assert "http://127.0.0.1:8000/admin/" in done.stdout
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert len([line for line in lines if line.startswith("curl ")]) == 4
+
+
+def test_running_it_again_adds_nothing_twice_and_revokes_the_earlier_keys(env):
+    first = json.loads(manage("demo", "--setup-only", "--json", env=env).stdout)
+    before = counted(env)
+    second = json.loads(manage("demo", "--setup-only", "--json", env=env).stdout)
+    after = counted(env)
+    assert after.pop("ApiKey") == before.pop("ApiKey") + 2
+    assert before["usable"] == 2
+    assert after == before
+    with gunicorn(env, workers=1) as server:
+        for name in ("acme", "hobby"):
+            assert whoami(server, {"X-API-Key": first["api_keys"][name]}).status == 401
+            assert whoami(server, {"X-API-Key": second["api_keys"][name]}).status == 200
+
+
+def test_what_somebody_edited_is_left_alone(env):
+    manage("demo", "--setup-only", "--json", env=env)
+    edit = (
+        "from apiguard.models import Route;"
+        "route = Route.objects.get(name='export'); route.cost = 7; route.save()"
+    )
+    assert manage("shell", "--no-imports", "-c", edit, env=env).returncode == 0
+    manage("demo", "--setup-only", "--json", env=env)
+    show = "from apiguard.models import Route; print(Route.objects.get(name='export').cost)"
+    assert manage("shell", "--no-imports", "-c", show, env=env).stdout.strip() == "7"
+
+
+def test_without_secrets_it_writes_them_once_for_its_owner_alone(env, tmp_path):
+    path = tmp_path / "secrets"
+    kept = {"DATABASE_URL": env["DATABASE_URL"], "SECRETS_FILE": str(path)}
+    done = manage("demo", "--setup-only", "--json", env=kept)
+    assert done.returncode == 0, done.stderr
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with gunicorn(kept, workers=1) as server:
+        keys = json.loads(done.stdout)["api_keys"]
+        assert whoami(server, {"X-API-Key": keys["acme"]}).status == 200
+
+
+def test_other_commands_refuse_to_start_without_a_secret_key(env):
+    del env["SECRET_KEY"]
+    done = manage("check", env=env)
+    assert done.returncode != 0
+    assert "SECRET_KEY is not set" in done.stderr
+
+
+def test_it_serves_after_it_has_printed(env, tmp_path):
+    port = str(free_port())
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "demo", "--json", "--port", port],
+            cwd=CHECKOUT,
+            env=clean_environment({**env, "SECRETS_FILE": os.devnull}),
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+        try:
+            said = json.loads(process.stdout.readline())
+            assert said["base_url"] == f"http://127.0.0.1:{port}"
+            answer = urllib3.request(
+                "GET",
+                f"{said['base_url']}/api/users/me",
+                headers={"Authorization": f"Bearer {said['jwt']}"},
+                retries=urllib3.Retry(connect=60, backoff_factor=0.1, backoff_max=0.5),
+            )
+            assert answer.json()["user"]["principal"].endswith(":alice")
+        finally:
+            process.terminate()
+            rest, _ = process.communicate(timeout=30)
+    assert rest == b""
+
+
+@pytest.mark.parametrize("port", ["0", "65536"])
+def test_a_port_that_does_not_exist_is_refused(env, port):
+    done = manage("demo", "--port", port, env=env)
+    assert done.returncode == 1
+    assert "--port" in done.stderr
