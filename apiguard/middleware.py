@@ -24,7 +24,7 @@ from .policy.snapshot import Snapshot
 from .request import body, pipeline, response
 from .request.doors import counts_itself, signed_in_user
 from .request.effects import Steps, perform, run
-from .request.facts import facts_of
+from .request.facts import Facts, facts_of
 from .request.passage import Passage
 from .request.request_id import current_id, request_id
 from .request.verdict import Outcome, Verdict
@@ -155,18 +155,26 @@ def _passage(
     secure = request.scheme == "https"
     method = request.method or ""
     facts = facts_of(request.META, method, request.path_info, settings, secure=secure)
-    if facts.origin is not None and facts.fetch_site is None:
-        facts = replace(facts, host=_host(request))
     passage = Passage(facts, settings, snapshot, this_id)
+    if passage.route is not None:
+        passage.facts = _more_facts(request, facts)
     request.apiguard = passage  # type: ignore[attr-defined]
     return passage
 
 
-def _host(request: HttpRequest) -> str:
+def _more_facts(request: HttpRequest, facts: Facts) -> Facts:
+    """What only Django's request can tell, and only guarded paths need to know."""
+    unknown = facts.unknown_length
+    if not unknown and facts.content_length is None and body.is_unannounced(request):
+        unknown = "delimited"
+    return replace(facts, host=_host(request), unknown_length=unknown)
+
+
+def _host(request: HttpRequest) -> str | None:
     try:
         return request.get_host()
     except DisallowedHost:
-        return ""
+        return None
 
 
 def _early(request: HttpRequest, passage: Passage, verdict: Verdict) -> HttpResponseBase | None:
@@ -222,7 +230,10 @@ def _leave(
 ) -> HttpResponseBase:
     """Complete the response that leaves."""
     if late is not None and late.refused and passage.enforced:
-        answer = response.refuse(passage, late)
+        unsent, answer = answer, response.refuse(passage, late)
+        answer._resource_closers += unsent._resource_closers  # type: ignore[attr-defined]
+    if passage.spool is not None:
+        answer._resource_closers.append(passage.spool.close)  # type: ignore[attr-defined]
     if passage.enforced:
         response.finish(request, passage, answer)
     answer.headers[passage.settings.request_id_header] = passage.request_id

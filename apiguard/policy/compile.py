@@ -8,7 +8,7 @@ answered 503 until somebody mends the row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from ..rules.jwt import TokenRules, prepare_key
 from ..rules.limits import Limit as CountedLimit
 from ..rules.media import parse_media_range, parse_media_type
 from ..rules.paths import PrefixTable, normalise_prefix
+from .records import aware
 from .snapshot import (
     Cors,
     HeaderRule,
@@ -68,11 +69,18 @@ class _Problems:
     def of(self, row: PolicyModel, errors: Iterable[PolicyError] | None = None) -> list[RowProblem]:
         """Note the row's own errors, or these ones; return what was noted."""
         noted = [
-            RowProblem(row._meta.model_name or "", row.pk, str(row), error)
+            RowProblem(row._meta.model_name or "", row.pk, _name(row), error)
             for error in (row.problems() if errors is None else errors)
         ]
         self.found += noted
         return noted
+
+
+def _name(row: PolicyModel) -> str:
+    try:
+        return str(row)
+    except (TypeError, ValueError):  # What it is called by is not text.
+        return f"#{row.pk}"
 
 
 def compile_rows(rows: Rows, *, revision: int = 0, stamp: str = "") -> Snapshot:
@@ -94,7 +102,7 @@ def compile_rows(rows: Rows, *, revision: int = 0, stamp: str = "") -> Snapshot:
         tiers=tiers,
         tiers_by_slug={tier.slug: tier for tier in tiers.values()},
         issuers=_issuers(rows, problems),
-        overrides=_overrides(rows),
+        overrides=_overrides(rows, problems),
         problems=tuple(problems.found),
     )
 
@@ -108,10 +116,10 @@ def _cors_policies(rows: Rows, problems: _Problems) -> dict[Any, Cors]:
 
 
 def _cors(row: CorsPolicy, origins: list[AllowedOrigin], problems: _Problems) -> Cors:
-    broken = {problem.error.field for problem in problems.of(row)}
-    methods = [] if "allowed_methods" in broken else row.allowed_methods
-    headers = [] if "allowed_headers" in broken else row.allowed_headers
-    exposed = [] if "exposed_headers" in broken else row.exposed_headers
+    broken = bool(problems.of(row))
+    methods = [] if broken else row.allowed_methods
+    headers = [] if broken else row.allowed_headers
+    exposed = [] if broken else row.exposed_headers
     preflight = [
         ("Access-Control-Allow-Methods", ", ".join(methods)),
         ("Access-Control-Allow-Headers", ", ".join(headers)),
@@ -120,11 +128,11 @@ def _cors(row: CorsPolicy, origins: list[AllowedOrigin], problems: _Problems) ->
     return Cors(
         pk=row.pk,
         name=row.name,
-        origins=origin_rules.OriginSet(_permitted(row, origins, problems)),
+        origins=origin_rules.OriginSet(() if broken else _permitted(row, origins, problems)),
         methods=SAFELISTED_METHODS | frozenset(methods),
         headers=frozenset(name.lower() for name in headers),
-        allow_credentials=row.allow_credentials,
-        refuse_foreign=row.refuse_foreign_origins,
+        allow_credentials=row.allow_credentials and not broken,
+        refuse_foreign=row.refuse_foreign_origins or broken,
         preflight_headers=tuple((name, value) for name, value in preflight if value),
         exposed_headers=", ".join(exposed),
     )
@@ -171,8 +179,9 @@ def _header_policies(
 def _tiers(rows: Rows, problems: _Problems) -> dict[Any, TierPolicy]:
     limits: dict[Any, list[Limit]] = {}
     broken = {row.pk for row in rows.tiers if problems.of(row)}
+    routes = {row.pk for row in rows.routes}
     for limit in rows.limits:
-        if problems.of(limit):
+        if problems.of(limit) or problems.of(limit, _missing(("route", limit.route_id, routes))):
             broken.add(limit.tier_id)
         else:
             limits.setdefault(limit.tier_id, []).append(limit)
@@ -221,34 +230,33 @@ def _route(
     prefix = _meant_prefix(row.path_prefix)
     if prefix is None:
         return None  # No request can have this prefix, so nothing is left unguarded by it.
-    missing = [
-        BrokenReference("missing_row", pk, "The row it refers to is missing.", "", field=field)
-        for field, pk, known in (
-            ("cors_policy", row.cors_policy_id, cors),
-            ("header_policy", row.header_policy_id, headers),
-            ("anonymous_tier", row.anonymous_tier_id, tiers),
-            ("user_tier", row.user_tier_id, tiers),
-        )
-        if pk is not None and pk not in known
-    ]
+    missing = _missing(
+        ("cors_policy", row.cors_policy_id, cors),
+        ("header_policy", row.header_policy_id, headers),
+        ("anonymous_tier", row.anonymous_tier_id, tiers),
+        ("user_tier", row.user_tier_id, tiers),
+    )
     rules, header_problems = headers.get(row.header_policy_id, ((), []))
-    methods = [] if "methods" in wrong else row.methods
-    accepts = [] if "accepts" in wrong else [parse_media_range(item) for item in row.accepts]
-    produces = [] if "produces" in wrong else [parse_media_type(item) for item in row.produces]
+    # Of a row with an error no rule can be trusted; it refuses everything anyway.
+    methods = [] if own else list(row.methods)
+    if "GET" in methods and "HEAD" not in methods:
+        methods.insert(methods.index("GET") + 1, "HEAD")
+    accepts = [] if own else [parse_media_range(item) for item in row.accepts]
+    produces = [] if own else [parse_media_type(item) for item in row.produces]
     return RoutePolicy(
         pk=row.pk,
         name=row.name,
         prefix=prefix,
         mode=row.mode if "mode" not in wrong else Route.Mode.ENFORCE,
         access=row.access,
-        required_scopes=() if "required_scopes" in wrong else tuple(sorted(row.required_scopes)),
-        methods=frozenset([*methods, "HEAD"] if "GET" in methods else methods),
+        required_scopes=() if own else tuple(sorted(row.required_scopes)),
+        methods=frozenset(methods),
         allow=", ".join(methods),
         accepts=tuple(accepts),
         accept=", ".join(item.text for item in accepts),
         produces=tuple(produces),
-        max_body_bytes=row.max_body_bytes,
-        cost=row.cost,
+        max_body_bytes=None if own else row.max_body_bytes,
+        cost=1 if own else row.cost,
         cors=cors.get(row.cors_policy_id),
         headers=rules,
         anonymous_tier=row.anonymous_tier_id,
@@ -257,8 +265,19 @@ def _route(
     )
 
 
-def _meant_prefix(text: str) -> str | None:
+def _missing(*references: tuple[str, Any, Container[Any]]) -> list[PolicyError]:
+    """One mistake for every (field, primary key, known ones) that points at nothing."""
+    return [
+        BrokenReference("missing_row", pk, "The row it refers to is missing.", "", field=field)
+        for field, pk, known in references
+        if pk is not None and pk not in known
+    ]
+
+
+def _meant_prefix(text: object) -> str | None:
     """The canonical prefix, or where a slipped-in one like "api//" most likely points."""
+    if not isinstance(text, str):
+        return None
     for candidate in (text, "/" + "/".join(part for part in text.strip().split("/") if part)):
         try:
             return normalise_prefix(candidate)
@@ -280,7 +299,9 @@ def _alone(
         "Remove one of them.",
         field="path_prefix",
     )
-    return replace(route, broken=(*route.broken, *other.broken, *problems.of(row, [error])))
+    enforced = route if route.enforced else other
+    broken = (*route.broken, *other.broken, *problems.of(row, [error]))
+    return replace(enforced, broken=broken)
 
 
 def _check_costs(rows: Rows, routes: dict[str, RoutePolicy], problems: _Problems) -> None:
@@ -288,7 +309,7 @@ def _check_costs(rows: Rows, routes: dict[str, RoutePolicy], problems: _Problems
     costs = {route.pk: route for route in routes.values()}
     for limit in rows.limits:
         route = costs.get(limit.route_id)
-        if route is None or route.cost <= limit.amount:
+        if route is None or limit.problems() or route.cost <= limit.amount:
             continue
         error = RateError(
             "cost_above_amount",
@@ -354,9 +375,10 @@ def _token_types(listed: list[str]) -> tuple[str, ...]:
     return tuple("" if item.lower() == "none" else item for item in listed or ["JWT", "none"])
 
 
-def _overrides(rows: Rows) -> dict[Any, dict[int, Override]]:
+def _overrides(rows: Rows, problems: _Problems) -> dict[Any, dict[int, Override]]:
     overrides: dict[Any, dict[int, Override]] = {}
     for row in rows.overrides:
-        mine = overrides.setdefault(row.client_id, {})
-        mine[row.limit_id] = Override(row.amount, row.until)
+        if not problems.of(row):
+            mine = overrides.setdefault(row.client_id, {})
+            mine[row.limit_id] = Override(row.amount, aware(row.until))
     return overrides

@@ -28,7 +28,8 @@ from django.db import connections, transaction
 from .. import conf
 from ..models.state import Change, PendingChange, PolicyState, committed, write_alias
 from . import load
-from .compile import compile_rows
+from .compile import Rows, compile_rows
+from .keyring import Keyring
 from .snapshot import Snapshot, empty
 
 logger = logging.getLogger("apiguard.policy")
@@ -55,6 +56,7 @@ class Current:
         # Monotonic seconds; None: never.
         self._looked_at: float | None = None
         self._failed_at: float | None = None
+        self._looking_since: float | None = None
         self._committed = committed.count
         self._epoch = committed.epoch
         self._without_tables = False
@@ -97,7 +99,8 @@ class Current:
         with self._lock:
             self._held = None
             self._looked_at = self._failed_at = None
-            self._committed, self._epoch = committed.count, committed.epoch
+            # What was committed into the new tables is still to be looked for.
+            self._committed, self._epoch = committed.count_before_epoch, committed.epoch
             self._without_tables = False
 
     @contextmanager
@@ -125,6 +128,9 @@ class Current:
         """Whether the held policy may serve although a look is due."""
         if self._failed_at is None:
             return self._is_fresh(2)
+        if self._looking_since is not None:
+            # A database that is away may let one look wait for long; it is enough if one does.
+            return self._looking_since - self._failed_at < 2 * RETRY_SECONDS
         return time.monotonic() - self._failed_at < RETRY_SECONDS
 
     def _look_or_wait(self) -> Snapshot | None:
@@ -137,8 +143,10 @@ class Current:
                 self._failed_at is not None and self._may_go_on()
             )
             if not waited_long_enough:
+                self._looking_since = time.monotonic()
                 self._look()
         finally:
+            self._looking_since = None
             self._lock.release()
         return self._last_good()
 
@@ -191,16 +199,19 @@ class Current:
     def _following(self, held: Snapshot | None, state: PolicyState) -> Snapshot:
         """The snapshot of ``state``, keeping of ``held`` whatever did not change."""
         if held is None:
-            return _compile(state)
+            return _compile(*load.rows(state))
         if (held.revision, held.stamp) == (state.revision, state.stamp):
             return held
         changes = state.changes_since(held.revision, held.stamp)
-        if changes is None or any(change.what == "everything" for change in changes):
-            return _compile(state)
-        keyring = held.keyring.without(_pks(changes, "keys"), _pks(changes, "clients"))
-        if any(change.what == "policy" for change in changes):
-            return replace(_compile(state), keyring=keyring)
-        return replace(held, revision=state.revision, stamp=state.stamp, keyring=keyring)
+        if changes is not None and all(change.what in ("keys", "clients") for change in changes):
+            keyring = _kept(held.keyring, changes)
+            return replace(held, revision=state.revision, stamp=state.stamp, keyring=keyring)
+        # The revision may have moved on while rows were read: later changes count too.
+        after, rows = load.rows(state)
+        return replace(
+            _compile(after, rows),
+            keyring=_kept(held.keyring, after.changes_since(held.revision, held.stamp)),
+        )
 
     # -- inside an open transaction ---------------------------------------------
 
@@ -209,7 +220,10 @@ class Current:
 
     def _uncommitted(self, pending: PendingChange) -> Snapshot:
         if pending.held is None:
-            pending.held = _compile(load.state())
+            try:
+                pending.held = _compile(*load.rows(load.state()))
+            except (DatabaseError, load.PolicyMoved) as error:
+                raise PolicyUnavailable from error
         held: Snapshot = pending.held
         return held
 
@@ -224,9 +238,15 @@ class Current:
             raise PolicyUnavailable from error
 
 
-def _compile(state: PolicyState) -> Snapshot:
-    after, rows = load.rows(state)
-    return compile_rows(rows, revision=after.revision, stamp=after.stamp)
+def _compile(state: PolicyState, rows: Rows) -> Snapshot:
+    return compile_rows(rows, revision=state.revision, stamp=state.stamp)
+
+
+def _kept(keyring: Keyring, changes: list[Change] | None) -> Keyring:
+    """The records that these changes (``None``: unknown ones) did not touch."""
+    if changes is None or any(change.what == "everything" for change in changes):
+        return Keyring()
+    return keyring.without(_pks(changes, "keys"), _pks(changes, "clients"))
 
 
 def _pks(changes: list[Change], what: str) -> set[object] | None:

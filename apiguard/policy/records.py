@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+
 from ..models import ApiKey, Client
 from ..rules.networks import Network, parse_network
 
@@ -46,6 +48,11 @@ class KeyRecord:
     broken: bool = False
 
 
+def aware(value: datetime | None) -> datetime | None:
+    """An instant; where ``USE_TZ`` is off, rows say it without its zone."""
+    return timezone.make_aware(value) if value is not None and timezone.is_naive(value) else value
+
+
 def client_record(row: Client) -> ClientRecord:
     """A client as the keyring keeps it; one with an error is refused."""
     broken = bool(row.problems())
@@ -77,8 +84,8 @@ def key_record(row: ApiKey) -> KeyRecord:
         pepper_id=row.pepper_id,
         scopes=frozenset() if broken else frozenset(row.scopes),
         allowed_networks=networks,
-        not_before=row.not_before,
-        expires_at=row.expires_at,
+        not_before=None if broken else aware(row.not_before),
+        expires_at=None if broken else aware(row.expires_at),
         revoked=row.revoked_at is not None,
         client=client_record(row.client),
         broken=broken,

@@ -15,7 +15,7 @@ from django.http import HttpRequest
 
 from .content import too_large
 from .passage import Passage
-from .verdict import Verdict
+from .verdict import Outcome, Verdict
 
 CHUNK = 64 * 1024
 
@@ -27,17 +27,33 @@ def read(request: HttpRequest, passage: Passage) -> Verdict | None:
         return None
     limit = route.max_body_bytes
     if isinstance(request, ASGIRequest):
-        return _measured(request, limit)
+        stream: Any = request._stream
+        return _measured(request, limit) if stream.seekable() else _spooled(request, passage, stream)
     if facts.unknown_length != "delimited":
         return None
-    return _spooled(request, limit)
+    return _spooled(request, passage, request.META["wsgi.input"])
+
+
+def is_unannounced(request: HttpRequest) -> bool:
+    """Whether there is a body that no header speaks of, as HTTP/2 allows.
+
+    Only under ASGI, where Django has spooled it already.
+    """
+    if not isinstance(request, ASGIRequest):
+        return False
+    stream: Any = request._stream
+    return bool(stream.seekable() and _length(stream))
+
+
+def _length(stream: Any) -> int:
+    length: int = stream.seek(0, 2)
+    stream.seek(0)
+    return length
 
 
 def _measured(request: ASGIRequest, limit: int | None) -> Verdict | None:
     """Under ASGI Django has spooled the body before any middleware runs."""
-    stream: Any = request._stream
-    length = stream.seek(0, 2)
-    stream.seek(0)
+    length = _length(request._stream)
     if limit is not None and length > limit:
         return too_large(limit)
     if length:
@@ -45,24 +61,27 @@ def _measured(request: ASGIRequest, limit: int | None) -> Verdict | None:
     return None
 
 
-def _spooled(request: HttpRequest, limit: int | None) -> Verdict | None:
-    source = request.META["wsgi.input"]
+def _spooled(request: HttpRequest, passage: Passage, source: Any) -> Verdict | None:
+    limit = passage.route.max_body_bytes if passage.route is not None else None
     memory = django_settings.FILE_UPLOAD_MAX_MEMORY_SIZE
-    # Closed by the garbage collector with the request that it belongs to.
     spool: Any = SpooledTemporaryFile(max_size=memory)  # noqa: SIM115
+    passage.spool = spool
     length = 0
     while limit is None or length <= limit:
         most = CHUNK if limit is None else min(CHUNK, limit + 1 - length)
-        chunk = source.read(most)
+        try:
+            chunk = source.read(most)
+        except OSError as error:  # Malformed chunks, or nobody there any more.
+            return Verdict(Outcome.BODY_UNREADABLE, reason=str(error))
         if not chunk:
             break
         spool.write(chunk)
         length += len(chunk)
     if limit is not None and length > limit:
-        spool.close()
         return too_large(limit)
     spool.seek(0)
     request.META["wsgi.input"] = spool
-    request.META["CONTENT_LENGTH"] = str(length)
+    if length or not isinstance(request, ASGIRequest):
+        request.META["CONTENT_LENGTH"] = str(length)
     request._stream = spool
     return None

@@ -24,6 +24,8 @@ def judge(passage: Passage) -> Verdict | None:
         return None
     if facts.content_length is not None and not _DIGITS.match(facts.content_length):
         return Verdict(Outcome.BAD_CONTENT_LENGTH, reason=repr(facts.content_length[:50]))
+    if facts.host is None:
+        return Verdict(Outcome.HOST_NOT_ALLOWED)
     if route.methods and facts.method not in route.methods:
         return Verdict(
             Outcome.METHOD_NOT_LISTED,

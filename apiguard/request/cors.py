@@ -32,7 +32,8 @@ def judge(passage: Passage) -> Verdict | None:
     if facts.origin is None:
         return None
     own = is_same_origin(facts)
-    if is_preflight(facts) and not own:
+    # A page never asks its own origin beforehand; a listed one that does gets its answer.
+    if is_preflight(facts) and (passage.cors_origin is not None or not own):
         verdict = _preflight(cors, facts, passage.cors_origin)
         if verdict.refused:
             passage.cors_origin = None

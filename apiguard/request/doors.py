@@ -20,4 +20,4 @@ def counts_itself(view: Callable[..., Any]) -> bool:
 def signed_in_user(request: Any) -> Any:
     """Primary key of the user whom the project or DRF has authenticated, or ``None``."""
     user = getattr(request, "user", None)
-    return user.pk if user is not None and user.is_authenticated else None
+    return getattr(user, "pk", None) if getattr(user, "is_authenticated", False) else None

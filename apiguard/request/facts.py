@@ -1,6 +1,8 @@
 """What a request says of itself, taken once and frozen.
 
 Values are as they arrived, unjudged; ``None`` means that the header is absent.
+``host`` alone was judged, by Django: ``None`` if ``ALLOWED_HOSTS`` has no such
+name, empty where it was not looked at.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ class Facts:
     method: str
     path: str
     secure: bool = False
-    host: str = ""
+    host: str | None = ""
     remote_addr: str = ""
     forwarded: str = ""
     origin: str | None = None

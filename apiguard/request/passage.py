@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from ..conf import Settings
 from ..policy.records import ClientRecord, KeyRecord
@@ -67,6 +67,7 @@ class Passage:
         "route",
         "settings",
         "snapshot",
+        "spool",
         "tier",
         "verdict",
     )
@@ -91,6 +92,8 @@ class Passage:
         # The origin that may read the response, as it is to be sent.
         self.cors_origin: str | None = None
         self.exception: Exception | None = None
+        # A body that was read ahead; closed with the response.
+        self.spool: IO[bytes] | None = None
         self._address: Address | None = _UNKNOWN
         self._principal = ""
 

@@ -26,22 +26,22 @@ def before_view(passage: Passage) -> Steps[Verdict]:
         verdict = yield from limits.judge(passage)
     if verdict is None:
         verdict = access.judge(passage)
-    return _concluded(passage, verdict)
+    return concluded(passage, verdict)
 
 
 def identify(passage: Passage) -> Steps[Verdict]:
     """Who is calling, and whether they may enter; for doors that count later."""
     verdict = yield from credentials.judge(passage)
-    return _concluded(passage, verdict or route.judge(passage) or access.judge(passage))
+    return concluded(passage, verdict or route.judge(passage) or access.judge(passage))
 
 
 def at_view(passage: Passage, user_pk: object) -> Steps[Verdict]:
     """Count who was not identified, now that the project has said who it is."""
     verdict = yield from limits.judge_user(passage, user_pk)
-    return _concluded(passage, verdict)
+    return concluded(passage, verdict)
 
 
-def _concluded(passage: Passage, verdict: Verdict | None) -> Verdict:
+def concluded(passage: Passage, verdict: Verdict | None) -> Verdict:
     """Note the verdict; a refusal that is already noted stays."""
     verdict = replace(verdict or ADMITTED, enforced=passage.enforced)
     if not passage.verdict.refused:

@@ -32,5 +32,7 @@ class RequestIdFilter(logging.Filter):
     """Gives every log record ``request_id`` (empty outside requests), for formatters."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = current_id.get()
+        # Django logs a refused request when all middleware has returned, and names the request.
+        passage = getattr(getattr(record, "request", None), "apiguard", None)
+        record.request_id = current_id.get() or getattr(passage, "request_id", "")
         return True

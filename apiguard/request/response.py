@@ -148,8 +148,7 @@ def _apply_vary(passage: Passage, response: HttpResponseBase) -> None:
 
 def _as_problem(request: HttpRequest, passage: Passage, response: HttpResponseBase) -> None:
     """Replace an error that is still HTML, unless a person's browser asked for HTML."""
-    html = response.headers.get("Content-Type", "").lower().startswith("text/html")
-    if not html or not isinstance(response, HttpResponse):
+    if not isinstance(response, HttpResponse) or not _is_page(passage, response):
         return
     accept = passage.facts.accept
     if accept is not None and prefers_html(accept):
@@ -160,15 +159,26 @@ def _as_problem(request: HttpRequest, passage: Passage, response: HttpResponseBa
     members = problem(status, error, detail, passage.request_id, error_format=error_format)
     response.content = encode(members)
     response.headers["Content-Type"] = CONTENT_TYPES[error_format]
-    response.headers.pop("Content-Encoding", None)
-    response.headers.pop("Content-Language", None)
+    for name in ("Content-Encoding", "Content-Language", "ETag"):
+        response.headers.pop(name, None)
     if "Content-Length" in response.headers:
         response.headers["Content-Length"] = str(len(response.content))
 
 
+def _is_page(passage: Passage, response: HttpResponse) -> bool:
+    """HTML, or the plain text that Django sends of an exception under DEBUG."""
+    content_type = response.headers.get("Content-Type", "").lower()
+    technical = django_settings.DEBUG and passage.exception is not None
+    return content_type.startswith("text/html") or (
+        technical and content_type.startswith("text/plain")
+    )
+
+
 def describe(request: HttpRequest, passage: Passage, status: int) -> tuple[int, str, str]:
     """Status, error code and text for an error of Django's."""
-    if isinstance(passage.exception, RequestDataTooBig):
+    if isinstance(passage.exception, RequestDataTooBig) or (
+        status == 400 and _was_too_big(request, passage)
+    ):
         limit = django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         return 413, "payload_too_large", f"The body is larger than the limit of {limit} bytes"
     if status == 403 and _was_csrf(request, passage):
@@ -190,6 +200,19 @@ def _server_error(passage: Passage) -> str:
     if django_settings.DEBUG and passage.exception is not None:
         return f"{type(passage.exception).__name__}: {passage.exception}"
     return "An error occurred"
+
+
+def _was_too_big(request: HttpRequest, passage: Passage) -> bool:
+    """Whether a middleware met RequestDataTooBig, which no hook of ours gets to see.
+
+    Django then marks the form as empty, without having read any of the body.
+    """
+    limit: int | None = getattr(django_settings, "DATA_UPLOAD_MAX_MEMORY_SIZE", None)
+    said = passage.facts.content_length
+    unread = not hasattr(request, "_body") and not getattr(request, "_read_started", True)
+    if limit is None or said is None or passage.exception is not None:
+        return False
+    return unread and hasattr(request, "_post") and int(said) > limit
 
 
 def _was_csrf(request: HttpRequest, passage: Passage) -> bool:

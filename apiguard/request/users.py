@@ -45,6 +45,47 @@ class CredentialUser:
         """No permission in any app."""
         return False
 
+    def get_user_permissions(self, obj: Any = None) -> set[str]:
+        """None."""
+        return set()
+
+    get_group_permissions = get_all_permissions = get_user_permissions
+
+    async def ahas_perm(self, perm: str, obj: Any = None) -> bool:
+        """As ``has_perm``."""
+        return self.has_perm(perm, obj)
+
+    async def ahas_perms(self, perms: Iterable[str], obj: Any = None) -> bool:
+        """As ``has_perms``."""
+        return self.has_perms(perms, obj)
+
+    async def ahas_module_perms(self, app_label: str) -> bool:
+        """As ``has_module_perms``."""
+        return self.has_module_perms(app_label)
+
+    async def aget_user_permissions(self, obj: Any = None) -> set[str]:
+        """As ``get_user_permissions``."""
+        return self.get_user_permissions(obj)
+
+    aget_group_permissions = aget_all_permissions = aget_user_permissions
+
+    @property
+    def groups(self) -> Any:
+        """No group; a manager, because views filter it."""
+        return _anonymous().groups
+
+    @property
+    def user_permissions(self) -> Any:
+        """No permission; a manager like ``groups``."""
+        return _anonymous().user_permissions
+
+
+def _anonymous() -> Any:
+    # Imported late: the models of the project's auth app need a loaded registry.
+    from django.contrib.auth.models import AnonymousUser
+
+    return AnonymousUser()
+
 
 class ClientUser(CredentialUser):
     """A client, known by one of its keys."""

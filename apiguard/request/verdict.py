@@ -24,10 +24,12 @@ class Outcome(StrEnum):
     PREFLIGHT_HEADER = "preflight_header"
     FOREIGN_ORIGIN = "foreign_origin"
     BAD_CONTENT_LENGTH = "bad_content_length"
+    HOST_NOT_ALLOWED = "host_not_allowed"
     METHOD_NOT_LISTED = "method_not_listed"
     LENGTH_REQUIRED = "length_required"
     MEDIA_TYPE_NOT_ACCEPTED = "media_type_not_accepted"
     BODY_TOO_LARGE = "body_too_large"
+    BODY_UNREADABLE = "body_unreadable"
     NOT_ACCEPTABLE = "not_acceptable"
     CREDENTIAL_MALFORMED = "credential_malformed"
     TWO_CREDENTIALS = "two_credentials"
@@ -75,12 +77,14 @@ REFUSALS: dict[Outcome, Refusal] = {
     Outcome.PREFLIGHT_HEADER: _ORIGIN._replace(detail="A header is not allowed for this origin"),
     Outcome.FOREIGN_ORIGIN: _ORIGIN,
     Outcome.BAD_CONTENT_LENGTH: Refusal(400, "invalid_request", "Content-Length is malformed"),
+    Outcome.HOST_NOT_ALLOWED: Refusal(400, "invalid_request", "The request is malformed"),
     Outcome.METHOD_NOT_LISTED: Refusal(405, "method_not_allowed", "The method is not allowed here"),
     Outcome.LENGTH_REQUIRED: Refusal(411, "length_required", "A body needs a Content-Length"),
     Outcome.MEDIA_TYPE_NOT_ACCEPTED: Refusal(
         415, "unsupported_media_type", "The Content-Type is not accepted here"
     ),
     Outcome.BODY_TOO_LARGE: Refusal(413, "payload_too_large", "The body is too large"),
+    Outcome.BODY_UNREADABLE: Refusal(400, "invalid_request", "The body cannot be read"),
     Outcome.NOT_ACCEPTABLE: Refusal(
         406, "not_acceptable", "Nothing that is produced here satisfies Accept"
     ),

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
 
 import pytest
 import urllib3
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from tests.demo_site import demo_environment
 from tests.servers import CHECKOUT, clean_environment, free_port, gunicorn, manage
@@ -131,3 +134,12 @@ def test_a_port_that_does_not_exist_is_refused(env, port):
     done = manage("demo", "--port", port, env=env)
     assert done.returncode == 1
     assert "--port" in done.stderr
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_made():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        with pytest.raises(CommandError, match=f"port {port} cannot be served on"):
+            call_command("demo", "--port", port)

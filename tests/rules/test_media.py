@@ -189,6 +189,7 @@ def test_a_body_is_accepted_by_type_and_the_rules_parameters(content_type, wante
         pytest.param(JAVA, ["application/json"], True, id="Java"),
         pytest.param(CHROME, ["application/json"], True, id="Chrome"),
         ('text/html;a="x, application/json"', ["application/json"], False),
+        ('text/html, text/css;a="x, application/json', ["application/json"], False),
         pytest.param(
             "text/html, " * 63 + "application/json", ["application/json"], True, id="64 elements"
         ),

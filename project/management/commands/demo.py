@@ -6,6 +6,7 @@ Safe to run again: rows are made once; credentials are new each time.
 from __future__ import annotations
 
 import json
+import socket
 from argparse import ArgumentParser
 from typing import Any
 
@@ -33,6 +34,24 @@ To try, in another terminal:
 """  # noqa: E501 - lines to paste
 
 
+def _refuse_taken_port(host: str, port: int) -> None:
+    """Before anything is made: a new key is shown once, and the earlier ones end.
+
+    Raises:
+        CommandError: something else listens there, or this machine has no such address.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CommandError(
+                f"{host} port {port} cannot be served on ({error.strerror}). "
+                "Choose another one with --port."
+            ) from error
+
+
 class Command(BaseCommand):
     """Set the demonstration up, say how to use it, serve it."""
 
@@ -53,6 +72,8 @@ class Command(BaseCommand):
         if not 1 <= port <= 65535:
             raise CommandError("--port takes a number from 1 to 65535.")
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if not options["setup_only"]:
+            _refuse_taken_port(host, port)
         demonstration = set_up(f"http://{address}")
         self._show(demonstration, as_json=options["json"])
         if not options["setup_only"]:
