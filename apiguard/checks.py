@@ -81,7 +81,7 @@ def check_sqlite(**_: Any) -> list[checks.CheckMessage]:
 
 
 def check_deployment(**_: Any) -> list[checks.CheckMessage]:
-    """W010 switched off, W011 no pepper; only with ``check --deploy``."""
+    """W010 switched off, W011 no pepper, W012 never looks; only with ``check --deploy``."""
     try:
         settings = conf.current()
     except ImproperlyConfigured:
@@ -102,6 +102,15 @@ def check_deployment(**_: Any) -> list[checks.CheckMessage]:
                 "make API keys.",
                 hint='Set KEY_PEPPERS = {"2026": "<32 random bytes or more>"}.',
                 id="apiguard.W011",
+            )
+        )
+    if settings.policy_max_age is None:
+        messages.append(
+            checks.Warning(
+                "APIGUARD['POLICY_MAX_AGE'] is None: a process that changes no policy itself "
+                "never reads any, and guards nothing.",
+                hint="Keep None for tests; write a number of seconds where requests are served.",
+                id="apiguard.W012",
             )
         )
     return messages

@@ -53,9 +53,9 @@ class Settings:
     request_id_header: str = "X-Request-ID"
     trust_request_id: Literal["always", "proxies", "never"] = "always"
     key_namespace: str = "ag"
-    key_peppers: Mapping[str, bytes] = field(default_factory=dict)
+    key_peppers: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     allow_test_keys: bool = True
-    jwt_secrets: Mapping[str, bytes] = field(default_factory=dict)
+    jwt_secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     jwks_allowed_networks: tuple[Network, ...] = ()
     jwks_ca_file: str | None = None
     scopes: frozenset[str] | None = None

@@ -34,9 +34,10 @@ def after_raw_save(sender: type[models.Model], raw: bool, using: str, **_: Any) 
             publish(everything, using)
 
 
-def before_cascade(sender: type[models.Model], using: str, origin: Any = None, **_: Any) -> None:
-    """A deletion that began at a row which is not policy."""
-    if not isinstance(origin, PolicyModel | PolicyQuerySet):
+def before_cascade(sender: type[PolicyModel], using: str, origin: Any = None, **_: Any) -> None:
+    """A deletion that began elsewhere: at a row that is not policy, or of another kind."""
+    begun_at = origin.model if isinstance(origin, PolicyQuerySet) else type(origin)
+    if getattr(begun_at, "publishes", None) != sender.publishes:
         with transaction.atomic(using=using):
             publish(everything, using)
 

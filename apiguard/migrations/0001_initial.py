@@ -1052,7 +1052,12 @@ class Migration(migrations.Migration):
             model_name="limit",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    models.Q(("calendar", ""), ("kind", "window"), ("period__gte", 1)),
+                    models.Q(
+                        ("calendar", ""),
+                        ("kind", "window"),
+                        ("period__gte", 1),
+                        ("period__isnull", False),
+                    ),
                     models.Q(
                         ("calendar__in", ["day", "month"]), ("kind", "quota"), ("period", None)
                     ),

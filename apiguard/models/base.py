@@ -8,7 +8,7 @@ catches those. Raw SQL passes nowhere: ``manage.py apiguard publish``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..errors import PolicyError
 from .audit import PolicyChange, record
+from .fields import type_problems
 from .state import NAMED, Change, What, publish
 
 M = TypeVar("M", bound="PolicyModel")
@@ -26,7 +27,7 @@ Action = PolicyChange.Action
 
 
 @contextmanager
-def publishing(change: Change, using: str) -> Iterator[int]:
+def publishing(change: Change | Callable[[], Change], using: str) -> Iterator[int]:
     """A transaction whose first statement takes the next revision."""
     with transaction.atomic(using=using):
         yield publish(change, using)
@@ -36,6 +37,7 @@ class PolicyQuerySet(models.QuerySet[M]):
     """A queryset whose writes are published like those of single rows."""
 
     def _named(self) -> list[Any] | None:
+        """The rows that match; asked under the lock, so that none is added meanwhile."""
         if self.model.publishes == "policy":
             return None
         # One more than can be named, so that "too many" shows.
@@ -43,13 +45,13 @@ class PolicyQuerySet(models.QuerySet[M]):
 
     def update(self, **kwargs: Any) -> int:
         values = {name: str(value) for name, value in kwargs.items()}
-        with self._publishing_many(Action.CHANGED, self._named(), values):
+        with self._publishing_many(Action.CHANGED, self._named, values):
             return super().update(**kwargs)
 
     update.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        with self._publishing_many(Action.DELETED, self._named()):
+        with self._publishing_many(Action.DELETED, self._named):
             return super().delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -57,23 +59,34 @@ class PolicyQuerySet(models.QuerySet[M]):
 
     def bulk_create(self, objs: Iterable[M], *args: Any, **kwargs: Any) -> list[M]:
         # New rows have no records to forget; an upsert may touch any row.
-        pks: list[Any] | None = None if kwargs.get("update_conflicts") else []
-        with self._publishing_many(Action.CREATED, pks):
+        upsert = kwargs.get("update_conflicts") or any(args[2:3])
+        with self._publishing_many(Action.CREATED, lambda: None if upsert else []):
             return super().bulk_create(objs, *args, **kwargs)
 
     def bulk_update(
         self, objs: Iterable[M], fields: Iterable[str], batch_size: int | None = None
     ) -> int:
         rows = tuple(objs)
-        with self._publishing_many(Action.CHANGED, [row.pk for row in rows]):
-            return super().bulk_update(rows, fields, batch_size=batch_size)
+        with self._publishing_many(Action.CHANGED, lambda: [row.pk for row in rows]):
+            # A plain queryset: ours would publish every batch once more.
+            plain: models.QuerySet[M] = models.QuerySet(self.model, using=self.db)
+            return plain.bulk_update(rows, fields, batch_size=batch_size)
+
+    def update_or_create(self, *args: Any, **kwargs: Any) -> tuple[M, bool]:
+        self._for_write = True
+        # Locks the row before it saves it; whoever saves takes these locks the other way round.
+        with publishing(self.model.change_of(()), self.db):
+            return super().update_or_create(*args, **kwargs)
 
     @contextmanager
     def _publishing_many(
-        self, action: str, pks: Sequence[Any] | None, values: dict[str, Any] | None = None
+        self,
+        action: str,
+        pks: Callable[[], Sequence[Any] | None],
+        values: dict[str, Any] | None = None,
     ) -> Iterator[None]:
         self._for_write = True
-        with publishing(self.model.change_of(pks), self.db) as revision:
+        with publishing(lambda: self.model.change_of(pks()), self.db) as revision:
             yield
             record(
                 revision,
@@ -104,14 +117,17 @@ class PolicyModel(models.Model):
 
     class Meta:
         abstract = True
+        # Related managers write through the base manager: policy.origins.add(origin).
+        base_manager_name = "objects"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        adding = self._state.adding
         with publishing(self.change_of([self.pk] if self.pk else []), using) as revision:
-            before = None if adding else self._stored(using)
+            before = self._stored(using) if self.pk else None
+            if before is not None:
+                self.check_change(before)
             super().save(*args, **kwargs)
-            self._record(revision, using, before)
+            self._record(revision, using, before, kwargs.get("update_fields"))
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
@@ -135,25 +151,48 @@ class PolicyModel(models.Model):
         return Change.of(cls.publishes, pks)
 
     def problems(self) -> list[PolicyError]:
-        """Everything that is wrong with this row taken by itself."""
+        """Everything that is wrong with this row taken by itself; never raises."""
+        return type_problems(self) or self.rule_problems()
+
+    def rule_problems(self) -> list[PolicyError]:
+        """What ``rules/`` say of this row, whose values are of their fields' types."""
         return []
+
+    def check_change(self, before: Self) -> None:
+        """Refuse to overwrite the stored row ``before``; called under the lock.
+
+        Raises:
+            ValidationError: the row must not be changed in this way.
+        """
 
     def clean(self) -> None:
         super().clean()
-        raise_problems(self, self.problems())
+        # What is not of its field's type has been said by the field itself.
+        if not type_problems(self):
+            raise_problems(self, self.rule_problems())
 
     def _stored(self, using: str) -> Self | None:
         return type(self)._base_manager.using(using).filter(pk=self.pk).first()
 
     def _values(self) -> dict[str, Any]:
-        return {field.attname: getattr(self, field.attname) for field in self._meta.concrete_fields}
+        values = {}
+        for field in self._meta.concrete_fields:
+            value = getattr(self, field.attname)
+            # What an expression comes to, only the database knows.
+            values[field.attname] = str(value) if hasattr(value, "resolve_expression") else value
+        return values
 
     @classmethod
     def audited(cls, values: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in values.items() if name not in cls.unaudited}
 
-    def _record(self, revision: int, using: str, before: Self | None) -> None:
+    def _record(
+        self, revision: int, using: str, before: Self | None, saved: Iterable[str] | None
+    ) -> None:
         new = self.audited(self._values())
+        if saved is not None:
+            names = {name for field in self._meta.concrete_fields for name in _names(field, saved)}
+            new = {name: value for name, value in new.items() if name in names}
         old = before.audited(before._values()) if before is not None else {}
         differing = {name for name in new if before is None or old[name] != new[name]}
         record(
@@ -166,6 +205,10 @@ class PolicyModel(models.Model):
             before=None if before is None else {name: old[name] for name in sorted(differing)},
             after={name: new[name] for name in sorted(differing)},
         )
+
+
+def _names(field: models.Field[Any, Any], saved: Iterable[str]) -> list[str]:
+    return [field.attname] if {field.name, field.attname} & set(saved) else []
 
 
 def raise_problems(instance: models.Model, problems: Iterable[PolicyError]) -> None:

@@ -10,8 +10,9 @@ from django.utils.translation import gettext_lazy as _
 
 from ..errors import PolicyError
 from ..rules.networks import parse_network
+from ..rules.rates import MAX_AMOUNT
 from .base import PolicyModel
-from .fields import StringListField, list_problems
+from .fields import StringListField, list_problems, number_problem
 from .state import What
 
 NETWORKS_HELP = _(
@@ -63,7 +64,7 @@ class Client(PolicyModel):
     def __str__(self) -> str:
         return self.name
 
-    def problems(self) -> list[PolicyError]:
+    def rule_problems(self) -> list[PolicyError]:
         problems = list_problems(self, "allowed_networks", parse_network)
         if self.acts_as_owner and self.owner_id is None:
             problems.append(
@@ -108,3 +109,6 @@ class LimitOverride(PolicyModel):
 
     def __str__(self) -> str:
         return f"{self.amount:,}"
+
+    def rule_problems(self) -> list[PolicyError]:
+        return number_problem(self, "amount", 1, MAX_AMOUNT)

@@ -78,7 +78,7 @@ class CorsPolicy(PolicyModel):
     def __str__(self) -> str:
         return self.name
 
-    def problems(self) -> list[PolicyError]:
+    def rule_problems(self) -> list[PolicyError]:
         return [
             *list_problems(self, "allowed_methods", check_method),
             *list_problems(self, "allowed_headers", _check_listed_name),
@@ -116,6 +116,6 @@ class AllowedOrigin(PolicyModel):
     def __str__(self) -> str:
         return self.pattern
 
-    def problems(self) -> list[PolicyError]:
+    def rule_problems(self) -> list[PolicyError]:
         problem = rule_problem("pattern", parse_pattern, self.pattern)
         return [] if problem is None else [problem]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -75,6 +76,45 @@ class StringListField(models.JSONField):
     def formfield(self, **kwargs: Any) -> Any:
         widget = forms.Textarea(attrs={"rows": 4, "cols": 60})
         return super().formfield(**{"form_class": LinesField, "widget": widget, **kwargs})
+
+
+# What the attribute of a field may hold; foreign keys and JSON hold anything.
+_TYPES: tuple[tuple[type[models.Field[Any, Any]], type], ...] = (
+    (models.BooleanField, bool),
+    (models.IntegerField, int),
+    (models.CharField, str),
+    (models.TextField, str),
+    (models.DateTimeField, datetime),
+)
+
+
+def type_problems(row: models.Model) -> list[PolicyError]:
+    """Values that are not of their field's type or choices, as raw SQL may leave them."""
+    return list(_type_problems(row))
+
+
+def _type_problems(row: models.Model) -> Iterator[PolicyError]:
+    for field in row._meta.concrete_fields:
+        wanted = next((type_ for kind, type_ in _TYPES if isinstance(field, kind)), None)
+        value = getattr(row, field.attname)
+        if field.primary_key or wanted is None or (value is None and field.null):
+            continue
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+            reason = f"{value!r} is not a value of this field."
+            yield PolicyError("wrong_type", value, reason, "Save the row anew.", field=field.name)
+        elif field.choices and value not in dict(field.flatchoices) and (value or not field.blank):
+            hint = f"Write one of {', '.join(str(name) for name, _ in field.flatchoices)}."
+            reason = f"{value!r} is not one of the choices."
+            yield PolicyError("unknown_choice", value, reason, hint, field=field.name)
+
+
+def number_problem(row: models.Model, field: str, least: int, most: int) -> list[PolicyError]:
+    """What is wrong with a number that has to lie between ``least`` and ``most``."""
+    value = getattr(row, field)
+    if value is None or least <= value <= most:
+        return []
+    hint = f"Write {least:,} to {most:,}."
+    return [PolicyError("out_of_range", value, f"{value:,} is out of range.", hint, field=field)]
 
 
 def list_problems(

@@ -73,7 +73,7 @@ class ResponseHeader(PolicyModel):
     def __str__(self) -> str:
         return self.name
 
-    def problems(self) -> list[PolicyError]:
+    def rule_problems(self) -> list[PolicyError]:
         removing = self.mode == self.Mode.REMOVE
         problem = rule_problem(
             "value", check_response_header, self.name, self.value, removing=removing

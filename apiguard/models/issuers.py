@@ -11,7 +11,7 @@ from .. import conf
 from ..errors import IssuerError, PolicyError
 from ..rules.jwt import check_algorithms, prepare_key
 from .base import PolicyModel
-from .fields import StringListField, list_problems, rule_problem
+from .fields import StringListField, list_problems, number_problem, rule_problem
 
 MAX_LEEWAY = 120
 
@@ -89,10 +89,11 @@ class JwtIssuer(PolicyModel):
     def __str__(self) -> str:
         return self.name
 
-    def problems(self) -> list[PolicyError]:
+    def rule_problems(self) -> list[PolicyError]:
         problems = [
             *list_problems(self, "audiences", _check_audience),
             *list_problems(self, "token_types", _check_token_type),
+            *number_problem(self, "leeway", 0, MAX_LEEWAY),
         ]
         if not self.audiences:
             problems.append(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 USED_RESOLUTION = timedelta(minutes=1)
 
 
+def _irreversible() -> ValidationError:
+    return ValidationError({"revoked_at": _("A key is revoked for good. Issue a new one.")})
+
+
 class ApiKeyQuerySet(PolicyQuerySet["ApiKey"]):
     """Keys by what they can still do, and the writes that requests cause."""
 
@@ -46,6 +50,23 @@ class ApiKeyQuerySet(PolicyQuerySet["ApiKey"]):
             Q(expires_at=None) | Q(expires_at__gt=at),
             revoked_at=None,
         )
+
+    def update(self, **kwargs: Any) -> int:
+        if kwargs.get("revoked_at", ...) is None:
+            raise _irreversible()
+        return super().update(**kwargs)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_update(
+        self, objs: Iterable[ApiKey], fields: Iterable[str], batch_size: int | None = None
+    ) -> int:
+        rows, fields = tuple(objs), tuple(fields)
+        if "revoked_at" in fields and any(row.revoked_at is None for row in rows):
+            raise _irreversible()
+        return super().bulk_update(rows, fields, batch_size)
+
+    bulk_update.alters_data = True  # type: ignore[attr-defined]
 
     def touch(self, pks: Iterable[int], at: datetime) -> int:
         """Note that keys were used. Not a change of policy: publishes nothing."""
@@ -188,7 +209,7 @@ class ApiKey(PolicyModel):
     def __str__(self) -> str:
         return f"{self.name} ({self.key_id})"
 
-    def problems(self) -> list[PolicyError]:
+    def rule_problems(self) -> list[PolicyError]:
         problems = [
             *list_problems(self, "scopes", lambda scope: parse_scopes([scope])),
             *list_problems(self, "allowed_networks", parse_network),
@@ -198,19 +219,10 @@ class ApiKey(PolicyModel):
             problems += [problem.at("scopes") for problem in unknown]
         return problems
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store the key.
-
-        Raises:
-            ValidationError: the stored row is revoked and this one is not.
-        """
-        if not self._state.adding and self.revoked_at is None:
-            stored = type(self)._base_manager.using(kwargs.get("using")).filter(pk=self.pk)
-            if stored.exclude(revoked_at=None).exists():
-                raise ValidationError(
-                    {"revoked_at": _("This key is revoked, for good. Issue a new one.")}
-                )
-        super().save(*args, **kwargs)
+    def check_change(self, before: Self) -> None:
+        """Refuse to bring a revoked key back, whoever read it before it was revoked."""
+        if before.revoked_at is not None and self.revoked_at is None:
+            raise _irreversible()
 
     def revoke(self, reason: str, by: AbstractBaseUser | None = None) -> None:
         """End this key now and for good. Revoking twice changes nothing.
@@ -219,12 +231,18 @@ class ApiKey(PolicyModel):
             reason: why, for the operators who will ask.
             by: who did it, if it was a user.
         """
+        self._read_revocation()
         if self.revoked_at is not None:
             return
         self.revoked_at = timezone.now()
         self.revoke_reason = reason[:255]
         self.revoked_by = by  # type: ignore[assignment]
         self.save(update_fields=["revoked_at", "revoke_reason", "revoked_by"])
+
+    def _read_revocation(self) -> None:
+        """Somebody else may have revoked this key since it was read."""
+        fields = ["revoked_at", "revoked_by", "revoke_reason"]
+        self.refresh_from_db(using=self._state.db, fields=fields)
 
     def rotate(
         self,
@@ -240,6 +258,7 @@ class ApiKey(PolicyModel):
         Raises:
             ValidationError: this key is revoked already.
         """
+        self._read_revocation()
         if self.revoked_at is not None:
             raise ValidationError(_("This key is revoked; issue a new one for its client."))
         with transaction.atomic(using=self._state.db):
@@ -248,7 +267,8 @@ class ApiKey(PolicyModel):
                 self.name,
                 self.scopes,
                 self.environment,
-                None,
+                # As long as this one was meant to live, counted from now.
+                self.expires_at and timezone.now() + (self.expires_at - self.created_at),
                 allowed_networks=self.allowed_networks,
                 replaces=self,
             )

@@ -138,31 +138,17 @@ class Route(PolicyModel):
     def __str__(self) -> str:
         return self.name
 
-    def problems(self) -> list[PolicyError]:
+    def rule_problems(self) -> list[PolicyError]:
         found = [
             rule_problem("path_prefix", normalise_prefix, self.path_prefix),
             rule_problem("cost", check_cost, self.cost),
         ]
         return [
             *(problem for problem in found if problem is not None),
-            *self._choice_problems(),
             *self._scope_problems(),
             *list_problems(self, "methods", check_method),
             *list_problems(self, "accepts", parse_media_range),
             *list_problems(self, "produces", parse_media_type),
-        ]
-
-    def _choice_problems(self) -> list[PolicyError]:
-        return [
-            PolicyError(
-                "unknown_choice",
-                getattr(self, field),
-                f"{getattr(self, field)!r} is not one of the choices.",
-                f"Write one of {', '.join(choices.values)}.",
-                field=field,
-            )
-            for field, choices in (("mode", self.Mode), ("access", self.Access))
-            if getattr(self, field) not in choices.values
         ]
 
     def _scope_problems(self) -> list[PolicyError]:

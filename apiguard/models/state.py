@@ -16,7 +16,7 @@ from __future__ import annotations
 import secrets
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -60,11 +60,14 @@ class PendingChange:
 
     _alive: ClassVar[weakref.WeakSet[PendingChange]] = weakref.WeakSet()
 
-    def __init__(self) -> None:
+    def __init__(self, using: str) -> None:
+        self.using = using
         self.held: Any = None
         self._alive.add(self)
 
     def __call__(self) -> None:
+        if connections[self.using].in_atomic_block:
+            return  # TestCase.captureOnCommitCallbacks(): nothing has been committed.
         self._alive.discard(self)
         committed.note()
 
@@ -95,6 +98,7 @@ class Committed:
         self._lock = threading.Lock()
         self.count = 0
         self.epoch = 0
+        self.count_before_epoch = 0
 
     def note(self) -> None:
         with self._lock:
@@ -103,6 +107,7 @@ class Committed:
     def start_over(self) -> None:
         with self._lock:
             self.epoch += 1
+            self.count_before_epoch = self.count
 
 
 committed = Committed()
@@ -144,10 +149,11 @@ class PolicyState(models.Model):
         return [Change(what, None if pks is None else tuple(pks)) for _r, _s, what, pks in later]
 
 
-def publish(change: Change, using: str | None = None) -> int:
+def publish(change: Change | Callable[[], Change], using: str | None = None) -> int:
     """Take the next revision for ``change``; to be called before the write.
 
-    Must run inside ``transaction.atomic(using)``.
+    Must run inside ``transaction.atomic(using)``. A function is called when
+    the lock is held: what it reads, nobody else changes before the commit.
 
     Returns:
         The new revision.
@@ -168,10 +174,12 @@ def publish(change: Change, using: str | None = None) -> int:
             pass  # Somebody else made the row first; its lock is waited for below.
         _advance(alias, stamp)
     state = states.get(pk=1)
+    if not isinstance(change, Change):
+        change = change()
     pks = None if change.pks is None else list(change.pks)
     entry = [state.revision, stamp, change.what, pks]
     states.filter(pk=1).update(recent=[*state.recent, entry][-RECENT:])
-    transaction.on_commit(PendingChange(), using=alias)
+    transaction.on_commit(PendingChange(alias), using=alias)
     return state.revision
 
 

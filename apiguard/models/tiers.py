@@ -94,7 +94,8 @@ class Limit(PolicyModel):
                 condition=models.Q(amount__gte=1), name="apiguard_limit_amount_positive"
             ),
             models.CheckConstraint(
-                condition=models.Q(kind="window", period__gte=1, calendar="")
+                # NULL >= 1 is neither true nor false, and a constraint lets it pass.
+                condition=models.Q(kind="window", period__isnull=False, period__gte=1, calendar="")
                 | models.Q(kind="quota", period=None, calendar__in=["day", "month"]),
                 name="apiguard_limit_window_or_quota",
             ),
@@ -109,7 +110,7 @@ class Limit(PolicyModel):
         calendar: Any = self.calendar
         return format_rate(Rate(amount=self.amount, period=self.period, calendar=calendar))
 
-    def problems(self) -> list[PolicyError]:
+    def rule_problems(self) -> list[PolicyError]:
         problems: list[PolicyError] = []
         if not 1 <= self.amount <= MAX_AMOUNT:
             problems.append(_wrong("amount", self.amount, f"Write 1 to {MAX_AMOUNT:,}."))

@@ -13,7 +13,6 @@ import os
 import threading
 from collections import Counter
 
-from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
 from django.utils import timezone
 
@@ -45,9 +44,10 @@ class Buffer:
 
     def refused(self, route_pk: int, outcome: str, enforced: bool) -> None:
         """Count one refusal, or what would have been one."""
+        entry = (route_pk, str(outcome), enforced)
         with self._lock:
-            if len(self._refused) < MAX_WAITING:
-                self._refused[route_pk, str(outcome), enforced] += 1
+            if entry in self._refused or len(self._refused) < MAX_WAITING:
+                self._refused[entry] += 1
             else:
                 self.dropped += 1
         self._start()
@@ -59,6 +59,8 @@ class Buffer:
         with self._lock:
             if len(self._used) < MAX_WAITING:
                 self._used.add(key_pk)
+            else:
+                self.dropped += 1
         self._start()
 
     def flush(self) -> None:
@@ -71,25 +73,35 @@ class Buffer:
             alias = write_alias()
             if used:
                 ApiKey.objects.using(alias).touch(used, at)
-            for (route_pk, outcome, enforced), count in refused.items():
-                HourlyCount.objects.using(alias).add(at, route_pk, outcome, enforced, count)
-        except DatabaseError as error:
-            self.dropped += sum(refused.values())
-            logger.warning("Numbers of %s refusals are lost: %s", sum(refused.values()), error)
+                used = set()
+            while refused:
+                entry, count = next(iter(refused.items()))
+                HourlyCount.objects.using(alias).add(at, *entry, count)
+                del refused[entry]
+        except Exception as error:  # noqa: BLE001 - whatever it is, no request pays for it
+            lost = sum(refused.values())
+            self.dropped += lost + len(used)
+            logger.warning(
+                "Numbers of %s refusals and %s uses of keys are lost: %s", lost, len(used), error
+            )
 
     def _start(self) -> None:
-        if self._thread is not None:
+        if self._is_running():
             self._wake.set()
             return
         if conf.current().policy_max_age is None:
             return
         with self._lock:
-            if self._thread is None:
+            if not self._is_running():
                 self._thread = threading.Thread(
                     target=self._run, name="apiguard-telemetry", daemon=True
                 )
                 self._thread.start()
         self._wake.set()
+
+    def _is_running(self) -> bool:
+        # A thread that an unforeseen error ended is replaced.
+        return self._thread is not None and self._thread.is_alive()
 
     def _run(self) -> None:
         stop = threading.Event()

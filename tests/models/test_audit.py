@@ -1,0 +1,103 @@
+"""The history: one entry for one change, and never a secret in it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.db.models import F
+
+from apiguard.models import (
+    ApiKey,
+    Client,
+    PolicyChange,
+    Route,
+    acting,
+)
+from tests.models.world import World, rename_all, revision
+
+
+def changes():
+    return list(PolicyChange.objects.order_by("id"))
+
+
+@pytest.mark.django_db
+def test_one_entry_says_who_changed_what_from_what_to_what(django_user_model):
+    route = Route.objects.create(name="api", path_prefix="/api/")
+    user = django_user_model.objects.create(username="ann")
+    route.cost = 3
+    with acting(user, request_id="r-1", reason="dearer"):
+        route.save()
+    created, changed = changes()
+    assert created.action == "created"
+    assert created.before is None
+    assert created.after["path_prefix"] == "/api/"
+    assert (changed.action, changed.before, changed.after) == ("changed", {"cost": 1}, {"cost": 3})
+    assert (changed.actor, changed.actor_name) == (user, "ann")
+    assert (changed.request_id, changed.reason) == ("r-1", "dearer")
+    assert (changed.model, changed.object_pk) == ("apiguard.route", str(route.pk))
+    assert changed.revision == revision()
+
+
+@pytest.mark.django_db
+def test_nobody_is_named_outside_the_block():
+    with acting(name="importer"):
+        route = Route.objects.create(name="api", path_prefix="/api/")
+    route.delete()
+    assert [change.actor_name for change in changes()] == ["importer", ""]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("door", "action"),
+    [
+        pytest.param(lambda w: w.route.delete(), "deleted", id="delete"),
+        pytest.param(lambda w: Route.objects.update(cost=2), "changed", id="update"),
+        pytest.param(lambda w: Route.objects.all().delete(), "deleted", id="queryset delete"),
+        pytest.param(
+            lambda w: Route.objects.bulk_update(rename_all([w.route]), ["name"]),
+            "changed",
+            id="bulk_update",
+        ),
+        pytest.param(
+            lambda w: Route.objects.update_or_create({"cost": 2}, name="api"),
+            "changed",
+            id="update_or_create",
+        ),
+        pytest.param(lambda w: w.tier.delete(), "deleted", id="cascade"),
+    ],
+)
+def test_a_write_leaves_one_entry(door, action):
+    world = World()
+    PolicyChange.objects.all().delete()
+    door(world)
+    assert [change.action for change in changes()] == [action]
+
+
+@pytest.mark.django_db
+def test_an_entry_holds_only_the_fields_that_were_saved():
+    route = Route.objects.create(name="api", path_prefix="/api/")
+    route.cost, route.name = 2, "not saved"
+    route.save(update_fields=["cost"])
+    assert changes()[-1].after == {"cost": 2}
+
+
+@pytest.mark.django_db
+def test_an_expression_is_told_as_it_was_written():
+    route = Route.objects.create(name="api", path_prefix="/api/")
+    route.cost = F("cost") + 1
+    route.save()
+    assert "cost" in changes()[-1].after["cost"]
+    assert Route.objects.get().cost == 2
+
+
+@pytest.mark.django_db
+def test_no_entry_holds_a_digest_or_the_name_of_a_pepper():
+    client = Client.objects.create(slug="a", name="A")
+    key, text = ApiKey.objects.issue(client, "k", ["a:b"])
+    key.rotate(reason="monthly")
+    ApiKey.objects.filter(pk=key.pk).update(digest="f" * 64, pepper_id="tests")
+    ApiKey.objects.bulk_update([key], ["digest"])
+    written = json.dumps(list(PolicyChange.objects.values("before", "after", "object_name")))
+    for secret in (key.digest, "f" * 64, "pepper_id", "digest", "tests", text):
+        assert secret not in written

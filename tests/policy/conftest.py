@@ -1,0 +1,70 @@
+"""A process that holds no policy yet, on a clock and a database that tests control."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from django.db import OperationalError
+from django.test.utils import override_settings
+
+from apiguard.policy import current as module
+from apiguard.policy import load
+from apiguard.policy.current import Current
+from tests.policy.processes import AGE, SECONDS_TO_WAIT, STALENESS, Clock
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
+    return clock
+
+
+@pytest.fixture
+def ages():
+    with override_settings(APIGUARD={"POLICY_MAX_AGE": AGE, "POLICY_MAX_STALENESS": STALENESS}):
+        yield
+
+
+@pytest.fixture
+def current(transactional_db, clock, ages):
+    """A process that holds nothing yet."""
+    return Current()
+
+
+@pytest.fixture
+def away(monkeypatch):
+    """Makes the database go away inside a block."""
+
+    @contextmanager
+    def away():
+        def fail():
+            raise OperationalError("away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(load, "state", fail)
+            patch.setattr(load, "tables_exist", fail)
+            yield
+
+    return away
+
+
+@pytest.fixture
+def blocked(monkeypatch):
+    """Looks wait, once ``arm()`` was called, until ``let_go`` is set."""
+    look, reached, let_go = load.state, threading.Event(), threading.Event()
+
+    def wait_and_look():
+        reached.set()
+        assert let_go.wait(SECONDS_TO_WAIT)
+        return look()
+
+    yield SimpleNamespace(
+        arm=lambda: monkeypatch.setattr(load, "state", wait_and_look),
+        reached=reached,
+        let_go=let_go,
+    )
+    let_go.set()

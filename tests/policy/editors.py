@@ -1,0 +1,195 @@
+"""A process that edits policy and reads it at the same time; run by test_concurrency.
+
+``python -m tests.policy.editors SCENARIO NAME`` on the database of
+``TEST_DATABASE_URL``. Prints one JSON object: the errors that anybody met,
+and what a reader missed.
+"""
+
+# ruff: noqa: E402 - models exist only after setup()
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+
+import django
+
+django.setup()
+
+from django.core.management import call_command
+from django.db import connections, transaction
+from django.test.utils import override_settings
+
+from apiguard.models import ApiKey, Client, Limit, PolicyState, Route, Tier
+from apiguard.policy import load, lookups
+from apiguard.policy.current import Current
+
+ROUNDS = 12
+SECONDS_TO_WAIT = 30
+SHARED = "shared"
+
+
+def migrate(name: str) -> dict[str, object]:
+    call_command("migrate", verbosity=0)
+    client = Client.objects.create(slug=SHARED, name=SHARED)
+    Route.objects.create(name=SHARED, path_prefix=f"/{SHARED}/")
+    for number in range(ROUNDS):
+        ApiKey.objects.issue(client, f"key {number}")
+    return {}
+
+
+# -- many editors, and readers who must miss nothing ------------------------------------
+
+
+def edit_routes(name: str, number: int) -> None:
+    route = Route.objects.create(name=f"{name}{number}", path_prefix=f"/{name}{number}/")
+    Route.objects.get(name=SHARED).save()
+    route.delete() if number % 2 else route.save()
+
+
+def edit_by_query(name: str, number: int) -> None:
+    Route.objects.update_or_create({"cost": number + 1}, name=SHARED)
+    Route.objects.filter(name=SHARED).update(cost=number + 1)
+    Route.objects.get_or_create(name=f"q{name}{number}", path_prefix=f"/q{name}{number}/")
+
+
+def edit_tiers(name: str, number: int) -> None:
+    with transaction.atomic():
+        tier = Tier.objects.create(slug=f"{name}{number}", name=name)
+        Limit.objects.create(tier=tier, name="m", amount=1, period=60)
+        Client.objects.filter(slug=SHARED).update(metadata={"by": name})
+    Tier.objects.filter(pk=tier.pk).delete()
+
+
+def edit_keys(name: str, number: int) -> None:
+    ApiKey.objects.order_by("pk")[number].revoke(name)
+    ApiKey.objects.issue(Client.objects.get(slug=SHARED), f"{name}{number}")
+
+
+class Reader:
+    """Asks for the policy in force and looks up every key, over and over."""
+
+    def __init__(self) -> None:
+        self.current = Current()
+        self.stop = threading.Event()
+        self.key_ids = list(ApiKey.objects.values_list("key_id", flat=True))
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            snapshot = self.current.snapshot()
+            for key_id in self.key_ids:
+                if snapshot.keyring.get(key_id) is None:
+                    lookups.key(snapshot, key_id)
+
+    def missed(self) -> list[str]:
+        """What this reader believes and a new one does not, under one revision."""
+        while True:
+            mine, new = self.current.snapshot(), Current().snapshot()
+            if mine.stamp == new.stamp:
+                break
+        missed = [] if mine.routes._entries == new.routes._entries else ["routes"]
+        stale = [record for record in mine.keyring._records.values() if record_is_stale(record)]
+        return missed + [f"key {record.name}" for record in stale if mine.stamp == stamp()]
+
+
+def record_is_stale(record: object) -> bool:
+    return load.key(record.key_id) != record
+
+
+def stamp() -> str:
+    return PolicyState.objects.get().stamp
+
+
+def editors(name: str) -> dict[str, object]:
+    errors: list[str] = []
+    reader = Reader()
+
+    def run(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - handed to the test
+            errors.append(f"{type(error).__name__}: {error}")
+        finally:
+            connections.close_all()
+
+    def rounds(edit: Callable[[str, int], None]) -> Callable[[], None]:
+        return lambda: [edit(name, number) for number in range(ROUNDS)]
+
+    edits = (edit_routes, edit_by_query, edit_tiers, edit_keys)
+    writers = [threading.Thread(target=run, args=[rounds(edit)]) for edit in edits]
+    readers = [threading.Thread(target=run, args=[reader.run]) for _ in range(2)]
+    for thread in (*writers, *readers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    reader.stop.set()
+    for thread in readers:
+        thread.join()
+    return {"errors": errors, "missed": reader.missed()}
+
+
+# -- two transactions that commit in the other order than they began ----------------------
+
+
+def overlapping(name: str) -> dict[str, object]:
+    reader, begun, go_on = Current(), threading.Event(), threading.Event()
+    before = reader.snapshot().revision
+
+    def slow() -> None:
+        with transaction.atomic():
+            Client.objects.count()
+            begun.set()
+            go_on.wait(SECONDS_TO_WAIT)
+            Route.objects.create(name="slow", path_prefix="/slow/")
+        connections.close_all()
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    begun.wait(SECONDS_TO_WAIT)
+    Route.objects.create(name="quick", path_prefix="/quick/")
+    seen = [_seen(reader, before)]
+    go_on.set()
+    thread.join()
+    return {"seen": [*seen, _seen(reader, before)]}
+
+
+def queueing(name: str) -> dict[str, object]:
+    """The second editor waits for the first, and takes the later number."""
+    reader, written, go_on = Current(), threading.Event(), threading.Event()
+    before = reader.snapshot().revision
+
+    def first() -> None:
+        with transaction.atomic():
+            Route.objects.create(name="first", path_prefix="/first/")
+            written.set()
+            go_on.wait(SECONDS_TO_WAIT)
+        connections.close_all()
+
+    def second() -> None:
+        Route.objects.create(name="second", path_prefix="/second/")
+        connections.close_all()
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    written.wait(SECONDS_TO_WAIT)
+    threads[1].start()
+    seen = [_seen(reader, before)]
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    return {"seen": [*seen, _seen(reader, before)]}
+
+
+def _seen(reader: Current, before: int) -> list[object]:
+    snapshot = reader.snapshot()
+    names = sorted(route.name for route in snapshot.routes._entries.values())
+    return [snapshot.revision - before, [name for name in names if name != SHARED]]
+
+
+SCENARIOS = {run.__name__: run for run in (migrate, editors, overlapping, queueing)}
+
+if __name__ == "__main__":
+    with override_settings(APIGUARD={"POLICY_MAX_AGE": 0}):
+        print(json.dumps(SCENARIOS[sys.argv[1]](sys.argv[2])))  # noqa: T201 - its answer

@@ -1,0 +1,68 @@
+"""Many editors and readers on real databases: nobody is locked out, nobody misses a change."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers import clean_environment
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+class Database:
+    """A migrated database that processes of their own edit."""
+
+    def __init__(self, url):
+        self.environment = clean_environment(
+            {"TEST_DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "project.settings_test"}
+        )
+        self.answers(self.start("migrate"))
+
+    def start(self, scenario, name="x"):
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.policy.editors", scenario, name],
+            cwd=CHECKOUT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def answers(self, *processes):
+        done = [process.communicate(timeout=120) for process in processes]
+        assert [process.returncode for process in processes] == [0] * len(done), done
+        return [json.loads(out.splitlines()[-1]) for out, _ in done]
+
+
+@pytest.fixture
+def on_sqlite(tmp_path):
+    return Database(f"sqlite:///{tmp_path / 'policy.sqlite3'}")
+
+
+@pytest.fixture
+def on_postgres(fresh_postgres_url):
+    return Database(fresh_postgres_url)
+
+
+@pytest.mark.parametrize("database", ["on_sqlite", "on_postgres"])
+def test_editors_and_readers_of_two_processes_get_on_and_miss_nothing(database, request):
+    database = request.getfixturevalue(database)
+    answers = database.answers(database.start("editors", "a"), database.start("editors", "b"))
+    assert answers == [{"errors": [], "missed": []}] * 2
+
+
+def test_a_transaction_that_began_earlier_and_commits_later_is_not_missed(on_postgres):
+    [answer] = on_postgres.answers(on_postgres.start("overlapping"))
+    assert answer["seen"] == [[1, ["quick"]], [2, ["quick", "slow"]]]
+
+
+def test_editors_queue_and_nobody_sees_what_is_not_committed(on_postgres):
+    [answer] = on_postgres.answers(on_postgres.start("queueing"))
+    assert answer["seen"] == [[0, []], [2, ["first", "second"]]]

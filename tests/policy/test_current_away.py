@@ -1,0 +1,95 @@
+"""The policy in force while the database is away, or not there yet."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import OperationalError
+
+from apiguard.models import PolicyState
+from apiguard.policy import current as module
+from apiguard.policy import load
+from apiguard.policy.current import PolicyUnavailable
+from tests.policy.processes import (
+    AGE,
+    STALENESS,
+    add_route,
+    elsewhere,
+    names,
+)
+
+
+def test_a_failed_read_keeps_what_is_held_until_it_is_too_stale(current, clock, away):
+    held = current.snapshot()
+    with away():
+        clock.forward(AGE)
+        assert current.snapshot() is held
+        clock.forward(STALENESS - AGE)
+        assert current.snapshot() is held
+        clock.forward(1)
+        with pytest.raises(PolicyUnavailable):
+            current.snapshot()
+
+
+def test_after_a_failed_look_nobody_looks_for_a_while(current, clock, monkeypatch):
+    held, looks = current.snapshot(), []
+
+    def fail():
+        looks.append(clock.now)
+        raise OperationalError("away")
+
+    monkeypatch.setattr(load, "state", fail)
+    clock.forward(AGE)
+    for _ in range(5):
+        assert current.snapshot() is held
+    clock.forward(module.RETRY_SECONDS)
+    current.snapshot()
+    assert len(looks) == 2
+
+
+def test_policy_comes_back_with_the_database(current, clock, away, caplog):
+    current.snapshot()
+    elsewhere(lambda: add_route("a"))
+    with away():
+        clock.forward(STALENESS * 2)
+        with pytest.raises(PolicyUnavailable):
+            current.snapshot()
+    clock.forward(module.RETRY_SECONDS)
+    assert names(current.snapshot()) == {"a"}
+    assert "Policy can be read again." in caplog.messages
+
+
+def test_without_any_policy_nothing_can_be_judged(current, away):
+    with away(), pytest.raises(PolicyUnavailable):
+        current.snapshot()
+
+
+def test_a_worker_that_starts_while_the_database_is_away_recovers(current, clock, away):
+    add_route("a")
+    with away(), pytest.raises(PolicyUnavailable):
+        current.snapshot()
+    clock.forward(module.RETRY_SECONDS)
+    assert names(current.snapshot()) == {"a"}
+
+
+def test_before_migrate_there_is_no_policy_and_the_log_says_so_once(
+    current, clock, monkeypatch, caplog
+):
+    def no_such_table():
+        raise OperationalError("no such table")
+
+    monkeypatch.setattr(load, "state", no_such_table)
+    monkeypatch.setattr(load, "tables_exist", lambda: False)
+    assert current.snapshot() is None
+    clock.forward(AGE)
+    assert current.snapshot() is None
+    assert sum("tables do not exist" in message for message in caplog.messages) == 1
+
+
+def test_after_migrate_policy_is_found(current, clock, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(load, "state", lambda: PolicyState.objects.raw("SELECT * FROM nothing")[0])
+        patch.setattr(load, "tables_exist", lambda: False)
+        assert current.snapshot() is None
+    add_route("a")
+    clock.forward(AGE)
+    assert names(current.snapshot()) == {"a"}

@@ -1,0 +1,73 @@
+"""The policy in force inside an open transaction: for that transaction alone."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from apiguard.models.state import PendingChange
+from apiguard.policy.current import PolicyUnavailable
+from tests.policy.processes import (
+    AGE,
+    SECONDS_TO_WAIT,
+    add_route,
+    elsewhere,
+    in_thread,
+    names,
+)
+
+
+def test_what_a_transaction_reads_serves_that_request_alone(current, clock):
+    held = current.snapshot()
+    elsewhere(lambda: add_route("a"))
+    clock.forward(AGE)
+    with transaction.atomic():
+        assert names(current.snapshot()) == {"a"}
+        assert current._held is held
+
+
+def test_uncommitted_policy_is_seen_in_its_transaction_and_nowhere_else(current):
+    add_route("a")
+    held = current.snapshot()
+    with suppress(ZeroDivisionError), transaction.atomic():
+        add_route("b")
+        assert current.ready() is None
+        assert names(current.snapshot()) == {"a", "b"}
+        thread, seen = in_thread(current.snapshot)
+        thread.join(SECONDS_TO_WAIT)
+        assert seen == [held]
+        raise ZeroDivisionError
+    assert current.snapshot() is held
+
+
+def test_a_rolled_back_savepoint_takes_its_policy_along(current):
+    with transaction.atomic():
+        add_route("a")
+        outer = current.snapshot()
+        with suppress(ZeroDivisionError), transaction.atomic():
+            add_route("b")
+            assert names(current.snapshot()) == {"a", "b"}
+            raise ZeroDivisionError
+        assert current.snapshot() is outer
+
+
+def test_uncommitted_policy_is_compiled_once(current):
+    with transaction.atomic():
+        add_route("a")
+        first = current.snapshot()
+        with CaptureQueriesContext(connection) as quiet:
+            assert current.snapshot() is first
+        assert len(quiet) == 0
+
+
+def test_policy_cannot_be_read_in_a_transaction_that_is_broken(current):
+    with suppress(ZeroDivisionError), transaction.atomic():
+        add_route("a")
+        transaction.set_rollback(True)
+        with pytest.raises(PolicyUnavailable):
+            current.snapshot()
+        raise ZeroDivisionError
+    assert not PendingChange.any_alive()
