@@ -38,10 +38,11 @@ from .models import (
     Route,
     Tier,
 )
-from .policy.compile import Rows, compile_rows
+from .policy.compile import compile_rows
 from .policy.current import current
 from .policy.keyring import Keyring
 from .policy.records import key_record
+from .policy.rows import Rows
 from .policy.snapshot import Snapshot
 
 # Unsaved rows get primary keys that no database hands out soon.

@@ -28,8 +28,9 @@ from django.db import connections, transaction
 from .. import conf
 from ..models.state import Change, PendingChange, PolicyState, committed, write_alias
 from . import load
-from .compile import Rows, compile_rows
+from .compile import compile_rows
 from .keyring import Keyring
+from .rows import Rows
 from .snapshot import Snapshot, empty
 
 logger = logging.getLogger("apiguard.policy")

@@ -26,8 +26,8 @@ from ..models import (
     Tier,
 )
 from ..models.state import write_alias
-from .compile import Rows
 from .records import KeyRecord, key_record
+from .rows import Rows
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

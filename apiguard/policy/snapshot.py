@@ -67,8 +67,6 @@ class TierPolicy:
     pk: Any
     slug: str
     name: str
-    limits: tuple[Limit, ...]
-    route_of: Mapping[int, Any]
     by_route: Mapping[Any, tuple[Limit, ...]]
     everywhere: tuple[Limit, ...]
     broken: bool = False

@@ -13,7 +13,8 @@ from apiguard.models import (
     Route,
     Tier,
 )
-from apiguard.policy.compile import Rows, compile_rows
+from apiguard.policy.compile import compile_rows
+from apiguard.policy.rows import Rows
 
 KIND = {
     Route: "routes",

@@ -17,7 +17,8 @@ import jwt
 from ... import conf
 from ...errors import PolicyError
 from ...models import JwtIssuer
-from ...policy.compile import Rows, compile_rows
+from ...policy.compile import compile_rows
+from ...policy.rows import Rows
 from ...rules import jwt as jwt_rules
 from ...rules.jwt import TokenRules
 from ...rules.scopes import check_registered, parse_scopes

@@ -1,0 +1,41 @@
+"""The desk: one screen per kind of row in the Django admin, and an overview.
+
+Screens are stock ``ModelAdmin``s on ``django.contrib.admin.site`` unless the
+setting ``ADMIN`` is false; ``register(site)`` puts them on a site of your own,
+before its URLs are included. Importing this package never fails, also where
+the Django admin is not installed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.apps import apps
+
+from .. import conf
+
+if TYPE_CHECKING:
+    from django.contrib.admin import AdminSite
+
+__all__ = ["register"]
+
+
+def register(site: AdminSite) -> None:
+    """Put all screens of apiguard on ``site``; those that are there already stay."""
+    from . import clients, cors, headers, history, issuers, keys, overview, routes, tiers
+
+    for screens in (routes, cors, headers, tiers, clients, keys, issuers, history):
+        for model, screen in screens.SCREENS.items():
+            if not site.is_registered(model):
+                site.register(model, screen)
+    overview.add_to(site)
+
+
+def _register_on_the_default_site() -> None:
+    if apps.is_installed("django.contrib.admin") and conf.current().admin:
+        from django.contrib.admin import site
+
+        register(site)
+
+
+_register_on_the_default_site()

@@ -1,0 +1,197 @@
+"""What all screens share: who edits, what an edit may not break, what a list shows.
+
+Every write is recorded under the name of who is signed in. An edit that adds
+an error to policy is refused at its form (see ``refused``). Lists mark rows
+that have an error, say what they are for, and what to do while they are empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
+from django.db import models, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from ..errors import PolicyError
+from ..models import acting
+from ..policy.current import PolicyUnavailable, current
+from ..policy.snapshot import Snapshot
+from .forms import PolicyForm
+from .refused import (
+    EditRefused,
+    ShowsRefusal,
+    ShowsRefusals,
+    note_problems,
+    refuse_new_problems,
+    show_again,
+    showing,
+)
+from .words import badge
+
+if TYPE_CHECKING:
+    # Django's classes take no subscript at run time.
+    StockAdmin = admin.ModelAdmin[Any]
+    StockInline = admin.TabularInline[Any, Any]
+else:
+    StockAdmin = admin.ModelAdmin
+    StockInline = admin.TabularInline
+
+
+def in_force() -> Snapshot | None:
+    """The policy that this process judges requests by; ``None`` if it cannot be read."""
+    try:
+        return current.snapshot()
+    except PolicyUnavailable:
+        return None
+
+
+def acting_for(request: HttpRequest, reason: str = "") -> AbstractContextManager[None]:
+    """Record what is written meanwhile under the name of who is signed in."""
+    request_id = getattr(getattr(request, "apiguard", None), "request_id", "") or ""
+    user = request.user if request.user.is_authenticated else None
+    return acting(user, request_id=request_id, reason=reason)
+
+
+class Screen(StockAdmin):
+    """A screen of the desk.
+
+    Class attributes:
+        about: one sentence above the list, what these rows are for.
+        when_empty: what to do while there are none.
+    """
+
+    about: ClassVar[Any] = ""
+    when_empty: ClassVar[Any] = _("There are none yet.")
+
+    class Media:
+        css = {"all": ["apiguard/desk.css"]}
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        words = {"about": self.about, "when_empty": self.when_empty}
+        with acting_for(request):
+            return super().changelist_view(request, {**words, **(extra_context or {})})
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        # A digest that can be filtered by can be guessed digit by digit.
+        if "digest" in lookup or "pepper" in lookup:
+            return False
+        return super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
+
+
+class PolicyAdmin(Screen):
+    """A screen whose rows are policy.
+
+    Class attributes:
+        can_break_policy: false where no value of these rows is compiled, so
+            that an edit need not be held against all others.
+    """
+
+    form = PolicyForm
+    can_break_policy: ClassVar[bool] = True
+
+    # -- forms ----------------------------------------------------------------
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        with acting_for(request):
+            try:
+                return super().changeform_view(request, object_id, form_url, extra_context)
+            except EditRefused as refused:
+                show_again(request, refused.refusal)
+                return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return showing(form, ShowsRefusal, request)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if self.can_break_policy:
+            note_problems(request)
+        if not change or form.has_changed():  # Looking at a row is no revision.
+            super().save_model(request, obj, form, change)
+
+    def save_related(
+        self, request: HttpRequest, form: Any, formsets: Sequence[Any], change: bool
+    ) -> None:
+        super().save_related(request, form, formsets, change)
+        if self.can_break_policy:
+            refuse_new_problems(request, form, formsets)
+
+    # -- deleting -------------------------------------------------------------
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        with acting_for(request):
+            return super().delete_view(request, object_id, extra_context)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        # One by one, so that the history names each row.
+        with transaction.atomic(using=queryset.db):
+            for row in queryset:
+                row.delete()
+
+    # -- lists ----------------------------------------------------------------
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        changelist = super().get_changelist_instance(request)
+        if "problems_marker" in self.get_list_display(request):
+            snapshot = in_force()
+            for row in changelist.result_list:
+                row.desk_problems = problems_of(row, snapshot)
+        return changelist
+
+    @admin.display(description=_("problems"))
+    def problems_marker(self, row: Any) -> SafeString:
+        """A red mark with all reasons, where the row has errors."""
+        problems: Sequence[PolicyError] = getattr(row, "desk_problems", ())
+        if not problems:
+            return format_html('<span class="apiguard-quiet">{}</span>', _("none"))
+        reasons = "\n".join(str(problem) for problem in problems)
+        return format_html('<span title="{}">{}</span>', reasons, badge(str(len(problems)), "bad"))
+
+
+def problems_of(row: Any, snapshot: Snapshot | None) -> list[PolicyError]:
+    """What the policy in force says is wrong with ``row``; no query."""
+    if snapshot is None:
+        return []
+    key = (row._meta.model_name, row.pk)
+    found = [problem for problem in snapshot.problems if (problem.model, problem.pk) == key]
+    route = snapshot.routes.find(row.path_prefix) if key[0] == "route" else None
+    if route is not None and route.pk == row.pk:
+        found += [problem for problem in route.broken if problem not in found]
+    return [problem.error for problem in found]
+
+
+class PolicyInline(StockInline):
+    """Rows that are edited inside another's form."""
+
+    form = PolicyForm
+    extra = 0
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        # Four icons beside every select of every row hide what the rows say.
+        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget = field.widget.widget
+        return field
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        return showing(super().get_formset(request, obj, **kwargs), ShowsRefusals, request)

@@ -1,0 +1,109 @@
+"""Clients: who calls, in which tier, with which keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from ..models import Client, Limit, LimitOverride
+from .base import PolicyAdmin, PolicyInline
+from .words import DASH, rate_words
+
+if TYPE_CHECKING:
+    LimitChoiceBase = forms.ModelChoiceField[Limit]
+else:
+    LimitChoiceBase = forms.ModelChoiceField
+
+
+class LimitChoice(LimitChoiceBase):
+    """A limit by its tier and rate: names such as per-minute occur in every tier."""
+
+    def label_from_instance(self, obj: Limit) -> str:
+        return f"{obj.tier.name}: {obj.name} ({rate_words(obj)})"
+
+
+class OverrideInline(PolicyInline):
+    """Other amounts for this client, of limits of its tier."""
+
+    model = LimitOverride
+    fields = ("limit", "amount", "until", "reason")
+
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name == "limit":
+            kwargs |= {"form_class": LimitChoice, "queryset": Limit.objects.select_related("tier")}
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset = super().get_formset(request, obj, **kwargs)
+        field = formset.form.base_fields.get("limit")
+        if obj is not None and field is not None:
+            # An override outlives a change of tier; its row must stay a choice.
+            mine = Q(tier=obj.tier_id) | Q(pk__in=obj.overrides.values("limit"))
+            field.queryset = field.queryset.filter(mine)
+        return formset
+
+
+class ClientAdmin(PolicyAdmin):
+    """Who calls."""
+
+    can_break_policy = False
+    about = _("Limits are counted per client, whatever key is used. Untick “enabled” to stop one.")
+    when_empty = _("There are no clients. Add one, then make its first key.")
+    list_display = ("name", "slug", "tier", "key_count", "enabled", "owner")
+    list_filter = ("enabled", "tier")
+    search_fields = ("name", "slug")
+    prepopulated_fields = {"slug": ("name",)}
+    # Not autocomplete: that wants the user model on the same admin site.
+    raw_id_fields = ("owner",)
+    readonly_fields = ("keys_link",)
+    fieldsets = (
+        (None, {"fields": ("name", "slug", "tier", "enabled", "keys_link")}),
+        (_("Where from"), {"fields": ("allowed_networks",)}),
+        (_("On behalf of a user"), {"fields": ("owner", "acts_as_owner")}),
+        (_("For the project's own use"), {"classes": ("collapse",), "fields": ("metadata",)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        rows = rows.annotate(keys_total=Count("keys", filter=Q(keys__revoked_at=None)))
+        return rows.select_related("tier", "owner")
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
+        # Whose limits there are to choose from is known once the client has its tier.
+        return [] if obj is None else [OverrideInline]
+
+    @admin.display(description=_("keys not revoked"), ordering="keys_total")
+    def key_count(self, client: Any) -> SafeString:
+        return format_html(
+            '<a href="{}?client__id__exact={}">{}</a>',
+            self._keys("changelist"),
+            client.pk,
+            f"{client.keys_total:,}",
+        )
+
+    @admin.display(description=_("keys"))
+    def keys_link(self, client: Any) -> SafeString | str:
+        if client.pk is None:
+            return DASH
+        return format_html(
+            '{} {} · <a href="{}?client={}">{}</a>',
+            self.key_count(client),
+            _("not revoked"),
+            self._keys("add"),
+            client.pk,
+            _("make a key"),
+        )
+
+    def _keys(self, view: str) -> str:
+        return reverse(f"admin:apiguard_apikey_{view}", current_app=self.admin_site.name)
+
+
+SCREENS = {Client: ClientAdmin}

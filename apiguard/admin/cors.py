@@ -1,0 +1,118 @@
+"""CORS policies and their origins: which sites' scripts may call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from ..models import AllowedOrigin, CorsPolicy
+from .base import PolicyAdmin, PolicyInline
+from .words import DASH, badge, lines, listed
+
+# More rows than this make a form that no browser enjoys.
+MOST_INLINE = 100
+
+
+class OriginInline(PolicyInline):
+    model = AllowedOrigin
+    fields = ("pattern", "enabled", "note")
+
+
+class CorsPolicyAdmin(PolicyAdmin):
+    """What the scripts of allowed origins may send and read."""
+
+    about = _("Which sites' scripts may call the routes that use a policy, and what they may read.")
+    when_empty = _("There are no CORS policies. Routes without one do not look at Origin.")
+    list_display = (
+        "name",
+        "problems_marker",
+        "origins_link",
+        "foreign",
+        "credentials",
+        "used_by",
+        "methods",
+    )
+    list_filter = ("allow_credentials", "refuse_foreign_origins")
+    search_fields = ("name", "origins__pattern")
+    readonly_fields = ("origins_link",)
+    fieldsets = (
+        (None, {"fields": ("name", "origins_link", "refuse_foreign_origins", "allow_credentials")}),
+        (
+            _("Preflights"),
+            {"fields": ("allowed_methods", "allowed_headers", "exposed_headers", "max_age")},
+        ),
+        (
+            _("Dangerous"),
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    "dangerously_allow_insecure_origins",
+                    "dangerously_allow_public_suffixes",
+                ),
+            },
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        rows = rows.annotate(origin_count=Count("origins", distinct=True))
+        return rows.prefetch_related("routes")
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
+        # What was typed is kept, however many rows somebody else has added meanwhile.
+        typed = "origins-TOTAL_FORMS" in request.POST
+        many = obj is not None and not typed and obj.origins.count() > MOST_INLINE
+        return [] if many else [OriginInline]
+
+    @admin.display(description=_("allowed origins"), ordering="origin_count")
+    def origins_link(self, policy: Any) -> SafeString | str:
+        if policy.pk is None:
+            return DASH
+        site = self.admin_site.name
+        url = reverse("admin:apiguard_allowedorigin_changelist", current_app=site)
+        count = getattr(policy, "origin_count", 0)
+        text = f"{count:,}" if count else _("none yet")
+        return format_html('<a href="{}?policy__id__exact={}">{}</a>', url, policy.pk, text)
+
+    @admin.display(description=_("credentials"), ordering="allow_credentials")
+    def credentials(self, policy: CorsPolicy) -> str:
+        return gettext("allowed") if policy.allow_credentials else DASH
+
+    @admin.display(description=_("foreign origins"), ordering="refuse_foreign_origins")
+    def foreign(self, policy: CorsPolicy) -> SafeString:
+        refused = policy.refuse_foreign_origins
+        return badge("refused with 403", "good") if refused else badge("served, unreadable", "warn")
+
+    @admin.display(description=_("methods"))
+    def methods(self, policy: CorsPolicy) -> str:
+        return ", ".join(listed(policy.allowed_methods)) or "GET, HEAD, POST"
+
+    @admin.display(description=_("used by routes"))
+    def used_by(self, policy: CorsPolicy) -> SafeString | str:
+        return lines(policy.routes.all())
+
+
+class AllowedOriginAdmin(PolicyAdmin):
+    """All origins of all policies."""
+
+    about = _("One origin, or one family of origins, per row.")
+    when_empty = _("There are no allowed origins: policies that refuse foreign origins refuse all.")
+    list_display = ("pattern", "policy", "enabled", "note", "problems_marker")
+    list_filter = ("policy", "enabled")
+    list_select_related = ("policy",)
+    search_fields = ("pattern", "note")
+    fields = ("policy", "pattern", "enabled", "note")
+
+
+SCREENS: dict[type[Any], type[PolicyAdmin]] = {
+    CorsPolicy: CorsPolicyAdmin,
+    AllowedOrigin: AllowedOriginAdmin,
+}

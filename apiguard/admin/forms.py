@@ -1,0 +1,66 @@
+"""The form of a policy row: it refuses what this edit adds, not what was there.
+
+Whoever switches a route off at night must not first have to mend its methods.
+Errors of the stored row are forgiven, at whichever field; the overview goes on
+showing them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+
+from ..models import PolicyModel
+
+if TYPE_CHECKING:
+    PolicyFormBase = forms.ModelForm[Any]
+else:
+    PolicyFormBase = forms.ModelForm
+
+
+class PolicyForm(PolicyFormBase):
+    """A form whose row is policy.
+
+    Class attributes:
+        shown_as: columns that the form does not have -> the field that stands for them.
+    """
+
+    shown_as: ClassVar[Mapping[str, str]] = {}
+
+    def _update_errors(self, errors: ValidationError) -> None:
+        if hasattr(errors, "error_dict"):
+            errors = ValidationError(self._added(errors.error_dict))
+        if not hasattr(errors, "error_dict") or errors.error_dict:
+            super()._update_errors(errors)  # type: ignore[misc]
+
+    def _added(self, errors: Mapping[str, list[ValidationError]]) -> dict[str, Any]:
+        """The errors that the stored row does not have, each at a field of this form."""
+        stored = _errors_of_stored(self.instance)
+        added: dict[str, Any] = {}
+        for column, found in errors.items():
+            name = self.shown_as.get(column, column)
+            place = name if name in self.fields else NON_FIELD_ERRORS
+            for error in found:
+                value = (error.params or {}).get("value")
+                if (error.code, repr(value)) not in stored:
+                    text = with_value(value, error.messages[0])
+                    added.setdefault(place, []).append(ValidationError(text, error.code))
+        return added
+
+
+def with_value(value: object, text: str) -> str:
+    """``text`` with the value that it is about in front: one of many lines may be wrong."""
+    shown = "" if value is None else str(value)[:200]
+    return f"{shown}: {text}" if shown and not text.startswith((shown, repr(shown))) else text
+
+
+def _errors_of_stored(row: PolicyModel) -> set[tuple[str, str]]:
+    """Code and value of everything that is wrong with ``row`` as it is in the database."""
+    if row.pk is None:
+        return set()
+    stored = type(row)._base_manager.filter(pk=row.pk).first()
+    problems = [] if stored is None else stored.problems()
+    return {(problem.code, repr(problem.value)) for problem in problems}

@@ -1,0 +1,81 @@
+"""Header policies: what every response of a route carries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from ..models import HeaderPolicy, ResponseHeader
+from .base import PolicyAdmin, PolicyInline
+from .words import lines
+
+if TYPE_CHECKING:
+    HeaderFormSetBase = forms.BaseInlineFormSet[Any, Any, Any]
+else:
+    HeaderFormSetBase = forms.BaseInlineFormSet
+
+
+class HeaderFormSet(HeaderFormSetBase):
+    """Each name once, whatever its case: the database compares them so too."""
+
+    def clean(self) -> None:
+        super().clean()
+        seen: set[str] = set()
+        for form in self.forms:
+            if form in self.deleted_forms or not hasattr(form, "cleaned_data"):
+                continue
+            name = str(form.cleaned_data.get("name", "")).lower()
+            if name and name in seen:
+                form.add_error("name", _("This header is listed twice. Remove one of the rows."))
+            seen.add(name)
+
+
+class HeaderInline(PolicyInline):
+    model = ResponseHeader
+    formset = HeaderFormSet
+    fields = ("name", "value", "mode", "condition")
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name == "value":
+            kwargs["widget"] = forms.TextInput(attrs={"size": 44})
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+
+class HeaderPolicyAdmin(PolicyAdmin):
+    """A named set of response headers."""
+
+    about = _("Headers of every response of the routes that use a policy, refusals included.")
+    when_empty = _("There are no header policies. The baseline brings one named “api”.")
+    list_display = ("name", "headers_words", "used_by", "problems_marker")
+    search_fields = ("name", "headers__name")
+    fields = ("name",)
+    inlines = (HeaderInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).prefetch_related("headers", "routes")
+
+    @admin.display(description=_("headers"))
+    def headers_words(self, policy: HeaderPolicy) -> SafeString | str:
+        return lines(header_words(header) for header in policy.headers.all())
+
+    @admin.display(description=_("used by routes"))
+    def used_by(self, policy: HeaderPolicy) -> SafeString | str:
+        return lines(policy.routes.all())
+
+
+def header_words(header: ResponseHeader) -> str:
+    """Such as "Expires: 0 (default)"; "without X-Powered-By"."""
+    if header.mode == ResponseHeader.Mode.REMOVE:
+        return f"without {header.name}"
+    notes = [header.mode] if header.mode == ResponseHeader.Mode.DEFAULT else []
+    notes += ["https"] if header.condition == ResponseHeader.Condition.HTTPS else []
+    return f"{header.name}: {header.value}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+SCREENS = {HeaderPolicy: HeaderPolicyAdmin}

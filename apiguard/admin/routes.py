@@ -1,0 +1,112 @@
+"""Routes: the one list that shows what is enforced where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from ..models import HourlyCount, Route
+from .base import PolicyAdmin
+from .words import DASH, a_day_before, badge, content_words, lines, scope_words, tier_words
+
+
+def refusals_of_a_day(enforced: bool) -> Coalesce:
+    """How often each route refused, or would have, in 24 hours; one query with the rows."""
+    counts = (
+        HourlyCount.objects.order_by()
+        .filter(route_pk=OuterRef("pk"), enforced=enforced, hour__gte=a_day_before(timezone.now()))
+        .values("route_pk")
+        .annotate(total=Sum("count"))
+        .values("total")
+    )
+    return Coalesce(Subquery(counts), 0)
+
+
+class RouteAdmin(PolicyAdmin):
+    """What is enforced under a path."""
+
+    about = _(
+        "The longest matching prefix decides; nothing is inherited from a shorter one. "
+        "A path below no prefix is not guarded."
+    )
+    when_empty = _(
+        "There are no routes, so nothing is guarded. Write the recommended baseline from the "
+        "overview, or add a route; begin in mode “observe” to see what would be refused."
+    )
+    list_display = (
+        "name",
+        "path_prefix",
+        "mode_badge",
+        "problems_marker",
+        "would_refuse",
+        "refused",
+        "access_words",
+        "limits",
+        "cors_policy",
+        "header_policy",
+        "content_rules",
+    )
+    list_filter = ("mode", "access", "cors_policy", "header_policy", "anonymous_tier")
+    list_select_related = ("cors_policy", "header_policy", "anonymous_tier")
+    search_fields = ("name", "path_prefix")
+    fieldsets = (
+        (None, {"fields": ("name", "path_prefix", "mode")}),
+        (_("Who may call"), {"fields": ("access", "required_scopes", "cors_policy")}),
+        (
+            _("How often"),
+            {"fields": ("anonymous_tier", "user_tier", "cost")},
+        ),
+        (
+            _("What a request may be"),
+            {"fields": ("methods", "accepts", "produces", "max_body_bytes")},
+        ),
+        (_("What a response carries"), {"fields": ("header_policy",)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        rows = rows.annotate(
+            would_refuse_count=refusals_of_a_day(enforced=False),
+            refused_count=refusals_of_a_day(enforced=True),
+        )
+        return rows.prefetch_related("anonymous_tier__limits")
+
+    @admin.display(description=_("mode"), ordering="mode")
+    def mode_badge(self, route: Route) -> SafeString:
+        return badge(route.mode)
+
+    @admin.display(description=_("access"), ordering="access")
+    def access_words(self, route: Route) -> SafeString | str:
+        return lines([route.access, *scope_words(route)])
+
+    @admin.display(description=_("limits without a credential"))
+    def limits(self, route: Route) -> SafeString | str:
+        return lines(tier_words(route.anonymous_tier, route.pk))
+
+    @admin.display(description=_("content rules"))
+    def content_rules(self, route: Route) -> SafeString | str:
+        return lines(content_words(route))
+
+    @admin.display(description=_("would have refused (24 h)"), ordering="would_refuse_count")
+    def would_refuse(self, route: Any) -> str:
+        return number(route.would_refuse_count)
+
+    @admin.display(description=_("refused (24 h)"), ordering="refused_count")
+    def refused(self, route: Any) -> str:
+        return number(route.refused_count)
+
+
+def number(count: int) -> str:
+    """A count, or a dash for none, so that numbers stand out."""
+    return format_html('<span class="apiguard-number">{}</span>', f"{count:,}") if count else DASH
+
+
+SCREENS = {Route: RouteAdmin}

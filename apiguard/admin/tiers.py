@@ -1,0 +1,116 @@
+"""Tiers and their limits, which are typed as people say them: "100 per minute"."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from ..errors import RateError
+from ..models import Limit, Tier
+from ..rules.rates import Rate, parse_rate
+from .base import PolicyAdmin, PolicyInline
+from .forms import PolicyForm
+from .words import limit_words, lines, rate_words
+
+
+class LimitForm(PolicyForm):
+    """A limit with its rate in one text field instead of four columns."""
+
+    rate = forms.CharField(
+        label=_("rate"),
+        max_length=100,
+        widget=forms.TextInput(attrs={"size": 24}),
+        help_text=_("Such as 100 per minute, 5 per 90 seconds, 50000 per calendar month."),
+    )
+    # Where the errors of columns that the form does not have are shown.
+    shown_as: ClassVar[dict[str, str]] = {
+        "amount": "rate",
+        "period": "rate",
+        "calendar": "rate",
+        "kind": "rate",
+    }
+
+    class Meta:
+        model = Limit
+        fields = ("name", "route", "mode", "on_store_failure")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk is not None:
+            self.initial.setdefault("rate", rate_words(self.instance))
+
+    def clean_rate(self) -> Rate | None:
+        """The rate; ``None`` for one that was left alone, right or wrong."""
+        text = self.cleaned_data["rate"]
+        if self.instance.pk is not None and "rate" not in self.changed_data:
+            return None
+        try:
+            return parse_rate(text)
+        except RateError as error:
+            suggestion = f" Such as: {error.suggestion}" if error.suggestion else ""
+            raise ValidationError(f"{text}: {error}{suggestion}", code=error.code) from error
+
+    def _post_clean(self) -> None:
+        # The row checks itself next, and wants a whole rate to check; a form
+        # whose rate cannot be read is never saved.
+        rate = Rate(1, 60) if "rate" in self.errors else self.cleaned_data.get("rate")
+        if rate is not None:
+            set_rate(self.instance, rate)
+        super()._post_clean()  # type: ignore[misc]
+
+
+def set_rate(limit: Limit, rate: Rate) -> None:
+    """Write ``rate`` into the columns of ``limit``."""
+    limit.kind = Limit.Kind.WINDOW if rate.period is not None else Limit.Kind.QUOTA
+    limit.amount, limit.period, limit.calendar = rate.amount, rate.period, rate.calendar
+
+
+class LimitInline(PolicyInline):
+    model = Limit
+    form = LimitForm
+    fields = ("name", "rate", "route", "mode", "on_store_failure")
+
+
+class TierAdmin(PolicyAdmin):
+    """How much a client may ask for."""
+
+    about = _("A request is admitted only if all limits of its tier admit it.")
+    when_empty = _("There are no tiers, so nothing is counted. The baseline brings three.")
+    list_display = ("name", "slug", "limits_words", "client_count", "used_by", "problems_marker")
+    search_fields = ("name", "slug")
+    fields = ("name", "slug")
+    prepopulated_fields = {"slug": ("name",)}
+    inlines = (LimitInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        rows = rows.annotate(clients_total=Count("clients", distinct=True))
+        return rows.prefetch_related("limits__route", "anonymous_routes", "user_routes")
+
+    @admin.display(description=_("limits"))
+    def limits_words(self, tier: Tier) -> SafeString | str:
+        return lines(f"{limit.name}: {limit_words(limit)}" for limit in tier.limits.all())
+
+    @admin.display(description=_("clients"), ordering="clients_total")
+    def client_count(self, tier: Any) -> SafeString:
+        url = reverse("admin:apiguard_client_changelist", current_app=self.admin_site.name)
+        return format_html(
+            '<a href="{}?tier__id__exact={}">{}</a>', url, tier.pk, f"{tier.clients_total:,}"
+        )
+
+    @admin.display(description=_("used by routes"))
+    def used_by(self, tier: Tier) -> SafeString | str:
+        anonymous = [f"{route.name} (anonymous)" for route in tier.anonymous_routes.all()]
+        return lines([*anonymous, *(f"{route.name} (users)" for route in tier.user_routes.all())])
+
+
+SCREENS = {Tier: TierAdmin}

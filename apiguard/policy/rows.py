@@ -1,0 +1,69 @@
+"""What is compiled, and what is collected on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import BrokenReference, PolicyError
+from ..models import (
+    AllowedOrigin,
+    CorsPolicy,
+    HeaderPolicy,
+    JwtIssuer,
+    Limit,
+    LimitOverride,
+    PolicyModel,
+    ResponseHeader,
+    Route,
+    Tier,
+)
+from .snapshot import RowProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All policy rows but clients and keys, as model instances, relations by id."""
+
+    routes: tuple[Route, ...] = ()
+    cors_policies: tuple[CorsPolicy, ...] = ()
+    origins: tuple[AllowedOrigin, ...] = ()
+    header_policies: tuple[HeaderPolicy, ...] = ()
+    headers: tuple[ResponseHeader, ...] = ()
+    tiers: tuple[Tier, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    overrides: tuple[LimitOverride, ...] = ()
+    issuers: tuple[JwtIssuer, ...] = ()
+
+
+class Problems:
+    """Collects what is wrong, row by row."""
+
+    def __init__(self) -> None:
+        self.found: list[RowProblem] = []
+
+    def of(self, row: PolicyModel, errors: Iterable[PolicyError] | None = None) -> list[RowProblem]:
+        """Note the row's own errors, or these ones; return what was noted."""
+        noted = [
+            RowProblem(row._meta.model_name or "", row.pk, _name(row), error)
+            for error in (row.problems() if errors is None else errors)
+        ]
+        self.found += noted
+        return noted
+
+
+def _name(row: PolicyModel) -> str:
+    try:
+        return str(row)
+    except (TypeError, ValueError):  # What it is called by is not text.
+        return f"#{row.pk}"
+
+
+def missing(*references: tuple[str, Any, Container[Any]]) -> list[PolicyError]:
+    """One mistake for every (field, primary key, known ones) that points at nothing."""
+    return [
+        BrokenReference("missing_row", pk, "The row it refers to is missing.", "", field=field)
+        for field, pk, known in references
+        if pk is not None and pk not in known
+    ]
