@@ -28,7 +28,9 @@ def read(request: HttpRequest, passage: Passage) -> Verdict | None:
     limit = route.max_body_bytes
     if isinstance(request, ASGIRequest):
         stream: Any = request._stream
-        return _measured(request, limit) if stream.seekable() else _spooled(request, passage, stream)
+        return (
+            _measured(request, limit) if stream.seekable() else _spooled(request, passage, stream)
+        )
     if facts.unknown_length != "delimited":
         return None
     return _spooled(request, passage, request.META["wsgi.input"])
@@ -81,7 +83,7 @@ def _spooled(request: HttpRequest, passage: Passage, source: Any) -> Verdict | N
         return too_large(limit)
     spool.seek(0)
     request.META["wsgi.input"] = spool
-    if length or not isinstance(request, ASGIRequest):
+    if length:
         request.META["CONTENT_LENGTH"] = str(length)
     request._stream = spool
     return None

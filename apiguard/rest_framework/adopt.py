@@ -9,7 +9,7 @@ from rest_framework.request import Request
 
 from .. import conf
 from ..policy.current import PolicyUnavailable, current
-from ..policy.snapshot import empty
+from ..policy.snapshot import Snapshot, empty
 from ..request import pipeline
 from ..request.effects import run
 from ..request.facts import facts_of
@@ -75,14 +75,28 @@ def refuse(passage: Passage, verdict: Verdict) -> None:
         raise Refused(verdict)
 
 
-def _passage(request: Any) -> Passage:
+def without_policy(request: Request) -> Passage:
+    """A passage to answer by where no policy can be read."""
+    return _passage(request._request, empty())
+
+
+def _passage(request: Any, snapshot: Snapshot | None = None) -> Passage:
     settings = conf.current()
-    try:
-        snapshot = current.ready() or current.snapshot()
-    except PolicyUnavailable as error:
-        raise Refused(Verdict(Outcome.POLICY_UNAVAILABLE, retry_after=1)) from error
     meta, path = request.META, request.path_info
     facts = facts_of(meta, request.method or "", path, settings, secure=request.scheme == "https")
-    inbound = meta.get(settings.request_id_meta)
-    this_id = request_id(inbound, facts.remote_addr, settings)
-    return Passage(facts, settings, snapshot or empty(), this_id)
+    aside = not settings.enabled or settings.exempt_paths.find(path) is not None
+    if snapshot is None:
+        silent = facts.authorization is None and facts.api_key is None
+        snapshot = empty() if aside and silent else _snapshot()
+    this_id = request_id(meta.get(settings.request_id_meta), facts.remote_addr, settings)
+    passage = Passage(facts, settings, snapshot, this_id)
+    if aside:  # What a view asks of credentials goes on; no route holds, nothing is counted.
+        passage.route, passage.counted = None, True
+    return passage
+
+
+def _snapshot() -> Snapshot:
+    try:
+        return current.ready() or current.snapshot() or empty()
+    except PolicyUnavailable as error:
+        raise Refused(Verdict(Outcome.POLICY_UNAVAILABLE, retry_after=1)) from error

@@ -11,8 +11,11 @@ from typing import Any, ClassVar, Literal
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
+from .. import conf
+from ..policy.records import KeyRecord
 from ..request.challenge import challenge
-from .adopt import identified, passage_of
+from ..telemetry.buffer import buffer
+from .adopt import identified
 
 
 class _CredentialAuthentication(BaseAuthentication):
@@ -27,15 +30,15 @@ class _CredentialAuthentication(BaseAuthentication):
         credential = identified(request).credential
         if credential is None or credential.kind != self.kind:
             return None
+        if isinstance(credential.auth, KeyRecord):
+            buffer.used(credential.auth.pk)
         # A header credential is not ambient: DRF's session authentication would
         # ask for a CSRF token only if it were reached, and it is not.
         return credential.user, credential.auth
 
     def authenticate_header(self, request: Request) -> str:
-        """The challenge that goes with a 401."""
-        passage = passage_of(request)
-        verdict_challenge = dict(passage.verdict.headers).get("WWW-Authenticate")
-        return verdict_challenge or challenge(passage.settings.realm)
+        """The challenge of a 401 that is not ours: nothing of ours was found wrong."""
+        return challenge(conf.current().realm)
 
 
 class ApiKeyAuthentication(_CredentialAuthentication):

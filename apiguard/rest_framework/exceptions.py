@@ -6,15 +6,18 @@ who looks at the browsable API still sees HTML.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from rest_framework import exceptions, status
+from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_handler
 
+from ..request import access
 from ..request.passage import Passage
 from ..request.problem import CONTENT_TYPES, encode, error_code, problem
-from .adopt import Refused, passage_of
+from ..request.verdict import Verdict
+from .adopt import Refused, passage_of, without_policy
 
 
 class ProblemResponse(Response):
@@ -29,12 +32,10 @@ class ProblemResponse(Response):
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's handler, with our body; ``None`` for what DRF does not handle."""
     response = drf_handler(exc, context)
-    if response is None:
-        return None
-    request = context["request"]
-    passage = _passage(request)
-    if passage is None:
+    request = context.get("request")
+    if response is None or request is None:
         return response
+    passage = _passage(request)
     members = _members(exc, response, passage)
     renderer = getattr(request, "accepted_renderer", None)
     if getattr(renderer, "format", "") in ("html", "api"):
@@ -48,55 +49,68 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     return answer
 
 
-def _passage(request: Any) -> Passage | None:
+def _passage(request: Any) -> Passage:
     try:
         return passage_of(request)
     except Refused:
-        return None  # No policy can be read: DRF's own shape is better than none.
+        return without_policy(request)
 
 
 def _members(exc: Exception, response: Response, passage: Passage) -> dict[str, Any]:
-    code, detail, errors = response.status_code, "", None
-    error = error_code(code)
-    retry_after: int | None = None
-    violated: tuple[str, ...] = ()
-    if isinstance(exc, Refused):
-        refusal = exc.verdict.refusal
-        error, detail = (refusal.error, refusal.detail) if refusal else (error, "")
-        retry_after, violated = exc.verdict.retry_after, exc.verdict.violated
-        for name, value in exc.verdict.all_headers:
-            response[name] = value
-    elif isinstance(exc, exceptions.ValidationError):
-        detail, errors = "The request is invalid", response.data
-    else:
-        error, detail = _of_drf(exc, response, error)
-        wait = getattr(exc, "wait", None)
-        retry_after = None if wait is None else max(1, int(-(-wait // 1)))
+    verdict = _verdict(exc, response, passage)
+    if verdict is not None and verdict.refusal is not None:
+        return problem(
+            response.status_code,
+            verdict.refusal.error,
+            verdict.refusal.detail,
+            passage.request_id,
+            error_format=passage.settings.error_format,
+            retry_after=verdict.retry_after,
+            violated=verdict.violated,
+        )
+    validation = isinstance(exc, exceptions.ValidationError)
+    wait = getattr(exc, "wait", None)
     return problem(
-        code,
-        error,
-        detail,
+        response.status_code,
+        _error(exc, response.status_code),
+        "The request is invalid" if validation else _detail(response.data),
         passage.request_id,
         error_format=passage.settings.error_format,
-        retry_after=retry_after,
-        violated=violated,
-        errors=errors,
+        retry_after=None if wait is None else max(1, math.ceil(wait)),
+        errors=response.data if validation else None,
     )
 
 
-_KNOWN = frozenset({400, 401, 403, 404, 405, 406, 413, 415, 429, 500, 503})
-_OWN_CODES = {429: "too_many_requests"}
+def _verdict(exc: Exception, response: Response, passage: Passage) -> Verdict | None:
+    """The verdict that this exception stands for, if it is one of ours; its headers are set."""
+    if isinstance(exc, Refused):
+        if not passage.verdict.refused:
+            passage.verdict = exc.verdict
+        for name, value in exc.verdict.all_headers:
+            response[name] = value
+        return exc.verdict
+    # DRF's permissions found nobody: said in the words of the middleware.
+    anonymous = isinstance(exc, exceptions.NotAuthenticated) and response.status_code == 401
+    return access.no_credential(passage) if anonymous else None
 
 
-def _of_drf(exc: Exception, response: Response, error: str) -> tuple[str, str]:
-    data = response.data
+def _error(exc: Exception, status: int) -> str:
+    """The ``error`` member for a refusal of DRF's or the view's own."""
+    code = str(getattr(exc, "default_code", exceptions.APIException.default_code))
+    if status == 403 and _is_csrf(exc):
+        return "csrf_failed"
+    if status in (400, 403, 404) or code == exceptions.APIException.default_code:
+        return error_code(status)
+    return code
+
+
+def _is_csrf(exc: Exception) -> bool:
+    return str(getattr(exc, "detail", "")).startswith("CSRF Failed")
+
+
+def _detail(data: Any) -> str:
     detail = data.get("detail") if isinstance(data, dict) else None
-    text = str(detail) if detail is not None else "The request was refused"
-    code = response.status_code
-    if code == status.HTTP_403_FORBIDDEN and text.startswith("CSRF Failed"):
-        return "csrf_failed", "CSRF verification failed"
-    if code == 404:
-        return "not_found", text
-    if code not in _KNOWN and isinstance(exc, exceptions.APIException):
-        return str(getattr(exc, "default_code", error)), text
-    return _OWN_CODES.get(code, error), text
+    if detail is None:
+        return "The request was refused"
+    text = str(detail)
+    return "CSRF verification failed" if text.startswith("CSRF Failed") else text

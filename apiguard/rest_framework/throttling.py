@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from .. import conf
-from ..request import limits
+from ..request import limits, pipeline
 from ..request.doors import signed_in_user
 from ..request.effects import Steps, run
 from ..request.passage import Passage
@@ -34,9 +34,8 @@ class TierThrottle(BaseThrottle):
             return True
         passage = identified(request)
         if not passage.counted:
-            verdict = run(_count(passage, request), passage)
-            if verdict is not None:
-                passage.verdict = verdict
+            verdict = pipeline.concluded(passage, run(_count(passage, request), passage))
+            if verdict.refused:
                 refuse(passage, verdict)
         return True
 

@@ -1,0 +1,17 @@
+"""Nothing that one test counted or noted is seen by the next."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.cache import cache
+
+from apiguard.request import counting, failures
+from apiguard.telemetry.buffer import buffer
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process():
+    counting._counter.cache_clear()
+    failures._failures.cache_clear()
+    buffer._reset()
+    cache.clear()

@@ -1,0 +1,99 @@
+"""The cheap rules of a route, one by one; an empty rule is not checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apiguard import conf
+from apiguard.request import content
+from apiguard.request.facts import Facts
+from apiguard.request.passage import Passage
+from apiguard.request.verdict import Outcome
+from tests.request.site import guarded, route
+
+JSON = {"accepts": ["application/json"]}
+
+
+def judged(fields: dict[str, Any], **said: Any) -> Outcome | None:
+    facts = Facts(**{"method": "GET", "path": "/api/x", **said})
+    with guarded(route(**fields)) as snapshot:
+        verdict = content.judge(Passage(facts, conf.current(), snapshot))
+    return None if verdict is None else verdict.outcome
+
+
+@pytest.mark.parametrize(
+    ("fields", "said", "outcome"),
+    [
+        pytest.param({}, {}, None, id="nothing asked"),
+        pytest.param({"methods": ["GET"]}, {"method": "HEAD"}, None, id="HEAD with GET"),
+        pytest.param(
+            {"methods": ["POST"]}, {"method": "HEAD"}, Outcome.METHOD_NOT_LISTED, id="HEAD"
+        ),
+        pytest.param(
+            {"methods": ["GET"]}, {"method": "OPTIONS"}, Outcome.METHOD_NOT_LISTED, id="OPTIONS"
+        ),
+        pytest.param({}, {"method": "BREW"}, None, id="any method"),
+        pytest.param({}, {"content_length": "0"}, None, id="no body"),
+        pytest.param(JSON, {"method": "POST", "content_length": "0"}, None, id="an empty body"),
+        pytest.param(JSON, {"method": "POST", "content_length": "000"}, None, id="zeros"),
+        *(
+            pytest.param({}, {"content_length": text}, Outcome.BAD_CONTENT_LENGTH, id=repr(text))
+            for text in ("-1", "+1", "1_0", "1 ", "1,1", "0x1", "1.0", "\u0661", "\xb2", "9" * 20)
+        ),
+        pytest.param(
+            JSON,
+            {"content_length": "1", "content_type": "Application/JSON; charset=utf-8"},
+            None,
+            id="parameters and case do not matter",
+        ),
+        pytest.param(
+            JSON,
+            {"content_length": "1", "content_type": "application/json5"},
+            Outcome.MEDIA_TYPE_NOT_ACCEPTED,
+            id="a longer name",
+        ),
+        pytest.param(
+            {"accepts": ["*/*"]},
+            {"content_length": "1"},
+            Outcome.MEDIA_TYPE_NOT_ACCEPTED,
+            id="anything, but something",
+        ),
+        pytest.param({}, {"content_length": "1"}, None, id="no type, not asked"),
+        pytest.param(
+            JSON, {"unknown_length": "delimited"}, Outcome.MEDIA_TYPE_NOT_ACCEPTED, id="chunked"
+        ),
+        pytest.param({}, {"unknown_length": "endless"}, Outcome.LENGTH_REQUIRED, id="endless"),
+        pytest.param({"max_body_bytes": 5}, {"content_length": "5"}, None, id="exactly"),
+        pytest.param(
+            {"max_body_bytes": 5}, {"content_length": "6"}, Outcome.BODY_TOO_LARGE, id="more"
+        ),
+        pytest.param(
+            {"max_body_bytes": 0}, {"content_length": "1"}, Outcome.BODY_TOO_LARGE, id="no body"
+        ),
+        pytest.param({}, {"content_length": "9" * 19}, None, id="not asked"),
+        pytest.param({"produces": ["application/json"]}, {}, None, id="no Accept"),
+        *(
+            pytest.param({"produces": ["application/json"]}, {"accept": accept}, None, id=accept)
+            for accept in ("*/*", "application/*", "application/json;q=0.1", "text/html, */*;q=0.1")
+        ),
+        *(
+            pytest.param(
+                {"produces": ["application/json"]},
+                {"accept": accept},
+                Outcome.NOT_ACCEPTABLE,
+                id=accept,
+            )
+            for accept in ("text/html", "text/*", "application/json;q=0", "*/*;q=0")
+        ),
+        pytest.param({}, {"accept": "text/html"}, None, id="Accept, not asked"),
+        pytest.param({}, {"host": None}, Outcome.HOST_NOT_ALLOWED, id="host"),
+    ],
+)
+def test_a_rule_of_the_route(fields, said, outcome):
+    assert judged(fields, **said) is outcome
+
+
+def test_where_no_route_is_nothing_is_judged():
+    assert judged({"path_prefix": "/other/", "methods": ["PUT"]}) is None

@@ -1,0 +1,78 @@
+"""What one door needs to know of the other."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from rest_framework.decorators import api_view, throttle_classes
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from apiguard.request.doors import counts_itself, signed_in_user
+from apiguard.request.users import ClientUser
+from apiguard.rest_framework.throttling import TierThrottle
+from tests.request import views
+
+
+class Set(ViewSet):
+    throttle_classes = [TierThrottle]
+
+    def list(self, request):
+        return Response([])
+
+
+@api_view(["GET"])
+@throttle_classes([TierThrottle])
+def function(request):
+    return Response()
+
+
+@api_view(["GET"])
+@throttle_classes([])
+def unthrottled(request):
+    return Response()
+
+
+class Own(TierThrottle):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [
+        pytest.param(views.Open.as_view(), True, id="class"),
+        pytest.param(views.Unthrottled.as_view(), False, id="no throttle"),
+        pytest.param(views.Throttled.as_view(), False, id="another throttle"),
+        pytest.param(views.Unthrottled.as_view(throttle_classes=[Own]), True, id="a subclass"),
+        pytest.param(views.Open.as_view(throttle_classes=[]), False, id="taken away"),
+        pytest.param(Set.as_view({"get": "list"}), True, id="view set"),
+        pytest.param(Set.as_view({"get": "list"}, throttle_classes=()), False, id="an action"),
+        pytest.param(function, True, id="function"),
+        pytest.param(unthrottled, False, id="function without"),
+        pytest.param(views.plain, False, id="Django view"),
+        pytest.param(lambda request: None, False, id="lambda"),
+    ],
+)
+def test_whether_a_view_counts_in_tiers_itself(view, expected):
+    assert counts_itself(view) == expected
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        pytest.param(User(pk=5), 5, id="a user"),
+        pytest.param(AnonymousUser(), None, id="nobody"),
+        pytest.param(ClientUser("a"), None, id="no row"),
+        pytest.param(None, None, id="None"),
+        pytest.param("olga", None, id="something else"),
+        pytest.param(SimpleNamespace(is_authenticated=True), None, id="no primary key"),
+    ],
+)
+def test_who_is_signed_in(user, expected):
+    assert signed_in_user(SimpleNamespace(user=user)) == expected
+
+
+def test_without_authentication_nobody_is_signed_in():
+    assert signed_in_user(SimpleNamespace()) is None

@@ -1,0 +1,59 @@
+"""Bad credentials are counted by address, and whoever shares it is not locked out."""
+
+from __future__ import annotations
+
+from apiguard import conf
+from apiguard.request import failures
+from apiguard.request.failures import FailedCredentials
+from apiguard.rules.rates import Rate
+from tests.request.site import settings_of
+
+
+def counted(amount=2):
+    return FailedCredentials(Rate(amount, 3600))
+
+
+def test_beyond_the_limit_there_is_a_wait():
+    these = counted()
+    assert [these.note("ip:a") is None for _ in range(3)] == [True, True, False]
+    assert 3000 <= these.note("ip:a") <= 3600
+
+
+def test_addresses_are_counted_apart():
+    these = counted(1)
+    assert these.note("ip:a") is None
+    assert these.note("ip:b") is None
+
+
+def test_within_the_limit_every_look_up_may_be_made():
+    these = counted()
+    assert all(these.may_look_up("ip:a") for _ in range(10))
+
+
+def test_beyond_the_limit_look_ups_are_a_second_apart(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(failures.time, "monotonic", lambda: now[0])
+    these = counted(1)
+    these.note("ip:a")
+    allowed = []
+    for moment in (100.0, 100.5, 100.9, 101.1, 101.2):
+        now[0] = moment
+        allowed.append(these.may_look_up("ip:a"))
+    assert allowed == [True, False, False, True, False]
+    assert these.may_look_up("ip:b")
+
+
+def test_what_is_remembered_of_addresses_is_bounded(monkeypatch):
+    monkeypatch.setattr(failures, "MAX_LOOK_UPS", 3)
+    these = counted(1)
+    for number in range(20):
+        these.note(f"ip:{number}")
+        these.may_look_up(f"ip:{number}")
+    assert len(these._looked_up) <= 3
+
+
+def test_nothing_is_counted_where_it_is_switched_off():
+    off, _ = conf.parse(settings_of(FAILED_CREDENTIALS_LIMIT=None), {})
+    on, _ = conf.parse(settings_of(), {})
+    assert failures.failures(off) is None
+    assert failures.failures(on) is failures.failures(on)
