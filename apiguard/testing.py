@@ -44,6 +44,7 @@ from .policy.keyring import Keyring
 from .policy.records import key_record
 from .policy.rows import Rows
 from .policy.snapshot import Snapshot
+from .request import counting, failures
 
 # Unsaved rows get primary keys that no database hands out soon.
 _unsaved = itertools.count(10**9)
@@ -51,7 +52,9 @@ _unsaved = itertools.count(10**9)
 
 @contextmanager
 def override_policy(*rows: PolicyModel) -> Iterator[Snapshot]:
-    """Judge every request of this process by these rows alone.
+    """Judge every request of this process by these rows alone, counted from nothing.
+
+    What Redis has counted stays there; without it every test begins anew.
 
     Args:
         rows: saved or unsaved model instances, in any order; a row that another
@@ -63,6 +66,8 @@ def override_policy(*rows: PolicyModel) -> Iterator[Snapshot]:
     snapshot = snapshot_of(*rows)
     if snapshot.problems:
         raise ValueError("; ".join(str(problem) for problem in snapshot.problems))
+    counting.forget()
+    failures.forget()
     with current.override(snapshot):
         yield snapshot
 

@@ -194,3 +194,14 @@ def test_a_test_process_that_looks_finds_policy_that_it_did_not_write(monkeypatc
     Route._base_manager.bulk_create([guarded(pk=1)])
     current.forget()
     assert status() == 401
+
+
+def test_every_override_is_counted_from_nothing():
+    tier = Tier(slug="one", name="One")
+    rows = (
+        Route(name="all", path_prefix="/", access="public", anonymous_tier=tier),
+        Limit(tier=tier, name="per-minute", amount=1, period=60),
+    )
+    for _ in range(2):
+        with override_policy(*rows):
+            assert [status(), status()] == [200, 429]

@@ -22,6 +22,11 @@ def counter_for(settings: Settings) -> Counter:
     return _counter(settings.counter, settings.counter_prefix)
 
 
+def forget() -> None:
+    """Drop this process's counters, and with them what was counted in memory; for tests."""
+    _counter.cache_clear()
+
+
 @lru_cache(maxsize=8)
 def _counter(name: str, prefix: str) -> Counter:
     if name == "memory":

@@ -58,6 +58,11 @@ def _failures(rate: Rate) -> FailedCredentials:
     return FailedCredentials(rate)
 
 
+def forget() -> None:
+    """Count from nothing again; for tests."""
+    _failures.cache_clear()
+
+
 def failures(settings: Settings) -> FailedCredentials | None:
     """The counter of this process, or ``None`` where failures are not counted."""
     rate = settings.failed_credentials_limit

@@ -11,7 +11,7 @@ from apiguard.telemetry.buffer import buffer
 
 @pytest.fixture(autouse=True)
 def _fresh_process():
-    counting._counter.cache_clear()
-    failures._failures.cache_clear()
+    counting.forget()
+    failures.forget()
     buffer._reset()
     cache.clear()

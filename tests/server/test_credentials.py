@@ -221,7 +221,8 @@ def test_guessing_is_slowed_down_and_good_keys_still_pass(site):
         for _ in range(125)
     ]
     # Counted by each worker for itself: 60 each, and no server here has more than two.
-    assert answers[-1].status == 429
-    assert int(answers[-1].headers["Retry-After"]) >= 1
+    slowed = [answer for answer in answers if answer.status == 429]
+    assert len(slowed) >= 125 - 2 * 60
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in slowed)
     assert {answer.status for answer in answers} == {401, 429}
     assert site.get("/api/users/me", site.acme, address=address).status == 200
