@@ -24,25 +24,12 @@ from typing import Any
 
 from django.db import models
 
-from .models import (
-    AllowedOrigin,
-    ApiKey,
-    Client,
-    CorsPolicy,
-    HeaderPolicy,
-    JwtIssuer,
-    Limit,
-    LimitOverride,
-    PolicyModel,
-    ResponseHeader,
-    Route,
-    Tier,
-)
+from .models import ApiKey, Client, PolicyModel
 from .policy.compile import compile_rows
 from .policy.current import current
 from .policy.keyring import Keyring
 from .policy.records import key_record
-from .policy.rows import Rows
+from .policy.rows import MODELS, Rows
 from .policy.snapshot import Snapshot
 from .request import counting, failures
 
@@ -85,19 +72,8 @@ def snapshot_of(*rows: PolicyModel) -> Snapshot:
     def of(model: type[PolicyModel]) -> Any:
         return tuple(row for row in everything if type(row) is model)
 
-    snapshot = compile_rows(
-        Rows(
-            routes=of(Route),
-            cors_policies=of(CorsPolicy),
-            origins=of(AllowedOrigin),
-            header_policies=of(HeaderPolicy),
-            headers=of(ResponseHeader),
-            tiers=of(Tier),
-            limits=of(Limit),
-            overrides=of(LimitOverride),
-            issuers=of(JwtIssuer),
-        )
-    )
+    members = {member: of(model) for member, model in MODELS.items()}
+    snapshot = compile_rows(Rows(**members))
     return replace(snapshot, keyring=Keyring(map(key_record, of(ApiKey)), closed=True))
 
 

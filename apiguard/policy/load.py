@@ -12,22 +12,10 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldError, ValidationError
 from django.db import connections
 
-from ..models import (
-    AllowedOrigin,
-    ApiKey,
-    CorsPolicy,
-    HeaderPolicy,
-    JwtIssuer,
-    Limit,
-    LimitOverride,
-    PolicyState,
-    ResponseHeader,
-    Route,
-    Tier,
-)
+from ..models import ApiKey, PolicyState
 from ..models.state import write_alias
 from .records import KeyRecord, key_record
-from .rows import Rows
+from .rows import MODELS, Rows
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -76,17 +64,7 @@ def _all_rows() -> Rows:
     def all_of(model: Any) -> tuple[Any, ...]:
         return tuple(model._base_manager.using(write_alias()).order_by("pk"))
 
-    return Rows(
-        routes=all_of(Route),
-        cors_policies=all_of(CorsPolicy),
-        origins=all_of(AllowedOrigin),
-        header_policies=all_of(HeaderPolicy),
-        headers=all_of(ResponseHeader),
-        tiers=all_of(Tier),
-        limits=all_of(Limit),
-        overrides=all_of(LimitOverride),
-        issuers=all_of(JwtIssuer),
-    )
+    return Rows(**{member: all_of(model) for member, model in MODELS.items()})
 
 
 def key(key_id: str) -> KeyRecord | None:

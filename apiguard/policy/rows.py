@@ -37,6 +37,20 @@ class Rows:
     issuers: tuple[JwtIssuer, ...] = ()
 
 
+# Where the rows of each member stand.
+MODELS: dict[str, type[PolicyModel]] = {
+    "routes": Route,
+    "cors_policies": CorsPolicy,
+    "origins": AllowedOrigin,
+    "header_policies": HeaderPolicy,
+    "headers": ResponseHeader,
+    "tiers": Tier,
+    "limits": Limit,
+    "overrides": LimitOverride,
+    "issuers": JwtIssuer,
+}
+
+
 class Problems:
     """Collects what is wrong, row by row."""
 
