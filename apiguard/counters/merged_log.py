@@ -26,8 +26,8 @@ is shifted back by the difference, so that it neither blocks for the length of
 the step nor forgets. The shift is kept even when the request is refused, else
 the log would not age until the clock has caught up.
 
-All times are integer microseconds since the epoch. ``window.lua`` is the same,
-line by line; change both.
+All times are integer microseconds since the epoch. ``window.lua`` does the
+same in the same order; change both.
 """
 
 from __future__ import annotations
@@ -51,8 +51,12 @@ class Tally(Protocol):
     @property
     def used(self) -> int: ...
 
-    def settle(self, now: int, limit: Limit) -> None:
-        """Forget what has passed; must precede every other call at ``now``."""
+    def settle(self, now: int, limit: Limit) -> bool:
+        """Forget what has passed; must precede every other call at ``now``.
+
+        True if the clock stepped back: then the tally must be kept even when
+        the request is refused.
+        """
 
     def wait(self, now: int, limit: Limit, cost: int) -> int:
         """Microseconds until ``cost`` fits; 0 if it does, all of it if it never will."""
@@ -81,19 +85,22 @@ class MergedLog:
     def used(self) -> int:
         return sum(self.count)
 
-    def settle(self, now: int, limit: Limit) -> None:
-        self._shift_back(now)
+    def settle(self, now: int, limit: Limit) -> bool:
+        moved = self._shift_back(now)
         horizon = now - _window(limit)
         gone = 0
         while gone < len(self.last) and self.last[gone] <= horizon:
             gone += 1
         del self.last[:gone], self.count[:gone]
+        return moved
 
-    def _shift_back(self, now: int) -> None:
-        if self.last and self.last[-1] > now:
-            step = self.last[-1] - now
-            self.last = array("q", [moment - step for moment in self.last])
-            self.start -= step
+    def _shift_back(self, now: int) -> bool:
+        if not self.last or self.last[-1] <= now:
+            return False
+        step = self.last[-1] - now
+        self.last = array("q", [moment - step for moment in self.last])
+        self.start -= step
+        return True
 
     def wait(self, now: int, limit: Limit, cost: int) -> int:
         missing = self.used + cost - limit.amount
@@ -137,13 +144,15 @@ class CalendarQuota:
     start: int = 0
     used: int = 0
 
-    def settle(self, now: int, limit: Limit) -> None:
+    def settle(self, now: int, limit: Limit) -> bool:
         begin, _ = calendar_bounds(now, limit.calendar)
         # A period that lies in the future is the current one, seen by a clock
         # that has since stepped back.
+        moved = self.start > begin
         if self.start < begin:
             self.used = 0
         self.start = begin
+        return moved
 
     def wait(self, now: int, limit: Limit, cost: int) -> int:
         if self.used + cost <= limit.amount:

@@ -11,23 +11,29 @@ forget what was counted.
 from __future__ import annotations
 
 import hashlib
+import struct
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
-from apiguard.counters.base import StoreFailed, decision_of, hash_principal, key_for
-from apiguard.rules.limits import MICROSECONDS, Decision, Limit
+from apiguard.counters.base import StoreFailed, hash_principal, key_for
+from apiguard.rules.limits import MICROSECONDS, Counted, Decision, Limit
 
 _SCRIPT = files("apiguard.counters").joinpath("window.lua").read_text(encoding="utf-8")
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
-# The reply: now and allowed, then per limit fits, used, wait, reset.
+# A limit as the script reads it: kind, amount, period in microseconds, shadow.
+_LIMIT = struct.Struct("<BIQ?")
+_KINDS = {"": 0, "day": 1, "month": 2}
+
+# The reply: now and allowed, then per limit used, wait, reset.
 _HEAD = 2
-_PER_LIMIT = 4
+_PER_LIMIT = 3
 
 
 class RedisCounter:
@@ -57,28 +63,29 @@ class RedisCounter:
     ) -> Decision:
         if not limits:
             return Decision(allowed=True, now=time.time_ns() // 1000)
-        arguments = self._arguments(principal, limits, cost, commit=commit)
+        principal_hash, prefix = hash_principal(principal), self._prefix
+        arguments: list[Any] = [key_for(prefix, principal_hash, limit.pk) for limit in limits]
+        arguments += (_packed(tuple(limits)), cost, b"1" if commit else b"0")
+        if self._clock is not None:
+            arguments.append(self._clock())
         try:
             reply = _run(self._connect(), len(limits), arguments)
-        except (RedisError, OSError) as error:
+        # Whatever the client raises means the same. Not all of it is a RedisError:
+        # a cluster whose nodes change under a call is known for more than that.
+        except Exception as error:
             raise StoreFailed(f"Redis: {type(error).__name__}") from error
         return _decision(reply, limits)
 
-    def _arguments(
-        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool
-    ) -> list[str | int]:
-        principal_hash = hash_principal(principal)
-        arguments: list[str | int] = [
-            key_for(self._prefix, principal_hash, limit.pk) for limit in limits
-        ]
-        arguments += ["" if self._clock is None else self._clock(), cost, int(commit)]
-        for limit in limits:
-            kind = limit.calendar if limit.kind == "quota" else "window"
-            arguments += [kind, limit.amount, limit.period * MICROSECONDS, int(limit.shadow)]
-        return arguments
+
+@lru_cache(maxsize=1024)
+def _packed(limits: tuple[Limit, ...]) -> bytes:
+    return b"".join(
+        _LIMIT.pack(_KINDS[limit.calendar], limit.amount, limit.period * MICROSECONDS, limit.shadow)
+        for limit in limits
+    )
 
 
-def _run(client: Redis, keys: int, arguments: list[str | int]) -> Any:
+def _run(client: Redis, keys: int, arguments: list[Any]) -> Any:
     try:
         return client.evalsha(_SHA, keys, *arguments)
     except NoScriptError:
@@ -90,12 +97,12 @@ def _decision(reply: Any, limits: Sequence[Limit]) -> Decision:
     if (
         not isinstance(reply, list)
         or len(reply) != _HEAD + _PER_LIMIT * len(limits)
-        or not all(isinstance(number, int) for number in reply)
+        or set(map(type, reply)) != {int}
     ):
         raise StoreFailed("Redis: unexpected reply")
-    rows = []
-    for position, limit in enumerate(limits):
-        at = _HEAD + _PER_LIMIT * position
-        fits, used, wait, reset = reply[at : at + _PER_LIMIT]
-        rows.append((limit, fits == 1, used, wait, None if reset < 0 else reset))
-    return decision_of(reply[0], rows, allowed=reply[1] == 1)
+    numbers = iter(reply[_HEAD:])
+    counted = [
+        Counted(limit, wait == 0, used, wait, None if reset < 0 else reset)
+        for limit, used, wait, reset in zip(limits, numbers, numbers, numbers, strict=True)
+    ]
+    return Decision(reply[1] == 1, reply[0], tuple(counted))

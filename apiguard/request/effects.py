@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from ..counters.base import StoreFailed
 from ..policy import lookups
 from ..rules.limits import Decision, Limit
-from .counting import counter_for
+from .counting import counting
 from .passage import Passage
 
 logger = logging.getLogger("apiguard.counters")
@@ -68,6 +68,14 @@ def perform(effect: Effect, passage: Passage) -> Any:
         return FAILED
 
 
+def recall(effect: Effect, passage: Passage) -> Any:
+    """The answer, if memory has it; else ``None``. Waits for nothing."""
+    if not isinstance(effect, CountLimits):
+        return None
+    counted = counting(passage.settings)
+    return counted.recall(passage.snapshot, effect.principal, effect.limits, effect.cost)
+
+
 def run(steps: Steps[R], passage: Passage) -> R:
     """Drive a stage to its end, blocking at every effect."""
     try:
@@ -80,9 +88,9 @@ def run(steps: Steps[R], passage: Passage) -> R:
 
 
 def _count(effect: CountLimits, passage: Passage) -> Decision | Failed:
+    counted = counting(passage.settings)
     try:
-        counter = counter_for(passage.settings)
-        return counter.decide(effect.principal, effect.limits, effect.cost)
+        return counted.decide(passage.snapshot, effect.principal, effect.limits, effect.cost)
     except StoreFailed as error:
-        logger.error("Limits are not counted: %s", error)
+        logger.debug("Limits cannot be counted: %s", error)  # The outage itself is said once.
         return FAILED

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..conf import Settings
-from ..rules.networks import Address, client_address, is_trusted
+from ..rules.networks import Address, client_address, is_trusted, parse_address
 
 # How long a body without Content-Length is: there is none; the server ends it
 # for us; nobody can tell where it ends.
@@ -49,6 +49,15 @@ class Facts:
             trusted=settings.trusted_proxies,
             trust_unix=settings.trust_unix,
         )
+
+    def came_through_a_stranger(self, settings: Settings) -> bool:
+        """Whether a private address that is no trusted proxy forwarded the request."""
+        if not self.forwarded or is_trusted(
+            self.remote_addr, settings.trusted_proxies, settings.trust_unix
+        ):
+            return False
+        address = parse_address(self.remote_addr)
+        return address is not None and address.is_private
 
 
 def facts_of(

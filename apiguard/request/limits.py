@@ -55,7 +55,7 @@ def count(passage: Passage, principal: str, tier_pk: Any) -> Steps[Verdict | Non
         return None
     decision = yield CountLimits(principal, limits, route.cost if route is not None else 1)
     if isinstance(decision, Failed):
-        return None
+        return Verdict(Outcome.COUNTER_AWAY, retry_after=1)
     passage.decision = decision
     return None if decision.allowed else exceeded(decision)
 

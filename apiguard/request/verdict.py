@@ -53,6 +53,7 @@ class Outcome(StrEnum):
     POLICY_UNAVAILABLE = "policy_unavailable"
     POLICY_BROKEN = "policy_broken"
     LIMIT_EXCEEDED = "limit_exceeded"
+    COUNTER_AWAY = "counter_away"
     NO_CREDENTIAL = "no_credential"
     SCOPE_MISSING = "scope_missing"
 
@@ -111,6 +112,7 @@ REFUSALS: dict[Outcome, Refusal] = {
     Outcome.LOOK_UP_FAILED: _UNAVAILABLE,
     Outcome.POLICY_UNAVAILABLE: _UNAVAILABLE,
     Outcome.POLICY_BROKEN: _UNAVAILABLE,
+    Outcome.COUNTER_AWAY: _UNAVAILABLE,
     Outcome.LIMIT_EXCEEDED: Refusal(429, "too_many_requests", "Rate limit exceeded"),
     Outcome.NO_CREDENTIAL: Refusal(
         401, "unauthorized", "Authentication credentials were not provided"

@@ -154,6 +154,19 @@ def test_a_period_that_was_changed_keeps_what_it_still_covers(counter, clock):
     assert counter.decide("p", [window(2, 3600)], 1, commit=False).counted[0].used == 2
 
 
+def test_a_period_that_grows_again_and_again_keeps_both_counters_alike(redis_client, clock):
+    memory = MemoryCounter(clock)
+    stored = RedisCounter(lambda: redis_client, "test", clock=clock)
+    most = 0
+    for period in (60, 3600, 86400, 31 * 86400):
+        for _ in range(3 * B // 4):
+            clock.advance(period * SECOND // B + 1)
+            decision = memory.decide("p", [window(10**6, period)], 1)
+            assert stored.decide("p", [window(10**6, period)], 1) == decision
+            most = max(most, decision.counted[0].used)
+    assert most > 2 * B
+
+
 def test_a_limit_that_becomes_a_quota_starts_anew(counter):
     counter.decide("p", [window(2, pk=5)], 2)
     assert counter.decide("p", [quota(2, pk=5)], 2).allowed

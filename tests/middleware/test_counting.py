@@ -10,11 +10,16 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient, Client, override_settings
 
 from apiguard.counters.base import StoreFailed
+from apiguard.counters.breaker import FAILURES, Breaker
+from apiguard.counters.denials import Denials
 from apiguard.counters.memory import MemoryCounter
+from apiguard.counters.resilient import ResilientCounter
 from apiguard.models import LimitOverride
 from apiguard.policy import load
 from apiguard.policy.records import key_record
 from apiguard.request import effects
+from apiguard.request.counting import Counting
+from apiguard.telemetry.buffer import buffer
 from tests.request.site import (
     DOORS,
     MIDDLEWARE,
@@ -41,7 +46,7 @@ def counted(monkeypatch):
         asked.append((principal, cost, [limit.name for limit in limits]))
         return counter.decide(principal, limits, cost, commit=commit)
 
-    monkeypatch.setattr(effects, "counter_for", lambda _: SimpleNamespace(decide=decide))
+    monkeypatch.setattr(effects, "counting", lambda _: Counting(SimpleNamespace(decide=decide)))
     return asked
 
 
@@ -311,18 +316,73 @@ def test_a_limit_of_another_route_does_not_count_here():
 # -- the counter is away --------------------------------------------------------
 
 
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("path", ["/api/plain", "/api/drf/open"])
-def test_a_store_that_fails_is_logged_and_the_request_is_served(door, path, monkeypatch, caplog):
+@pytest.fixture
+def store_away(monkeypatch):
+    """A store that fails; how often it was asked."""
+    asked = []
+
     def decide(*_, **__):
+        asked.append(1)
         raise StoreFailed("no answer")
 
-    monkeypatch.setattr(effects, "counter_for", lambda _: SimpleNamespace(decide=decide))
-    limits = tier("anonymous", 1, on_store_failure="open")
+    store = ResilientCounter(SimpleNamespace(decide=decide), MemoryCounter(), Breaker())
+    here = Counting(store, Denials(), store.breaker)
+    monkeypatch.setattr(effects, "counting", lambda _: here)
+    return asked
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("path", ["/api/plain", "/api/drf/open"])
+@pytest.mark.parametrize(
+    ("policy", "expected"), [("open", [200, 200]), ("local", [200, 429]), ("closed", [503, 503])]
+)
+def test_without_the_store_a_limit_does_what_it_says(door, path, policy, expected, store_away):
+    limits = tier("anonymous", 1, on_store_failure=policy)
     with guarded(route(anonymous_tier=limits[0]), *limits):
         answers = [DOORS[door](Call(path=path)) for _ in range(2)]
-    assert [response.status_code for response in answers] == [200, 200]
-    assert any("no answer" in record.getMessage() for record in caplog.records)
+    assert [response.status_code for response in answers] == expected
+    if policy == "closed":
+        assert {response.headers["Retry-After"] for response in answers} == {"1"}
+        assert {response.json()["error"] for response in answers} == {"service_unavailable"}
+
+
+def test_a_store_that_stays_away_is_soon_left_alone(store_away):
+    limits = tier("anonymous", 1, on_store_failure="open")
+    with guarded(route(anonymous_tier=limits[0]), *limits):
+        answers = [Call().wsgi() for _ in range(20)]
+    assert {response.status_code for response in answers} == {200}
+    assert len(store_away) == FAILURES
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_who_hammers_after_a_denial_costs_the_store_nothing(client, monkeypatch):
+    asked = []
+    counter = MemoryCounter()
+
+    def decide(principal, limits, cost, *, commit=True):
+        asked.append(cost)
+        return counter.decide(principal, limits, cost, commit=commit)
+
+    here = Counting(SimpleNamespace(decide=decide), Denials())
+    monkeypatch.setattr(effects, "counting", lambda _: here)
+    limits = tier("anonymous", 1)
+    with guarded(route(anonymous_tier=limits[0]), *limits):
+        call = Call()
+        send = call.wsgi if client is Client else call.asgi
+        answers = [send() for _ in range(12)]
+    assert [response.status_code for response in answers] == [200] + [429] * 11
+    assert asked == [1, 1]
+    assert all(int(response.headers["Retry-After"]) >= 59 for response in answers[1:])
+
+
+def test_what_a_shadow_limit_would_have_refused_is_noted_and_never_shown():
+    buffer._reset()
+    limits = tier("anonymous", 1, mode="shadow")
+    with guarded(route(anonymous_tier=limits[0]), *limits):
+        answers = [Call().wsgi() for _ in range(3)]
+    assert {response.status_code for response in answers} == {200}
+    assert all("RateLimit" not in response.headers for response in answers)
+    assert sum(buffer._waiting.shadowed.values()) == 2
 
 
 # -- settings -------------------------------------------------------------------

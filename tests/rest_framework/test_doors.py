@@ -122,7 +122,7 @@ def test_drf_alone_notes_that_a_key_was_used():
     caller = Caller()
     with guarded(route(), *caller.rows, middleware=False):
         by(caller).wsgi()
-    assert buffer._used == {caller.row.pk}
+    assert buffer._waiting.used == {caller.row.pk}
 
 
 def test_a_view_without_our_classes_is_not_touched_by_them():
@@ -263,7 +263,7 @@ def test_a_view_s_refusal_is_told_to_operators():
     row = route()
     with guarded(row, *caller.rows):
         by(caller, "/api/drf/scoped").wsgi()
-    assert dict(buffer._refused) == {(row.pk, "scope_missing", True): 1}
+    assert dict(buffer._waiting.refused) == {(row.pk, "scope_missing", True): 1}
 
 
 def test_one_instance_is_the_permission_of_every_view():

@@ -1,0 +1,156 @@
+"""Denials that are still true: a client that hammers costs no round trip.
+
+A remembered denial answers only the same principal at the same cost, under the
+same policy and the same limits. What costs less may fit; what costs more waits
+longer: both ask. It says what the store would say if nobody else had used the
+quota since: its waits count down, and it is forgotten as soon as any number on
+it changes otherwise, the first unit that returns included. After ``LONGEST``
+seconds it is forgotten at all events, so that a quota that was raised or reset
+elsewhere, or a store that came back, is soon seen.
+
+That holds on clocks that run alike: this process's and the store's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..rules.limits import MICROSECONDS, Counted, Decision, Limit
+from .base import Counter
+
+LONGEST = 5.0
+MAX_PRINCIPALS = 10_000
+# Costs belong to routes; more of them than this cost round trips, and nothing else.
+MAX_COSTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Denial:
+    limits: tuple[Limit, ...]
+    decision: Decision
+    answered: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What was denied under one policy: to whom, oldest first, and at which costs."""
+
+    policy: object
+    denials: OrderedDict[str, dict[int, _Denial]]
+
+
+class Denials:
+    """Bounded and thread-safe; reads take no lock.
+
+    A policy is any object that stands for one state of all policy; it is
+    compared by identity. Denials under another one are forgotten, so that an
+    old policy is not kept alive. A decision that did not come through here does
+    not exist for these denials.
+
+    Args:
+        clock: seconds, monotonic.
+        max_principals: of how many they are held at most; the oldest go first.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, max_principals: int = MAX_PRINCIPALS
+    ) -> None:
+        self._clock = clock
+        self._max_principals = max_principals
+        self._lock = threading.Lock()
+        self._table = _Table(None, OrderedDict())
+
+    def __len__(self) -> int:
+        return len(self._table.denials)
+
+    def clear(self) -> None:
+        """Forget everything: the numbers are elsewhere from now on."""
+        with self._lock:
+            self._table = _Table(None, OrderedDict())
+
+    def decide(
+        self, counter: Counter, policy: object, principal: str, limits: Sequence[Limit], cost: int
+    ) -> Decision:
+        """The denial that is remembered, else what ``counter`` says, which is remembered.
+
+        Raises:
+            StoreFailed: as ``counter``.
+        """
+        recalled = self.recall(policy, principal, limits, cost)
+        if recalled is not None:
+            return recalled
+        asked = self._clock()
+        decision = counter.decide(principal, limits, cost)
+        if decision.violated:
+            # It is forgotten as if it were made when asked, and its waits count down
+            # as if it were made when answered: nobody is refused too long, and
+            # nobody is told to come too early.
+            until = asked + _unchanged_for(decision)
+            denial = _Denial(tuple(limits), decision, self._clock(), until)
+            self._remember(policy, principal, cost, denial)
+        elif principal in self._table.denials:
+            self._forget(principal)
+        return decision
+
+    def recall(
+        self, policy: object, principal: str, limits: Sequence[Limit], cost: int
+    ) -> Decision | None:
+        """The denial of this very request, as it reads by now; None if it must be asked."""
+        table = self._table
+        if table.policy is not policy:
+            return None
+        denial = table.denials.get(principal, {}).get(cost)
+        if denial is None or denial.limits != tuple(limits):
+            return None
+        now = self._clock()
+        if now >= denial.until:
+            return None
+        return _aged(denial.decision, cost, int((now - denial.answered) * MICROSECONDS))
+
+    def _remember(self, policy: object, principal: str, cost: int, denial: _Denial) -> None:
+        with self._lock:
+            if self._table.policy is not policy:
+                self._table = _Table(policy, OrderedDict())
+            denials = self._table.denials
+            others = denials.get(principal, {})
+            # Readers take no lock: what they may hold is replaced, never changed.
+            denials[principal] = (
+                {**others, cost: denial} if len(others) < MAX_COSTS else {cost: denial}
+            )
+            denials.move_to_end(principal)
+            if len(denials) > self._max_principals:
+                denials.popitem(last=False)
+
+    def _forget(self, principal: str) -> None:
+        """What was admitted changed the numbers on all denials of the principal."""
+        with self._lock:
+            self._table.denials.pop(principal, None)
+
+
+def _unchanged_for(decision: Decision) -> float:
+    """Seconds until a number of the decision changes, other than by counting down."""
+    moments = [one.wait for one in decision.counted if one.wait]
+    moments += [one.reset for one in decision.counted if one.reset is not None]
+    return min(min(moments) / MICROSECONDS, LONGEST)
+
+
+def _aged(decision: Decision, cost: int, elapsed: int) -> Decision:
+    """The same decision ``elapsed`` microseconds later, if nothing else happened."""
+    return Decision(
+        decision.allowed,
+        decision.now + elapsed,
+        tuple(_aged_one(one, cost, elapsed) for one in decision.counted),
+    )
+
+
+def _aged_one(one: Counted, cost: int, elapsed: int) -> Counted:
+    # Whatever never fits a window waits for all of it, however long it has waited.
+    never = one.limit.kind == "window" and cost > one.limit.amount
+    wait = one.wait if never else max(0, one.wait - elapsed)
+    reset = None if one.reset is None else max(0, one.reset - elapsed)
+    return Counted(one.limit, one.allowed, one.used, wait, reset)

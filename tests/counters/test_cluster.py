@@ -1,0 +1,135 @@
+"""Counting in a Redis Cluster: three masters, a replica of each, and one master that dies."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from time import sleep
+
+import pytest
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.retry import Retry
+
+from apiguard.counters.base import StoreFailed, hash_principal, key_for
+from apiguard.counters.breaker import LONGEST_PAUSE, Breaker
+from apiguard.counters.memory import MemoryCounter
+from apiguard.counters.redis import RedisCounter
+from apiguard.counters.resilient import ResilientCounter
+from apiguard.rules.limits import Limit
+from tests.servers import Server
+from tests.stores import redis_cluster
+
+pytestmark = pytest.mark.slow
+
+LIMITS = (
+    Limit(1, "per-minute", "window", 101, 60),
+    Limit(2, "per-hour", "window", 102, 3600),
+    Limit(3, "per-day", "quota", 1000, 0, "day"),
+    Limit(4, "tried-out", "window", 50, 60, shadow=True),
+)
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[list[Server]]:
+    with redis_cluster() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def cluster(servers) -> Iterator[RedisCluster]:
+    with connected(servers, 5) as client:
+        yield client
+
+
+def connected(servers: list[Server], seconds: float) -> RedisCluster:
+    return RedisCluster(
+        "127.0.0.1",
+        servers[0].port,
+        socket_timeout=seconds,
+        socket_connect_timeout=seconds,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def slot(client: RedisCluster, principal: str) -> int:
+    return client.keyslot(key_for("cluster", hash_principal(principal), 1))
+
+
+def test_all_limits_of_a_principal_are_on_one_slot(cluster):
+    for number in range(50):
+        principal_hash = hash_principal(f"client:{number}")
+        slots = {cluster.keyslot(key_for("cluster", principal_hash, pk)) for pk in range(100)}
+        assert len(slots) == 1
+
+
+def test_every_node_decides_for_its_principals(cluster):
+    counter, nodes = RedisCounter(lambda: cluster, "cluster"), Tally[str]()
+    for number in range(60):
+        principal = f"client:{number}"
+        nodes[cluster.get_node_from_key(key_for("cluster", hash_principal(principal), 1)).name] += 1
+        used = [counter.decide(principal, LIMITS, 2).counted[0].used for _ in range(3)]
+        assert used == [2, 4, 6]
+    assert len(nodes) == 3
+
+
+def test_what_one_limit_refuses_the_others_do_not_count(cluster):
+    counter = RedisCounter(lambda: cluster, "cluster")
+    limits = (replace(LIMITS[0], amount=3), *LIMITS[1:])
+    decisions = [counter.decide("all-or-nothing", limits, 1) for _ in range(6)]
+    assert [decision.allowed for decision in decisions] == [True] * 3 + [False] * 3
+    assert [one.used for one in decisions[-1].counted] == [3, 3, 3, 3]
+
+
+def test_nodes_that_forgot_the_script_are_taught_it(cluster):
+    counter = RedisCounter(lambda: cluster, "cluster")
+    counter.decide("taught", LIMITS, 1)
+    cluster.execute_command("SCRIPT FLUSH", target_nodes=RedisCluster.PRIMARIES)
+    assert counter.decide("taught", LIMITS, 1).counted[0].used == 2
+
+
+def test_many_threads_and_clients_share_one_limit_exactly(servers):
+    with connected(servers, 5) as one, connected(servers, 5) as another:
+        counters = [RedisCounter(lambda: one, "cluster"), RedisCounter(lambda: another, "cluster")]
+        limit = Limit(1, "shared", "window", 100, 3600)
+        with ThreadPoolExecutor(16) as pool:
+            admitted = pool.map(
+                lambda turn: counters[turn % 2].decide("crowd", [limit], 1).allowed, range(600)
+            )
+            assert sum(admitted) == 100
+
+
+def test_a_master_that_dies_fails_until_its_replica_has_taken_over(servers):
+    closed = Limit(1, "closed", "window", 1000, 3600, on_store_failure="closed")
+    local = replace(closed, pk=2, on_store_failure="local")
+    now = [1000.0]
+    with connected(servers, 1) as client:
+        counter = ResilientCounter(
+            RedisCounter(lambda: client, "cluster"), MemoryCounter(), Breaker(clock=lambda: now[0])
+        )
+        who = next(name for n in range(99) if slot(client, name := f"doomed:{n}") < 5461)
+        for _ in range(5):
+            counter.decide(who, [closed, local], 1)
+        with Redis(port=servers[0].port) as master:
+            # What its replica has confirmed is copied, and all that came before.
+            master.set(f"{{{hash_principal(who)}}}", "mark")
+            assert master.wait(1, 10_000) == 1
+
+        servers[0].process.kill()
+        with pytest.raises(StoreFailed):
+            counter.decide(who, [closed], 1)
+        assert counter.decide(who, [local], 1).counted[0].used == 1
+
+        for _ in range(150):
+            now[0] += LONGEST_PAUSE
+            answered = counter.decide(who, [local], 1).counted[0].used > 5
+            if answered and not counter.breaker.away:
+                break
+            counter = ResilientCounter(
+                RedisCounter(lambda: client, "cluster"), MemoryCounter(), counter.breaker
+            )
+            sleep(0.2)
+        assert counter.decide(who, [closed], 1).counted[0].used == 6
