@@ -80,6 +80,10 @@ def counted_queries() -> Iterator[list[str]]:
         yield seen
 
 
+# What the tier of the client "hobby" admits in a minute.
+HOBBY_AMOUNT = 100
+
+
 def set_up(folder: str, redis_url: str) -> Any:
     """The demonstration, as the reference site serves it."""
     os.environ |= {
@@ -108,6 +112,7 @@ def calls(demonstration: Any) -> list[Call]:
     from apiguard.rules.keys import generate
 
     key = {"X-API-Key": demonstration.api_keys["acme"]}
+    hobby = {"X-API-Key": demonstration.api_keys["hobby"]}
     bearer = {"Authorization": f"Bearer {demonstration.jwt}"}
     return [
         Call("API key", "/api/plain", key, 200),
@@ -116,6 +121,7 @@ def calls(demonstration: Any) -> list[Call]:
         Call("no credential, public", "/health", {}, 200),
         Call("no credential, refused", "/api/plain", {}, 401),
         Call("garbage for a key", "/api/plain", {"X-API-Key": "garbage"}, 401),
+        Call("denied by a limit", "/api/users/me", hobby, 429),
         Call("unknown key", "/api/plain", {"X-API-Key": generate("ag", "live").text}, 401),
     ]
 
@@ -152,6 +158,8 @@ def measure(demonstration: Any, commands: Commands) -> bool:
     client, kept = Client(), True
     # Imports, URL patterns and the like belong to nobody's request.
     client.get("/health")
+    for _ in range(HOBBY_AMOUNT):
+        client.get("/api/users/me", headers={"X-API-Key": demonstration.api_keys["hobby"]})
     say(f"{'':24}" + "".join(f"{state:>24}" for state in STATES))
     say(f"{'':24}" + f"{'SQL':>14}{'Redis':>10}" * len(STATES))
     for call in calls(demonstration):
