@@ -9,7 +9,7 @@ import redis
 
 from tests.server.calls import new_address
 from tests.server.conftest import prepared, serving
-from tests.servers import spawn, wait_until
+from tests.servers import manage, spawn, wait_until
 from tests.stores import redis_binary, redis_server
 
 pytestmark = pytest.mark.slow
@@ -93,3 +93,67 @@ def test_never_started_it_is_missed_by_nobody(demo, store, kind):
     store.process.kill()
     with serving(kind, demo) as site:
         assert statuses(site) == {200}
+
+
+CLOSED = """
+from apiguard.models import Limit
+Limit.objects.filter(tier__slug="standard").update(on_store_failure="closed")
+"""
+
+
+@KINDS
+def test_a_closed_limit_refuses_while_it_hangs_and_admits_when_it_answers(demo, store, kind):
+    assert manage("shell", "--no-imports", "-c", CLOSED, env=demo.env).returncode == 0
+    with serving(kind, demo) as site:
+        assert site.get("/api/users/me", site.acme).status == 200
+        store.process.pause()
+        away = [site.get("/api/users/me", site.acme) for _ in range(20)]
+        # Others, whose limits say "local", notice nothing.
+        assert statuses_of(site, "/health") == {200}
+        store.process.resume()
+        assert {answer.status for answer in away} == {503}
+        assert {answer.headers["Retry-After"] for answer in away} == {"1"}
+        assert counts_again(site, store.port)
+        assert all_in_time(lambda: site.get("/api/users/me", site.acme).status == 200)
+
+
+@KINDS
+def test_what_is_no_log_in_its_keys_costs_nobody_a_request(demo, store, kind):
+    with serving(kind, demo) as site:
+        assert site.get("/api/users/me", site.acme).status == 200
+        with redis.Redis(port=store.port, socket_timeout=5) as client:
+            keys = client.keys("apiguard:*")
+            assert keys
+            client.set(keys[0], b"\xff\x00garbage")
+            for key in keys[1:]:
+                client.delete(key)
+                client.lpush(key, "a list")
+            client.script_flush()
+        assert site.get("/api/users/me", site.acme).status == 200
+
+
+@KINDS
+def test_full_or_read_only_it_is_missed_by_nobody(demo, store, kind):
+    with serving(kind, demo) as site, redis.Redis(port=store.port, socket_timeout=5) as client:
+        assert statuses(site, 5) == {200}
+        client.config_set("maxmemory", 1)
+        assert statuses(site, 10) == {200}
+        client.config_set("maxmemory", 0)
+        client.replicaof("127.0.0.1", "1")
+        assert statuses(site, 10) == {200}
+        client.replicaof("no", "one")
+        client.flushdb()
+        assert counts_again(site, store.port)
+
+
+def statuses_of(site, path):
+    return {site.get(path, address=new_address()).status for _ in range(10)}
+
+
+def all_in_time(is_so):
+    """Whether it becomes so within the breaker's longest pause, and some."""
+    for _ in range(150):
+        if is_so():
+            return True
+        time.sleep(0.1)
+    return False
