@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from django.core import checks as django_checks
 from django.test import override_settings
@@ -86,6 +89,157 @@ def test_sqlite_has_to_let_readers_and_writers_in(engine, options, expected, mon
     assert ids(checks.check_sqlite()) == expected
 
 
+REDIS = "django_redis.cache.RedisCache"
+FAST = {"SOCKET_TIMEOUT": 0.05, "SOCKET_CONNECT_TIMEOUT": 0.05}
+
+
+def in_redis(location="redis://127.0.0.1:6379/1", options=FAST, backend=REDIS):
+    return {"BACKEND": backend, "LOCATION": location, "OPTIONS": options}
+
+
+def of_counter(**caches):
+    """What is said of the counter, without W006, which is about memory."""
+    default = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    with override_settings(CACHES={"default": default, **caches}, APIGUARD={}):
+        return checks.check_counter()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({}, id="no other cache"),
+        pytest.param({"x": in_redis("redis://127.0.0.1:6379/2")}, id="another number"),
+        pytest.param({"x": in_redis("redis://127.0.0.1:6380/1")}, id="another port"),
+        pytest.param({"x": in_redis("redis://redis.example/1")}, id="another host"),
+        pytest.param({"x": in_redis("not a url")}, id="no URL at all"),
+        pytest.param({"x": {"BACKEND": "a.b.C"}}, id="a cache of another kind"),
+    ],
+)
+def test_a_counter_with_a_database_of_its_own_is_in_order(other):
+    assert of_counter(apiguard=in_redis(), **other) == []
+
+
+@pytest.mark.parametrize(
+    ("backend", "expected"),
+    [
+        pytest.param(REDIS, [], id="django-redis"),
+        pytest.param("django.core.cache.backends.redis.RedisCache", ["apiguard.W008"], id="Django"),
+        pytest.param("django.core.cache.backends.locmem.LocMemCache", ["apiguard.W008"], id="RAM"),
+        pytest.param("no.such.Cache", ["apiguard.W008"], id="missing"),
+    ],
+)
+def test_the_counter_needs_a_cache_of_django_redis(backend, expected):
+    assert ids(of_counter(apiguard=in_redis(backend=backend))) == expected
+
+
+def test_a_cache_with_the_url_of_the_counter_shares_its_connections():
+    pool, database = of_counter(apiguard=in_redis(), pages=in_redis(options={}))
+    assert (pool.id, database.id) == ("apiguard.W004", "apiguard.W007")
+    assert "'pages'" in pool.msg
+    assert "'pages'" in database.msg
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(in_redis("redis://localhost:6379/1"), id="by name"),
+        pytest.param(in_redis("redis://LOCALHOST/1"), id="without the port, in capitals"),
+        pytest.param(in_redis("redis://[::1]:6379/1"), id="IPv6 loopback"),
+        pytest.param(in_redis("redis://:secret@127.0.0.1/1"), id="with a password"),
+        pytest.param(in_redis("rediss://127.0.0.1:6379?db=1"), id="the number as a parameter"),
+        pytest.param(in_redis("redis://r.example/1, redis://127.0.0.1/1"), id="as a replica"),
+        pytest.param(in_redis(["redis://127.0.0.1/1"]), id="in a list"),
+        pytest.param(
+            in_redis(
+                backend="django.core.cache.backends.redis.RedisCache",
+                location="redis://127.0.0.1:6379/1",
+                options={},
+            ),
+            id="Django's own backend",
+        ),
+        pytest.param(
+            in_redis("redis://127.0.0.1", {"CONNECTION_POOL_KWARGS": {"db": 1}}),
+            id="the number in the pool's arguments",
+        ),
+    ],
+)
+def test_a_cache_in_the_counters_database_would_clear_it_however_it_is_spelled(other):
+    assert ids(of_counter(apiguard=in_redis(), other=other)) == ["apiguard.W007"]
+
+
+def test_a_socket_is_a_server_too():
+    mine, other = "unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1&socket_timeout=1"
+    assert ids(of_counter(apiguard=in_redis(mine), x=in_redis(other))) == ["apiguard.W007"]
+    assert of_counter(apiguard=in_redis(mine), x=in_redis("unix:///run/redis.sock?db=2")) == []
+
+
+def test_the_cache_that_every_app_uses_is_no_place_for_counters():
+    with override_settings(CACHES={"default": in_redis()}, APIGUARD={"COUNTER": "default"}):
+        assert ids(checks.check_counter()) == ["apiguard.W007"]
+
+
+@pytest.mark.parametrize(
+    ("location", "options", "said"),
+    [
+        pytest.param("redis://h/1", FAST, None, id="short ones"),
+        pytest.param("redis://h/1", {}, "SOCKET_TIMEOUT and no SOCKET_CONNECT", id="none"),
+        pytest.param("redis://h/1", None, "SOCKET_TIMEOUT and no SOCKET_CONNECT", id="no options"),
+        pytest.param(
+            "redis://h/1", {**FAST, "SOCKET_TIMEOUT": 0.6}, "no SOCKET_TIMEOUT", id="long"
+        ),
+        pytest.param(
+            "redis://h/1", {**FAST, "SOCKET_CONNECT_TIMEOUT": 0}, "no SOCKET_CONNECT", id="zero"
+        ),
+        pytest.param("redis://h/1?socket_timeout=5", FAST, "no SOCKET_TIMEOUT", id="the URL wins"),
+        pytest.param(
+            "redis://h/1",
+            {"CONNECTION_POOL_KWARGS": {"socket_timeout": 0.1, "socket_connect_timeout": 0.1}},
+            None,
+            id="in the pool's arguments",
+        ),
+    ],
+)
+def test_nobody_waits_long_for_the_counter(location, options, said):
+    found = of_counter(apiguard=in_redis(location, options))
+    assert ids(found) == ([] if said is None else ["apiguard.W005"])
+    assert said is None or said in found[0].msg
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"COUNTER": "memory"}, id="memory"),
+        pytest.param({"COUNTER": "redis+cluster://127.0.0.1:7000"}, id="a cluster"),
+        pytest.param({"COUNTER": "nowhere"}, id="an alias that E001 is about"),
+    ],
+)
+def test_there_is_nothing_to_say_of_a_counter_without_an_alias(given):
+    with override_settings(CACHES={"apiguard": {"BACKEND": "a.b.C"}}, APIGUARD=given):
+        assert checks.check_counter() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "debug", "expected"),
+    [
+        pytest.param({"COUNTER": "memory"}, False, ["apiguard.W006"], id="memory"),
+        pytest.param({"COUNTER": "memory"}, True, [], id="memory, in development"),
+        pytest.param({"COUNTER": "redis+cluster://h"}, False, [], id="a cluster"),
+    ],
+)
+def test_counting_in_memory_is_no_good_for_more_than_one_worker(given, debug, expected):
+    peppered = {**given, "KEY_PEPPERS": {"a": "b"}}
+    with override_settings(APIGUARD=peppered, DEBUG=debug):
+        assert ids(checks.check_deployment()) == expected
+
+
+def test_every_id_is_documented_and_no_other():
+    page = (Path(checks.__file__).parent.parent / "docs/deployment.md").read_text()
+    documented = re.findall(r"^\| `apiguard\.(\w+)`", page, re.M)
+    assert sorted(documented) == documented
+    source = Path(checks.__file__).read_text()
+    assert set(documented) == set(re.findall(r'"apiguard\.([EW]\d{3})"', source))
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -101,7 +255,8 @@ def test_sqlite_has_to_let_readers_and_writers_in(engine, options, expected, mon
     ],
 )
 def test_what_must_not_be_deployed_is_told(given, expected):
-    with override_settings(APIGUARD=given):
+    counted = {"COUNTER": "redis+cluster://127.0.0.1:7000", **given}
+    with override_settings(APIGUARD=counted):
         assert ids(checks.check_deployment()) == expected
 
 
@@ -111,6 +266,7 @@ def test_no_check_reads_the_database():
         checks.check_settings,
         checks.check_middleware,
         checks.check_sqlite,
+        checks.check_counter,
         checks.check_deployment,
     ):
         check(app_configs=None, databases=None)

@@ -1,4 +1,4 @@
-"""The overview: what is in force, what is wrong, what is enforced where, what was refused."""
+"""The overview: what is in force, wrong, enforced where, refused, and where limits are counted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,16 @@ from ..models import (
 from ..policy.snapshot import RowProblem, Snapshot
 from ..transfer.baseline import write_baseline
 from .base import acting_for, in_force, problems_of
-from .words import a_day_before, badge, content_words, kind_words, lines, scope_words, tier_words
+from .counter import counter_seen
+from .words import (
+    a_day_before,
+    badge,
+    content_words,
+    kind_words,
+    lines,
+    route_limit_words,
+    scope_words,
+)
 
 # Rows that are edited inside another's form: its model, and how to get there.
 EDITED_INSIDE: Mapping[str, tuple[type[Any], str, str]] = {
@@ -97,6 +106,7 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
         "problems": _problems(request, site, snapshot),
         "routes": [_route(request, site, route, snapshot) for route in routes],
         "refusals": _refusals(request, site, list(routes)),
+        "counter": counter_seen(),
         "may_add_route": _may(request, "add", "route"),
     }
     return TemplateResponse(request, "admin/apiguard/overview.html", context)
@@ -141,14 +151,12 @@ def _problems(
 def _route(
     request: HttpRequest, site: AdminSite, route: Route, snapshot: Snapshot | None
 ) -> dict[str, Any]:
-    limits = [f"anonymous: {words}" for words in tier_words(route.anonymous_tier, route.pk)]
-    limits += [f"users: {words}" for words in tier_words(route.user_tier, route.pk)]
     return {
         "row": route,
         "url": _url(request, site, "route", route.pk),
         "mode": badge(route.mode),
         "access": lines([route.access, *scope_words(route)]),
-        "limits": lines(limits),
+        "limits": lines(route_limit_words(route)),
         "content": lines(content_words(route)),
         "problems": problems_of(route, snapshot),
     }

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
@@ -18,8 +19,29 @@ from ..errors import RateError
 from ..models import Limit, Tier
 from ..rules.rates import Rate, parse_rate
 from .base import PolicyAdmin, PolicyInline
+from .counter import Shadowed, shadow_totals, shadowed
 from .forms import PolicyForm
 from .words import limit_words, lines, rate_words
+
+# While the counter is away: how many too many may pass, in a word, and what happens to requests.
+EXCESS = {
+    Limit.OnStoreFailure.LOCAL: _("local: amount per process"),
+    Limit.OnStoreFailure.OPEN: _("open: no bound"),
+    Limit.OnStoreFailure.CLOSED: _("closed: 503, no excess"),
+}
+CONSEQUENCES = {
+    Limit.OnStoreFailure.LOCAL: _(
+        "Requests are counted in the memory of each process, so that N processes admit up to "
+        "N times the amount."
+    ),
+    Limit.OnStoreFailure.OPEN: _(
+        "Requests pass, and this limit does not count them: any number may be admitted in excess."
+    ),
+    Limit.OnStoreFailure.CLOSED: _(
+        "Requests are answered 503, whatever the other limits say: none is admitted in excess. "
+        "In mode shadow it refuses nobody, and is not counted meanwhile."
+    ),
+}
 
 
 class LimitForm(PolicyForm):
@@ -45,6 +67,9 @@ class LimitForm(PolicyForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "on_store_failure" in self.fields:
+            field: Any = self.fields["on_store_failure"]
+            field.choices = list(EXCESS.items())
         if self.instance.pk is not None:
             self.initial.setdefault("rate", rate_words(self.instance))
 
@@ -77,7 +102,14 @@ def set_rate(limit: Limit, rate: Rate) -> None:
 class LimitInline(PolicyInline):
     model = Limit
     form = LimitForm
+    template = "admin/apiguard/limits.html"
+    consequences = CONSEQUENCES
     fields = ("name", "rate", "route", "mode", "on_store_failure")
+
+
+def shadow_limits(tier: Tier) -> list[Limit]:
+    """The limits of ``tier`` that only count."""
+    return [limit for limit in tier.limits.all() if limit.mode == Limit.Mode.SHADOW]
 
 
 class TierAdmin(PolicyAdmin):
@@ -85,9 +117,18 @@ class TierAdmin(PolicyAdmin):
 
     about = _("A request is admitted only if all limits of its tier admit it.")
     when_empty = _("There are no tiers, so nothing is counted. The baseline brings three.")
-    list_display = ("name", "slug", "limits_words", "client_count", "used_by", "problems_marker")
+    list_display = (
+        "name",
+        "slug",
+        "limits_words",
+        "would_refuse",
+        "client_count",
+        "used_by",
+        "problems_marker",
+    )
     search_fields = ("name", "slug")
-    fields = ("name", "slug")
+    fields = ("name", "slug", "shadow_words")
+    readonly_fields = ("shadow_words",)
     prepopulated_fields = {"slug": ("name",)}
     inlines = (LimitInline,)
 
@@ -96,9 +137,37 @@ class TierAdmin(PolicyAdmin):
         rows = rows.annotate(clients_total=Count("clients", distinct=True))
         return rows.prefetch_related("limits__route", "anonymous_routes", "user_routes")
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_fields(request, obj)
+        if obj is not None and shadow_limits(obj):
+            return fields
+        return [name for name in fields if name != "shadow_words"]
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        changelist = super().get_changelist_instance(request)
+        limits = [limit for tier in changelist.result_list for limit in shadow_limits(tier)]
+        totals = shadow_totals(limit.pk for limit in limits)
+        for tier in changelist.result_list:
+            tier.desk_shadow_totals = totals
+        return changelist
+
     @admin.display(description=_("limits"))
     def limits_words(self, tier: Tier) -> SafeString | str:
         return lines(f"{limit.name}: {limit_words(limit)}" for limit in tier.limits.all())
+
+    @admin.display(description=_("would have refused (24 h)"))
+    def would_refuse(self, tier: Any) -> SafeString | str:
+        totals = getattr(tier, "desk_shadow_totals", {})
+        counted = [(limit.name, totals.get(limit.pk, 0)) for limit in shadow_limits(tier)]
+        return lines(f"{name}: {count:,}" for name, count in counted)
+
+    @admin.display(description=_("would have refused (24 h)"))
+    def shadow_words(self, tier: Tier) -> SafeString | str:
+        """Requests over each limit that only counts, and whose they were."""
+        limits = shadow_limits(tier)
+        found = shadowed(limit.pk for limit in limits)
+        nothing = Shadowed(0, ())
+        return lines(f"{limit.name}: {found.get(limit.pk, nothing).words}" for limit in limits)
 
     @admin.display(description=_("clients"), ordering="clients_total")
     def client_count(self, tier: Any) -> SafeString:

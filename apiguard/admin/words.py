@@ -6,7 +6,7 @@ because the page that lists mistakes must not fall over them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -78,6 +78,35 @@ def tier_words(tier: Tier | None, route_pk: Any = None) -> list[str]:
         return []
     at_this_route = (None, route_pk)
     return [_counted(limit) for limit in tier.limits.all() if limit.route_id in at_this_route]
+
+
+def route_limit_words(route: Route) -> list[str]:
+    """Who is counted by what at ``route``; needs the tiers' ``limits`` prefetched.
+
+    Only where the project says who is signed in does the users' tier count anybody.
+    """
+    words = [f"anonymous: {limit}" for limit in tier_words(route.anonymous_tier, route.pk)]
+    if route.access == Route.Access.APPLICATION:
+        words += [f"users: {limit}" for limit in tier_words(route.user_tier, route.pk)]
+    return words
+
+
+def principal_words(principal: str, client_names: Mapping[str, str]) -> str:
+    """Who was counted, as people know them: a client's name, "address 192.0.2.1".
+
+    Args:
+        client_names: name by primary key, as text.
+    """
+    kind, _colon, rest = principal.partition(":")
+    if kind == "client":
+        return client_names.get(rest) or _("client %(pk)s (gone)") % {"pk": rest}
+    if kind == "jwt":
+        return _("token of %(subject)s") % {"subject": rest.partition(":")[2]}
+    if kind == "user":
+        return _("user %(pk)s") % {"pk": rest}
+    if kind == "ip":
+        return _("address %(address)s") % {"address": rest}
+    return principal or _("others")
 
 
 def size_words(size: int) -> str:

@@ -233,6 +233,77 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="UntrustedProxy",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("address", models.CharField(max_length=64, unique=True, verbose_name="address")),
+                ("first_seen", models.DateTimeField(verbose_name="first seen")),
+                ("last_seen", models.DateTimeField(verbose_name="last seen")),
+            ],
+            options={
+                "verbose_name": "untrusted proxy",
+                "verbose_name_plural": "untrusted proxies",
+                "ordering": ["address"],
+            },
+        ),
+        migrations.CreateModel(
+            name="CounterOutage",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("process", models.CharField(max_length=300, verbose_name="process")),
+                ("began_at", models.DateTimeField(verbose_name="began")),
+                ("seen_at", models.DateTimeField(verbose_name="last seen")),
+                ("ended_at", models.DateTimeField(blank=True, null=True, verbose_name="ended")),
+            ],
+            options={
+                "verbose_name": "outage of the counter",
+                "verbose_name_plural": "outages of the counter",
+                "ordering": ["-began_at", "-id"],
+                "indexes": [
+                    models.Index(fields=["process", "ended_at"], name="apiguard_outage_process"),
+                    models.Index(fields=["seen_at"], name="apiguard_outage_seen"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ShadowCount",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("hour", models.DateTimeField(verbose_name="hour")),
+                ("limit_pk", models.BigIntegerField(verbose_name="limit")),
+                (
+                    "principal",
+                    models.CharField(blank=True, max_length=300, verbose_name="counted as"),
+                ),
+                ("count", models.PositiveBigIntegerField(default=0, verbose_name="count")),
+            ],
+            options={
+                "verbose_name": "shadow count",
+                "verbose_name_plural": "shadow counts",
+                "ordering": ["-hour"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("hour", "limit_pk", "principal"), name="apiguard_shadow_count_once"
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="PolicyChange",
             fields=[
                 (

@@ -10,9 +10,10 @@ from .base import PolicyManager, PolicyModel, PolicyQuerySet
 from .clients import Client, LimitOverride
 from .cors import AllowedOrigin, CorsPolicy
 from .headers import HeaderPolicy, ResponseHeader
+from .incidents import CounterOutage, UntrustedProxy
 from .issuers import JwtIssuer
 from .keys import ApiKey
-from .numbers import HourlyCount
+from .numbers import HourlyCount, ShadowCount
 from .routes import Route
 from .state import Change, PolicyState, everything
 from .tiers import Limit, Tier
@@ -23,6 +24,7 @@ __all__ = [
     "Change",
     "Client",
     "CorsPolicy",
+    "CounterOutage",
     "HeaderPolicy",
     "HourlyCount",
     "JwtIssuer",
@@ -35,7 +37,9 @@ __all__ = [
     "PolicyState",
     "ResponseHeader",
     "Route",
+    "ShadowCount",
     "Tier",
+    "UntrustedProxy",
     "acting",
     "everything",
 ]

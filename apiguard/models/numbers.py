@@ -1,33 +1,48 @@
-"""``HourlyCount``: how many requests were refused, or would have been, and why.
+"""How many requests were refused, or would have been, and why: numbers per hour.
 
 Not policy: written by telemetry, away from requests, and publishes nothing.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import ClassVar
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self, TypeVar
 
 from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext_lazy as _
 
+# Shadow counts name callers, so they are not kept for longer than they are looked at.
+SHADOW_KEPT = timedelta(days=7)
 
-class HourlyCountQuerySet(models.QuerySet["HourlyCount"]):
-    """Counts that grow."""
+M = TypeVar("M", bound=models.Model)
 
-    def add(self, at: datetime, route_pk: int, outcome: str, enforced: bool, count: int) -> None:
-        """Add ``count`` refusals of one kind to the hour of ``at``."""
-        hour = at.replace(minute=0, second=0, microsecond=0)
-        row = self.filter(hour=hour, route_pk=route_pk, outcome=outcome, enforced=enforced)
+
+def hour_of(at: datetime) -> datetime:
+    """The beginning of the hour that ``at`` is in."""
+    return at.replace(minute=0, second=0, microsecond=0)
+
+
+class GrowingQuerySet(models.QuerySet[M]):
+    """Counts that grow, whichever worker adds to them."""
+
+    def _grow(self, count: int, **entry: Any) -> None:
+        row = self.filter(**entry)
         if row.update(count=models.F("count") + count):
             return
         try:
             with transaction.atomic(using=self.db):
-                self.create(
-                    hour=hour, route_pk=route_pk, outcome=outcome, enforced=enforced, count=count
-                )
+                self.create(**entry, count=count)
         except IntegrityError:  # Another worker made the row first.
             row.update(count=models.F("count") + count)
+
+
+class HourlyCountQuerySet(GrowingQuerySet["HourlyCount"]):
+    """Refusals by route and reason."""
+
+    def add(self, at: datetime, route_pk: int, outcome: str, enforced: bool, count: int) -> None:
+        """Add ``count`` refusals of one kind to the hour of ``at``."""
+        entry = {"route_pk": route_pk, "outcome": outcome, "enforced": enforced}
+        self._grow(count, hour=hour_of(at), **entry)
 
 
 class HourlyCount(models.Model):
@@ -54,3 +69,46 @@ class HourlyCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.outcome}: {self.count}"
+
+
+class ShadowCountQuerySet(GrowingQuerySet["ShadowCount"]):
+    """What shadow limits would have refused, by limit and principal."""
+
+    def add(self, at: datetime, limit_pk: int, principal: str, count: int) -> None:
+        """Add ``count`` requests of ``principal`` to the hour of ``at``; "" is all others."""
+        self._grow(count, hour=hour_of(at), limit_pk=limit_pk, principal=principal)
+
+    def since(self, at: datetime) -> Self:
+        """The counts of the hour of ``at`` and all later ones."""
+        return self.filter(hour__gte=hour_of(at))
+
+    def forget(self, now: datetime) -> None:
+        """Delete what is older than ``SHADOW_KEPT``."""
+        self.filter(hour__lt=hour_of(now - SHADOW_KEPT)).delete()
+
+
+class ShadowCount(models.Model):
+    """Requests of one principal in one hour (UTC) that one shadow limit would have refused."""
+
+    MAX_PRINCIPAL: ClassVar[int] = 300
+
+    hour = models.DateTimeField(_("hour"))
+    # No foreign key: as for HourlyCount.
+    limit_pk = models.BigIntegerField(_("limit"))
+    principal = models.CharField(_("counted as"), max_length=MAX_PRINCIPAL, blank=True)
+    count = models.PositiveBigIntegerField(_("count"), default=0)
+
+    objects = ShadowCountQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("shadow count")
+        verbose_name_plural = _("shadow counts")
+        ordering: ClassVar[list[str]] = ["-hour"]
+        constraints = (
+            models.UniqueConstraint(
+                fields=["hour", "limit_pk", "principal"], name="apiguard_shadow_count_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.principal}: {self.count}"

@@ -2,7 +2,8 @@
 
 A request only adds to a dictionary. A thread of this process, started when
 there is something to write, flushes; a flush that fails is dropped and
-counted, never retried at a request's expense. With ``POLICY_MAX_AGE: None``
+counted, never retried at a request's expense. Only outages of the counter,
+which are few, wait for the next flush instead. With ``POLICY_MAX_AGE: None``
 (tests) nothing is written unless ``flush()`` is called.
 """
 
@@ -10,22 +11,26 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
-from collections import Counter
+from collections import deque
+from datetime import datetime
 
 from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from .. import conf
-from ..models import ApiKey
-from ..models.numbers import HourlyCount
+from ..models import CounterOutage, ShadowCount, UntrustedProxy
+from ..models.incidents import SAID_AGAIN
+from ..models.numbers import hour_of
 from ..models.state import write_alias
+from .waiting import Waiting
 
 logger = logging.getLogger("apiguard.telemetry")
 
 EVERY_SECONDS = 1.0
-# Distinct entries that wait for a flush; more are dropped and counted.
-MAX_WAITING = 10_000
+# Changes of the counter's store that wait to be written; the newest are kept.
+MAX_OUTAGES = 100
 
 
 class Buffer:
@@ -36,54 +41,85 @@ class Buffer:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._refused: Counter[tuple[int, str, bool]] = Counter()
-        self._used: set[int] = set()
+        self._waiting = Waiting()
+        self._outages: deque[tuple[bool, datetime]] = deque(maxlen=MAX_OUTAGES)
+        self._away = False
+        self._said_away: datetime | None = None
+        self._forgot: datetime | None = None
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self.dropped = 0
 
+    # -- called by requests -------------------------------------------------------
+
     def refused(self, route_pk: int, outcome: str, enforced: bool) -> None:
         """Count one refusal, or what would have been one."""
-        entry = (route_pk, str(outcome), enforced)
         with self._lock:
-            if entry in self._refused or len(self._refused) < MAX_WAITING:
-                self._refused[entry] += 1
-            else:
-                self.dropped += 1
+            self.dropped += not self._waiting.add_refused((route_pk, str(outcome), enforced))
+        self._start()
+
+    def shadow(self, limit_pk: int, principal: str) -> None:
+        """Count one request that a shadow limit would have refused."""
+        principal = principal[: ShadowCount.MAX_PRINCIPAL]
+        with self._lock:
+            self.dropped += not self._waiting.add_shadowed(limit_pk, principal)
         self._start()
 
     def used(self, key_pk: int) -> None:
         """Note that a key was good for something."""
-        if key_pk in self._used:
+        if key_pk in self._waiting.used:
             return
         with self._lock:
-            if len(self._used) < MAX_WAITING:
-                self._used.add(key_pk)
-            else:
-                self.dropped += 1
+            self.dropped += not self._waiting.add_used(key_pk)
         self._start()
+
+    def outage(self, away: bool, at: datetime) -> None:
+        """Note that the counter's store went away from this process, or came back."""
+        with self._lock:
+            self._outages.append((away, at))
+            self._away = away
+        self._start()
+
+    def proxy(self, address: str) -> None:
+        """Note a proxy that is not trusted; the caller bounds how many there are."""
+        with self._lock:
+            self._waiting.proxies.add(address)
+        self._start()
+
+    # -- away from requests -------------------------------------------------------
 
     def flush(self) -> None:
         """Write everything that waits, now, in this thread."""
         with self._lock:
-            refused, self._refused = self._refused, Counter()
-            used, self._used = self._used, set()
+            waiting, self._waiting = self._waiting, Waiting()
         at = timezone.now()
         try:
             alias = write_alias()
-            if used:
-                ApiKey.objects.using(alias).touch(used, at)
-                used = set()
-            while refused:
-                entry, count = next(iter(refused.items()))
-                HourlyCount.objects.using(alias).add(at, *entry, count)
-                del refused[entry]
+            self._write_outages(alias, at)
+            waiting.write(alias, at)
+            self._forget(alias, at)
         except Exception as error:  # noqa: BLE001 - whatever it is, no request pays for it
-            lost = sum(refused.values())
-            self.dropped += lost + len(used)
-            logger.warning(
-                "Numbers of %s refusals and %s uses of keys are lost: %s", lost, len(used), error
-            )
+            self.dropped += waiting.size
+            logger.warning("Numbers of %s are lost: %s", waiting, error)
+
+    def _write_outages(self, alias: str, now: datetime) -> None:
+        rows = CounterOutage.objects.using(alias)
+        while self._outages:
+            away, at = self._outages[0]
+            rows.note(_process(), away, at)
+            self._outages.popleft()
+            self._said_away = at
+        if self._away and (self._said_away is None or now - self._said_away >= SAID_AGAIN):
+            rows.still(_process(), now)
+            self._said_away = now
+
+    def _forget(self, alias: str, now: datetime) -> None:
+        """Delete what nobody looks at any more, once an hour."""
+        if self._forgot == hour_of(now):
+            return
+        for model in (ShadowCount, CounterOutage, UntrustedProxy):
+            model.objects.using(alias).forget(now)
+        self._forgot = hour_of(now)
 
     def _start(self) -> None:
         if self._is_running():
@@ -96,7 +132,10 @@ class Buffer:
                 self._thread = threading.Thread(
                     target=self._run, name="apiguard-telemetry", daemon=True
                 )
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except RuntimeError:  # No thread can be had now; the next entry tries again.
+                    self._thread = None
         self._wake.set()
 
     def _is_running(self) -> bool:
@@ -106,12 +145,17 @@ class Buffer:
     def _run(self) -> None:
         stop = threading.Event()
         while True:
-            self._wake.wait()
+            # While the store is away the process says so, also when nobody calls.
+            self._wake.wait(SAID_AGAIN.total_seconds() if self._away else None)
             self._wake.clear()
             stop.wait(EVERY_SECONDS)
             close_old_connections()
             self.flush()
             connections.close_all()
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"[-CounterOutage.MAX_PROCESS :]
 
 
 buffer = Buffer()

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
+from django.test import override_settings
 from django.utils import timezone
 
+from apiguard.admin import counter
 from apiguard.models import (
     AllowedOrigin,
+    CounterOutage,
     HourlyCount,
     Limit,
     PolicyChange,
     PolicyState,
     Route,
+    UntrustedProxy,
 )
+from tests.servers import free_port
 
 from .desk import fields_of, url
+
+LOCAL = "django.core.cache.backends.locmem.LocMemCache"
+NEVER_LOOKS = {"POLICY_MAX_AGE": None}
 
 
 def page_of(browser):
@@ -112,3 +122,84 @@ def test_it_has_no_inline_script_or_style(admin_client, policy):
     page = page_of(admin_client).content.decode()
     assert "<style" not in page
     assert " style=" not in page
+
+
+IN_REDIS = {"default": {"BACKEND": LOCAL}, "apiguard": {"BACKEND": "x", "LOCATION": "redis://h/1"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        pytest.param({"COUNTER": "memory"}, "in the memory of each process", id="memory"),
+        pytest.param({}, "in Redis, through the cache “apiguard”", id="Redis"),
+        pytest.param(
+            {"COUNTER": "redis+cluster://:secret@h:7000"}, "in the Redis cluster at h:7000", id="cl"
+        ),
+    ],
+)
+def test_it_says_where_limits_are_counted_and_no_password(admin_client, route, given, said):
+    with override_settings(CACHES=IN_REDIS, APIGUARD={**NEVER_LOOKS, **given}):
+        page = page_of(admin_client).content.decode()
+    assert said in page
+    assert "secret@" not in page
+    assert ("N processes admit" in page) is (given == {"COUNTER": "memory"})
+
+
+def test_it_lists_outages_of_the_counter_the_open_ones_first(admin_client, route):
+    now = timezone.now()
+    CounterOutage.objects.note("web-2:43", True, now - timedelta(minutes=30))
+    CounterOutage.objects.note("web-2:43", False, now - timedelta(minutes=20))
+    CounterOutage.objects.note("web-3:44", True, now - timedelta(minutes=40))
+    CounterOutage.objects.note("web-1:42", True, now - timedelta(minutes=1))
+    page = page_of(admin_client)
+    seen = page.context["counter"].outages
+    assert [(row.process, row.lasts) for row in seen] == [
+        ("web-1:42", True),
+        ("web-2:43", False),
+        ("web-3:44", False),
+    ]
+    for row in seen:
+        assert row.when in page.content.decode()
+
+
+def test_times_of_another_day_name_the_day(db):
+    now = datetime(2026, 1, 2, 0, 30, tzinfo=UTC)
+    CounterOutage.objects.note("web:1", True, now - timedelta(hours=2))
+    CounterOutage.objects.still("web:1", now)
+    (row,) = CounterOutage.objects.open(now)
+    assert counter._lasting(row, now).when == "away since 1 Jan, 22:30"
+    CounterOutage.objects.note("web:1", False, now)
+    (row,) = CounterOutage.objects.ended_since(now - timedelta(days=1), now)
+    assert counter._ended(row, now).when == "away from 1 Jan, 22:30 to 00:30"
+
+
+def test_it_names_untrusted_proxies_and_what_to_do(admin_client, route):
+    UntrustedProxy.objects.seen("10.0.0.7", timezone.now())
+    page = page_of(admin_client).content.decode()
+    assert "10.0.0.7" in page
+    assert "TRUSTED_PROXIES" in page
+
+
+def test_it_asks_no_store_whatever_the_counter_is(admin_client, route):
+    away = f"redis+cluster://127.0.0.1:{free_port()}"
+    with override_settings(APIGUARD={**NEVER_LOOKS, "COUNTER": away}):
+        assert page_of(admin_client).status_code == 200
+
+
+def test_it_names_the_command_that_looks_through_clients_and_keys(admin_client, route):
+    assert "manage.py apiguard check" in page_of(admin_client).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("access", "counted"),
+    [
+        pytest.param("application", True, id="application"),
+        pytest.param("credentials", False, id="credentials"),
+        pytest.param("public", False, id="public"),
+    ],
+)
+def test_users_are_counted_on_application_routes_only(admin_client, route, tier, access, counted):
+    Route.objects.update(access=access, user_tier=tier)
+    page = page_of(admin_client).content.decode()
+    assert ("users: 60 per minute" in page) is counted
+    assert "anonymous: 60 per minute" in page

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import re
+from datetime import timedelta
 
-from apiguard.models import Limit
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from apiguard.admin.tiers import CONSEQUENCES, EXCESS
+from apiguard.models import Limit, ShadowCount, Tier
 
 from .desk import fill_in, url
 
@@ -107,3 +114,76 @@ def test_the_list_says_limits_in_words_and_counts_clients(admin_client, acme, ti
 
 def test_a_rate_is_readable_for_who_may_only_look(viewer, tier):
     assert "60 per minute" in viewer.get(url("tier_change", tier.pk)).content.decode()
+
+
+@pytest.fixture
+def shadow(tier):
+    return Limit.objects.create(tier=tier, name="per-day", amount=9, period=86400, mode="shadow")
+
+
+def shown(browser, tier):
+    return browser.get(url("tier_change", tier.pk)).content.decode()
+
+
+def test_a_tier_says_whom_its_shadow_limits_would_have_refused(admin_client, acme, tier, shadow):
+    now = timezone.now()
+    for number in range(6):
+        ShadowCount.objects.add(now, shadow.pk, f"ip:192.0.2.{number}", 10 - number)
+    ShadowCount.objects.add(now, shadow.pk, f"client:{acme.pk}", 2000)
+    ShadowCount.objects.add(now - timedelta(days=2), shadow.pk, f"client:{acme.pk}", 5)
+    words = (
+        "per-day: 2,045 (Acme: 2,000; address 192.0.2.0: 10; address 192.0.2.1: 9; "
+        "address 192.0.2.2: 8; address 192.0.2.3: 7)"
+    )
+    assert f"{words}<" in shown(admin_client, tier)
+    page = admin_client.get(url("tier_changelist")).content.decode()
+    assert "per-day: 2,045" in page
+
+
+def test_a_shadow_limit_that_would_have_refused_nothing_says_so(admin_client, tier, shadow):
+    assert "per-day: nothing" in shown(admin_client, tier)
+
+
+def test_a_tier_without_shadow_limits_says_nothing_of_them(admin_client, tier):
+    assert "would have refused" not in shown(admin_client, tier)
+    assert "would have refused" not in admin_client.get(url("tier_add")).content.decode()
+
+
+def test_who_may_only_look_sees_it_too(viewer, tier, shadow):
+    assert "per-day: nothing" in shown(viewer, tier)
+
+
+def test_the_list_asks_for_the_numbers_of_all_tiers_at_once(admin_client, tier, shadow):
+    def look():
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.get(url("tier_changelist"))
+        return len(queries)
+
+    look()
+    before = look()
+    for number in range(3):
+        other = Tier.objects.create(slug=f"t{number}", name=f"T{number}")
+        limit = Limit.objects.create(tier=other, name="a", amount=1, period=1, mode="shadow")
+        ShadowCount.objects.add(timezone.now(), limit.pk, "client:1", 1)
+    look()
+    assert look() == before
+
+
+@pytest.mark.parametrize(
+    ("choice", "in_a_word", "said"),
+    [
+        pytest.param("local", "amount per process", "up to N times the amount", id="local"),
+        pytest.param("open", "no bound", "any number may be admitted in excess", id="open"),
+        pytest.param("closed", "503, no excess", "answered 503", id="closed"),
+    ],
+)
+def test_each_choice_for_a_counter_that_is_away_says_what_follows(
+    admin_client, tier, choice, in_a_word, said
+):
+    page = shown(admin_client, tier)
+    assert re.search(f'<option value="{choice}"[^>]*>{choice}: {in_a_word}</option>', page)
+    assert re.search(f"<dt>{choice}</dt><dd>[^<]*{said}", page)
+
+
+def test_every_choice_has_its_words():
+    assert list(EXCESS) == list(CONSEQUENCES) == list(Limit.OnStoreFailure)

@@ -8,7 +8,16 @@ from django.test import override_settings
 from django.utils import timezone
 
 from apiguard.management.commands import _check
-from apiguard.models import AllowedOrigin, ApiKey, Client, CorsPolicy, PolicyState
+from apiguard.models import (
+    AllowedOrigin,
+    ApiKey,
+    Client,
+    CorsPolicy,
+    Limit,
+    PolicyState,
+    Route,
+    Tier,
+)
 from apiguard.policy import load
 
 PEPPERED = {"KEY_PEPPERS": {"2026": "tests-only-pepper-" * 3}}
@@ -17,8 +26,25 @@ UNPEPPERED = {"KEY_PEPPERS": {}}
 
 def test_an_empty_database_is_in_order(run):
     said = run("check")
-    assert (said.status, said.out) == (0, "Revision 0: in order.\n")
-    assert run("check", "--json").json == {"revision": 0, "problems": []}
+    assert said.status == 0
+    assert said.out.splitlines() == [
+        "Counter: the memory of each process.",
+        "Revision 0: in order.",
+    ]
+    assert run("check", "--json").json == {
+        "revision": 0,
+        "problems": [],
+        "warnings": [],
+        "counter": {
+            "where": "memory",
+            "answers": None,
+            "maxmemory_policy": None,
+            "evicts": None,
+            "problems": [],
+            "outages": [],
+        },
+        "proxies": [],
+    }
 
 
 def test_the_baseline_is_in_order(run, acme):
@@ -45,6 +71,7 @@ def test_a_problem_names_its_row_its_value_its_reason_and_what_to_do(run, slippe
         "allowedorigin 'https://example.com/', pattern: 'https://example.com/'",
         f"    {error.reason}",
         f"    {error.hint}",
+        "Counter: the memory of each process.",
         f"Revision {PolicyState.objects.get().revision}: 1 problem.",
     ]
     assert "1 problem in the policy" in said.err
@@ -53,17 +80,15 @@ def test_a_problem_names_its_row_its_value_its_reason_and_what_to_do(run, slippe
 def test_a_problem_as_json(run, slipped_in):
     said = run("check", "--json")
     assert said.status == 1
-    assert said.json == {
-        "revision": PolicyState.objects.get().revision,
-        "problems": [
-            {
-                "model": "allowedorigin",
-                "pk": slipped_in.pk,
-                "name": "https://example.com/",
-                **slipped_in.problems()[0].as_dict(),
-            }
-        ],
-    }
+    assert said.json["revision"] == PolicyState.objects.get().revision
+    assert said.json["problems"] == [
+        {
+            "model": "allowedorigin",
+            "pk": slipped_in.pk,
+            "name": "https://example.com/",
+            **slipped_in.problems()[0].as_dict(),
+        }
+    ]
 
 
 def test_clients_and_keys_are_judged_too_however_many(run, acme, monkeypatch):
@@ -133,3 +158,55 @@ def test_policy_that_never_stands_still_is_said(run, monkeypatch):
 
     monkeypatch.setattr(load, "rows", moved)
     assert run("check").status == 1
+
+
+@pytest.fixture
+def dear(db):
+    """A limit of a whole tier, and a route that costs more than it admits."""
+    tier = Tier.objects.create(slug="free", name="Free")
+    Limit.objects.create(tier=tier, name="per-minute", amount=5, period=60)
+    Route.objects.create(name="export", path_prefix="/export", cost=10)
+    return tier
+
+
+@pytest.mark.parametrize(
+    ("meet", "told"),
+    [
+        pytest.param(lambda tier: None, False, id="nobody is counted there"),
+        pytest.param(
+            lambda tier: Client.objects.create(slug="a", name="A", tier=tier), True, id="a client"
+        ),
+        pytest.param(
+            lambda tier: Route.objects.update(anonymous_tier=tier), True, id="anonymous callers"
+        ),
+        pytest.param(
+            lambda tier: Route.objects.update(user_tier=tier, access="application"),
+            True,
+            id="users of an application route",
+        ),
+        pytest.param(
+            lambda tier: Route.objects.update(user_tier=tier), False, id="users where none are"
+        ),
+        pytest.param(
+            lambda tier: Route.objects.update(anonymous_tier=tier, mode="off"), False, id="off"
+        ),
+        pytest.param(
+            lambda tier: Route.objects.update(anonymous_tier=tier, cost=5), False, id="it fits"
+        ),
+    ],
+)
+def test_a_cost_that_a_whole_tier_never_admits_is_a_warning(run, dear, meet, told):
+    meet(dear)
+    said = run("check", "--json")
+    assert said.status == 0
+    assert [
+        (row["model"], row["name"], row["code"], row["field"]) for row in said.json["warnings"]
+    ] == ([("limit", "Free: per-minute", "cost_above_amount", "amount")] if told else [])
+
+
+def test_an_issuer_whose_tokens_name_their_tier_may_bring_any(run, dear, issuer):
+    type(issuer).objects.update(tier_claim="plan")
+    said = run("check")
+    assert said.status == 0
+    assert said.out.startswith("warning: limit 'Free: per-minute', amount: '5'\n")
+    assert "costs 10; this limit admits 5" in said.out

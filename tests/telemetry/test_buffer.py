@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -10,9 +11,19 @@ from django.db import OperationalError
 from django.test import override_settings
 from django.utils import timezone
 
-from apiguard.models import ApiKey, Client, HourlyCount, PolicyState
+from apiguard.models import (
+    ApiKey,
+    Client,
+    CounterOutage,
+    HourlyCount,
+    PolicyState,
+    ShadowCount,
+    UntrustedProxy,
+)
+from apiguard.models.incidents import SAID_AGAIN
 from apiguard.models.numbers import HourlyCountQuerySet
 from apiguard.telemetry import buffer as module
+from apiguard.telemetry import waiting
 from apiguard.telemetry.buffer import Buffer
 
 SECONDS_TO_WAIT = 10
@@ -103,7 +114,7 @@ def test_a_flush_that_fails_is_dropped_and_counted(key, monkeypatch, caplog, err
         buffer.refused(1, "a", True)
         buffer.flush()
     assert buffer.dropped == 3
-    assert "2 refusals and 1 uses of keys are lost" in caplog.text
+    assert "2 refusals and 1 uses of keys, 0 requests over shadow limits are lost" in caplog.text
     buffer.flush()
     assert counts() == {}
 
@@ -126,7 +137,7 @@ def test_what_was_written_before_a_failure_is_not_counted_as_lost(db, monkeypatc
 
 
 def test_what_waits_is_bounded_and_known_entries_go_on_counting(db, monkeypatch):
-    monkeypatch.setattr(module, "MAX_WAITING", 2)
+    monkeypatch.setattr(waiting, "MAX_WAITING", 2)
     buffer = Buffer()
     for number in range(4):
         buffer.refused(number, "a", True)
@@ -135,6 +146,141 @@ def test_what_waits_is_bounded_and_known_entries_go_on_counting(db, monkeypatch)
     assert buffer.dropped == 4
     buffer.flush()
     assert counts() == {(0, "a", True): 2, (1, "a", True): 1}
+
+
+def shadows():
+    found = Counter()
+    for row in ShadowCount.objects.all():  # Of two hours, if the clock strikes meanwhile.
+        found[row.limit_pk, row.principal] += row.count
+    return found
+
+
+def test_a_flush_writes_what_shadow_limits_would_have_refused(db):
+    before = PolicyState.objects.count()
+    for _ in range(2):
+        buffer = Buffer()
+        buffer.shadow(1, "client:7")
+        buffer.shadow(2, "client:7")
+        buffer.shadow(1, "ip:192.0.2.1")
+        buffer.flush()
+    assert shadows() == {(1, "client:7"): 2, (2, "client:7"): 2, (1, "ip:192.0.2.1"): 2}
+    assert PolicyState.objects.count() == before
+
+
+def test_more_principals_than_there_is_room_for_are_counted_together(db, monkeypatch):
+    monkeypatch.setattr(waiting, "MAX_SHADOWED", 2)
+    buffer = Buffer()
+    for number in (1, 2, 3, 4, 1):
+        buffer.shadow(9, f"ip:192.0.2.{number}")
+    buffer.flush()
+    assert shadows() == {(9, "ip:192.0.2.1"): 2, (9, "ip:192.0.2.2"): 1, (9, ""): 2}
+    assert buffer.dropped == 0
+
+
+def test_what_is_counted_together_is_bounded_too(monkeypatch):
+    monkeypatch.setattr(waiting, "MAX_SHADOWED", 0)
+    monkeypatch.setattr(waiting, "MAX_WAITING", 2)
+    buffer = Buffer()
+    for limit_pk in range(5):
+        buffer.shadow(limit_pk, "ip:192.0.2.1")
+    assert (buffer._waiting.size, buffer.dropped) == (2, 3)
+
+
+def test_a_principal_of_any_length_can_be_written(db):
+    buffer = Buffer()
+    buffer.shadow(1, "jwt:1:" + "s" * 1000)
+    buffer.flush()
+    assert ShadowCount.objects.get().count == 1
+
+
+def outages():
+    rows = CounterOutage.objects.order_by("began_at", "id")
+    return [(row.began_at, row.ended_at) for row in rows]
+
+
+def test_an_outage_is_written_with_its_end_and_publishes_nothing(db):
+    before = PolicyState.objects.count()
+    began, ended = timezone.now() - timedelta(seconds=9), timezone.now()
+    buffer = Buffer()
+    buffer.outage(True, began)
+    buffer.flush()
+    assert outages() == [(began, None)]
+    buffer.outage(False, ended)
+    buffer.flush()
+    assert outages() == [(began, ended)]
+    assert PolicyState.objects.count() == before
+    assert CounterOutage.objects.get().process == module._process()
+
+
+def test_an_outage_that_could_not_be_written_waits_for_the_next_flush(db, monkeypatch):
+    def fail(*args):
+        raise OperationalError("away")
+
+    began, ended = timezone.now() - timedelta(seconds=9), timezone.now()
+    buffer = Buffer()
+    buffer.outage(True, began)
+    buffer.outage(False, ended)
+    with monkeypatch.context() as patch:
+        patch.setattr("apiguard.models.incidents.CounterOutageQuerySet.note", fail)
+        buffer.flush()
+    assert outages() == []
+    buffer.flush()
+    assert outages() == [(began, ended)]
+
+
+def test_outages_that_wait_are_bounded_and_the_newest_are_kept(db, monkeypatch):
+    monkeypatch.setattr(module, "MAX_OUTAGES", 2)
+    now = timezone.now()
+    buffer = Buffer()
+    for number in range(6):
+        buffer.outage(number % 2 == 0, now + timedelta(seconds=number))
+    buffer.flush()
+    assert outages() == [(now + timedelta(seconds=4), now + timedelta(seconds=5))]
+
+
+@pytest.mark.parametrize(
+    ("ago", "said"),
+    [
+        pytest.param(timedelta(0), False, id="it was said a moment ago"),
+        pytest.param(SAID_AGAIN, True, id="a minute later"),
+    ],
+)
+def test_a_process_goes_on_saying_that_the_store_is_away(db, ago, said):
+    began = timezone.now() - ago
+    buffer = Buffer()
+    buffer.outage(True, began)
+    buffer.flush()
+    assert (CounterOutage.objects.get().seen_at > began) is said
+
+
+def test_a_proxy_is_written_once_with_when_it_was_seen(db):
+    for _ in range(2):
+        buffer = Buffer()
+        buffer.proxy("10.0.0.1")
+        buffer.flush()
+    row = UntrustedProxy.objects.get()
+    assert row.address == "10.0.0.1"
+    assert row.first_seen < row.last_seen
+
+
+def test_a_flush_forgets_what_nobody_looks_at_any_more_once_an_hour(db, monkeypatch):
+    monkeypatch.setattr(module, "hour_of", lambda at: "this hour")
+    old, now = timezone.now() - timedelta(days=40), timezone.now()
+
+    def make(at):
+        ShadowCount.objects.add(at, 1, "a", 1)
+        UntrustedProxy.objects.seen(f"10.0.0.{at.day}", at)
+        CounterOutage.objects.create(process="p", began_at=at, seen_at=at)
+
+    make(old)
+    make(now)
+    buffer = Buffer()
+    buffer.flush()
+    models = (ShadowCount, UntrustedProxy, CounterOutage)
+    assert [model.objects.count() for model in models] == [1, 1, 1]
+    make(old)
+    buffer.flush()
+    assert ShadowCount.objects.count() == 2
 
 
 def threads():
@@ -173,6 +319,27 @@ def test_the_thread_starts_with_the_first_entry_and_is_the_only_one(flushed):
     assert buffer._thread is first
 
 
+def test_a_thread_that_cannot_be_had_is_tried_for_again(flushed, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    buffer = Buffer()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        buffer.used(1)
+    buffer.used(2)
+    assert flushed.acquire(timeout=SECONDS_TO_WAIT)
+
+
+def test_while_the_store_is_away_the_thread_flushes_without_being_called(flushed, monkeypatch):
+    monkeypatch.setattr(module, "SAID_AGAIN", timedelta(0))
+    buffer = Buffer()
+    buffer.outage(True, timezone.now())
+    for _ in range(3):
+        assert flushed.acquire(timeout=SECONDS_TO_WAIT)
+    buffer.outage(False, timezone.now())
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_ended_by_an_error_is_replaced(flushed, monkeypatch):
     buffer = Buffer()
@@ -187,5 +354,7 @@ def test_a_thread_that_ended_by_an_error_is_replaced(flushed, monkeypatch):
 def test_a_forked_process_starts_with_nothing():
     buffer = Buffer()
     buffer.refused(1, "a", True)
+    buffer.outage(True, timezone.now())
     buffer._reset()
-    assert (len(buffer._refused), buffer._thread) == (0, None)
+    assert (buffer._waiting.size, buffer._away, buffer._thread) == (0, False, None)
+    assert not buffer._outages

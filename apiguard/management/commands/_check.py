@@ -1,7 +1,8 @@
-"""``apiguard check``: everything that is wrong with the policy in the database.
+"""``apiguard check``: everything that is wrong with the policy in the database, and the counter.
 
 What requests are judged by is compiled here too, so what is said is what a
-worker finds. Clients and keys are read a few hundred at a time.
+worker finds. Clients and keys are read a few hundred at a time. Warnings do
+not change the exit status.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from django.db.models import F
 from django.utils import timezone
 
 from ... import conf
-from ...errors import PolicyError
-from ...models import ApiKey, Client, PolicyModel
+from ...errors import PolicyError, RateError
+from ...models import ApiKey, Client, PolicyModel, Route
 from ...models.state import write_alias
 from ...policy import load
 from ...policy.compile import compile_rows
+from ...policy.rows import Rows
 from ...policy.snapshot import RowProblem
+from . import _counter
 from ._console import Console, Options, SubCommand, found
 
 CHUNK = 500
@@ -33,17 +36,24 @@ def run(console: Console, options: Options) -> None:
         raise found("Policy is being changed faster than it can be read. Try again.") from error
     snapshot = compile_rows(rows, revision=state.revision, stamp=state.stamp)
     problems = [*snapshot.problems, *_client_problems(), *_key_problems()]
+    warnings = list(_cost_warnings(rows))
+    counter = _counter.report()
     data = {
         "revision": state.revision,
         "problems": [_as_dict(problem) for problem in problems],
+        "warnings": [_as_dict(warning) for warning in warnings],
+        **counter.data(),
     }
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     lines = [line for problem in problems for line in _lines(problem)]
-    console.answer(
-        data, [*lines, f"Revision {state.revision}: {count if problems else 'in order'}."]
-    )
+    lines += [line for warning in warnings for line in _lines(warning, "warning: ")]
+    summary = f"Revision {state.revision}: {count if problems else 'in order'}."
+    console.answer(data, [*lines, *counter.lines(), summary])
+    wrong = list(counter.store.problems)
     if problems:
-        raise found(f"{count} in the policy. Mend the rows in the admin; the others are in force.")
+        wrong.append(f"{count} in the policy. Mend the rows in the admin; the others are in force.")
+    if wrong:
+        raise found(" ".join(wrong))
 
 
 def _client_problems() -> Iterator[RowProblem]:
@@ -76,6 +86,48 @@ def _pepper_problems(row: ApiKey, now: datetime) -> list[PolicyError]:
     ]
 
 
+def _cost_warnings(rows: Rows) -> Iterator[RowProblem]:
+    """Limits of a whole tier that some request of a dear route can never fit into."""
+    tiers = {row.pk: row for row in rows.tiers}
+    anywhere = _tiers_of_callers(rows)
+    for limit in rows.limits:
+        if limit.route_id is not None or limit.problems():
+            continue
+        dear = [
+            route
+            for route in rows.routes
+            if _counts(route, limit.tier_id, anywhere) and route.cost > limit.amount
+        ]
+        if dear:
+            worst = max(dear, key=lambda route: route.cost)
+            error = RateError(
+                "cost_above_amount",
+                limit.amount,
+                f"One request of {worst.name!r} costs {worst.cost}; this limit admits "
+                f"{limit.amount}, so whoever it counts is always refused there.",
+                "Raise the amount, or lower the route's cost.",
+                field="amount",
+            )
+            yield _problem(limit, error, f"{tiers.get(limit.tier_id, '?')}: {limit}")
+
+
+def _tiers_of_callers(rows: Rows) -> set[Any]:
+    """Tiers whose callers bring a credential, and so may come to any route."""
+    if any(issuer.tier_claim for issuer in rows.issuers):
+        return {tier.pk for tier in rows.tiers}
+    of_clients = Client._base_manager.using(write_alias()).values_list("tier_id", flat=True)
+    return {issuer.tier_id for issuer in rows.issuers} | set(of_clients.distinct())
+
+
+def _counts(route: Route, tier_pk: Any, anywhere: set[Any]) -> bool:
+    if route.mode == Route.Mode.OFF or route.problems():
+        return False
+    at_route = {route.anonymous_tier_id}
+    if route.access == Route.Access.APPLICATION:
+        at_route.add(route.user_tier_id)
+    return tier_pk in at_route | anywhere
+
+
 def _problem(row: PolicyModel, error: PolicyError, name: str = "") -> RowProblem:
     return RowProblem(row._meta.model_name or "", row.pk, name or str(row), error)
 
@@ -85,13 +137,15 @@ def _as_dict(problem: RowProblem) -> dict[str, Any]:
     return {**row, **problem.error.as_dict()}
 
 
-def _lines(problem: RowProblem) -> Iterator[str]:
+def _lines(problem: RowProblem, kind: str = "") -> Iterator[str]:
     error = problem.error
     field = f", {error.field}" if error.field else ""
-    yield f"{problem.model} {problem.name!r}{field}: {error.as_dict()['value']!r}"
+    yield f"{kind}{problem.model} {problem.name!r}{field}: {error.as_dict()['value']!r}"
     yield f"    {error.reason}"
     if error.hint:
         yield f"    {error.hint}"
 
 
-COMMAND = SubCommand("check", "Say what is wrong with the policy in the database.", run)
+COMMAND = SubCommand(
+    "check", "Say what is wrong with the policy in the database, and with the counter.", run
+)

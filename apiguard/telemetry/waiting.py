@@ -1,0 +1,81 @@
+"""What was gathered since the last flush, and how it is written.
+
+Distinct entries are bounded, so that no caller can fill a process's memory;
+entries that are there already go on counting.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+
+from ..models import ApiKey, HourlyCount, ShadowCount, UntrustedProxy
+
+# Distinct entries of a kind that wait for a flush; more are dropped and counted.
+MAX_WAITING = 10_000
+# Distinct (limit, principal) pairs; more principals are counted together.
+MAX_SHADOWED = 1_000
+
+
+class Waiting:
+    """Entries between two flushes; not thread-safe by itself."""
+
+    def __init__(self) -> None:
+        self.refused: Counter[tuple[int, str, bool]] = Counter()
+        self.shadowed: Counter[tuple[int, str]] = Counter()
+        self.used: set[int] = set()
+        self.proxies: set[str] = set()
+
+    def add_refused(self, entry: tuple[int, str, bool]) -> bool:
+        """Count a refusal; False where there is no room."""
+        if entry not in self.refused and len(self.refused) >= MAX_WAITING:
+            return False
+        self.refused[entry] += 1
+        return True
+
+    def add_shadowed(self, limit_pk: int, principal: str) -> bool:
+        """Count what a shadow limit would have refused; without room, of nobody in particular."""
+        entry = (limit_pk, principal)
+        if entry not in self.shadowed and len(self.shadowed) >= MAX_SHADOWED:
+            entry = (limit_pk, "")
+            if entry not in self.shadowed and len(self.shadowed) >= MAX_WAITING:
+                return False
+        self.shadowed[entry] += 1
+        return True
+
+    def add_used(self, key_pk: int) -> bool:
+        """Note the use of a key; False where there is no room."""
+        if len(self.used) >= MAX_WAITING:
+            return False
+        self.used.add(key_pk)
+        return True
+
+    def write(self, alias: str, at: datetime) -> None:
+        """Write everything to the database ``alias``; what is written no longer waits."""
+        if self.used:
+            ApiKey.objects.using(alias).touch(self.used, at)
+            self.used = set()
+        while self.refused:
+            refusal, count = next(iter(self.refused.items()))
+            HourlyCount.objects.using(alias).add(at, *refusal, count)
+            del self.refused[refusal]
+        while self.shadowed:
+            shadow, count = next(iter(self.shadowed.items()))
+            ShadowCount.objects.using(alias).add(at, *shadow, count)
+            del self.shadowed[shadow]
+        while self.proxies:
+            address = next(iter(self.proxies))
+            UntrustedProxy.objects.using(alias).seen(address, at)
+            self.proxies.discard(address)
+
+    @property
+    def size(self) -> int:
+        """How many events wait."""
+        counted = sum(self.refused.values()) + sum(self.shadowed.values())
+        return counted + len(self.used) + len(self.proxies)
+
+    def __str__(self) -> str:
+        return (
+            f"{sum(self.refused.values())} refusals and {len(self.used)} uses of keys, "
+            f"{sum(self.shadowed.values())} requests over shadow limits"
+        )

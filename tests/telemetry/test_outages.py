@@ -1,0 +1,48 @@
+"""The store goes away and comes back: one line in the log, one entry in the buffer."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from apiguard.counters.breaker import FAILURES, Breaker
+from apiguard.telemetry import outages
+
+
+@pytest.fixture
+def noted(monkeypatch):
+    found = []
+    monkeypatch.setattr(outages.buffer, "outage", lambda away, at: found.append(away))
+    return found
+
+
+def test_each_change_is_logged_and_noted(noted, caplog):
+    outages.note(True)
+    outages.note(False)
+    away, back = caplog.records
+    assert away.getMessage() == (
+        "The counter's store does not answer; limits are decided as each one says "
+        "(local, open, closed)."
+    )
+    assert "answers again" in back.getMessage()
+    assert {away.levelno, back.levelno} == {logging.WARNING}
+    assert noted == [True, False]
+
+
+def test_a_breaker_says_it_once_per_change(noted):
+    breaker = Breaker(on_change=outages.note, clock=lambda: 0.0)
+    for _ in range(2 * FAILURES):
+        phase = breaker.allowed()
+        if phase is not None:
+            breaker.failed(phase)
+    assert noted == [True]
+
+
+def test_what_cannot_be_noted_harms_no_request(monkeypatch, caplog):
+    def fail(*args):
+        raise RuntimeError("no thread")
+
+    monkeypatch.setattr(outages.buffer, "outage", fail)
+    outages.note(True)
+    assert "cannot be noted" in caplog.text
