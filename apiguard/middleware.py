@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -24,7 +23,7 @@ from .policy.snapshot import Snapshot
 from .request import body, pipeline, response
 from .request.doors import counts_itself, signed_in_user
 from .request.effects import Steps, perform, recall, run
-from .request.facts import Facts, facts_of
+from .request.facts import facts_of
 from .request.passage import Passage
 from .request.request_id import current_id, request_id
 from .request.verdict import Outcome, Verdict
@@ -155,22 +154,21 @@ def _id_of(request: HttpRequest, settings: conf.Settings) -> str:
 def _passage(
     request: HttpRequest, settings: conf.Settings, snapshot: Snapshot, this_id: str
 ) -> Passage:
-    secure = request.scheme == "https"
-    method = request.method or ""
-    facts = facts_of(request.META, method, request.path_info, settings, secure=secure)
+    path = request.path_info
+    guarded = snapshot.routes.find(path) is not None
+    facts = facts_of(
+        request.META,
+        request.method or "",
+        path,
+        settings,
+        secure=request.scheme == "https",
+        # What only Django's request can tell, and only guarded paths need to know.
+        host=_host(request) if guarded else "",
+        unannounced=guarded and body.is_unannounced(request),
+    )
     passage = Passage(facts, settings, snapshot, this_id)
-    if passage.route is not None:
-        passage.facts = _more_facts(request, facts)
     request.apiguard = passage  # type: ignore[attr-defined]
     return passage
-
-
-def _more_facts(request: HttpRequest, facts: Facts) -> Facts:
-    """What only Django's request can tell, and only guarded paths need to know."""
-    unknown = facts.unknown_length
-    if not unknown and facts.content_length is None and body.is_unannounced(request):
-        unknown = "delimited"
-    return replace(facts, host=_host(request), unknown_length=unknown)
 
 
 def _host(request: HttpRequest) -> str | None:
@@ -232,7 +230,9 @@ def _leave(
     request: HttpRequest, passage: Passage, answer: HttpResponseBase, late: Verdict | None
 ) -> HttpResponseBase:
     """Complete the response that leaves."""
-    if late is not None and late.refused and passage.enforced:
+    # What a view has done is not taken back: its client would do it again.
+    undone = not passage.reached_view or answer.status_code in (401, 403)
+    if late is not None and late.refused and passage.enforced and undone:
         unsent, answer = answer, response.refuse(passage, late)
         answer._resource_closers += unsent._resource_closers  # type: ignore[attr-defined]
     if passage.spool is not None:

@@ -127,6 +127,8 @@ def _routes() -> None:
         "/health",
         access=Route.Access.PUBLIC,
         methods=["GET"],
+        # Nobody has anything to send here.
+        max_body_bytes=0,
         header_policy=api.header_policy,
         cors_policy=api.cors_policy,
         anonymous_tier=Tier.objects.get(slug="anonymous"),

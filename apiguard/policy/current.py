@@ -9,7 +9,8 @@ committed; a look costs one query, a reload a dozen. Promises:
   an idle worker never answers by an hour-old policy.
 - A failed read keeps the held snapshot, for ``POLICY_MAX_STALENESS`` at most.
 - What is read inside an open transaction serves that transaction alone.
-- Where apiguard's tables do not exist, there is no policy: ``None``.
+- Before apiguard's tables are made there is no policy: ``None``. Tables that
+  vanish later are a failed read.
 """
 
 from __future__ import annotations
@@ -163,8 +164,7 @@ class Current:
         """One look at the state row, and what follows from it. Holds the lock."""
         count, started = committed.count, time.monotonic()
         try:
-            state = load.state()
-            snapshot: Snapshot | None = self._following(self._held, state)
+            snapshot: Snapshot | None = self._following(self._held, load.state())
         except (DatabaseError, load.PolicyMoved) as error:
             if not self._tables_are_missing():
                 self._note_failure(error)
@@ -192,8 +192,11 @@ class Current:
         self._failed_at = time.monotonic()
 
     def _tables_are_missing(self) -> bool:
+        """Whether ``migrate`` is still to come; tables that vanish are a failed read."""
+        if self._held is not None and self._held.revision > 0:
+            return False
         try:
-            return not load.tables_exist()
+            return not load.was_migrated()
         except DatabaseError:
             return False
 
@@ -203,6 +206,8 @@ class Current:
             return _compile(*load.rows(state))
         if (held.revision, held.stamp) == (state.revision, state.stamp):
             return held
+        if not state.revision:
+            raise load.PolicyMoved("its state row is gone; run manage.py apiguard publish")
         changes = state.changes_since(held.revision, held.stamp)
         if changes is not None and all(change.what in ("keys", "clients") for change in changes):
             keyring = _kept(held.keyring, changes)

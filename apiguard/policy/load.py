@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldError, ValidationError
+from django.core.exceptions import FieldDoesNotExist, FieldError, ValidationError
 from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
 
 from ..models import ApiKey, PolicyState
 from ..models.state import write_alias
@@ -25,7 +26,7 @@ ATTEMPTS = 10
 
 
 class PolicyMoved(Exception):
-    """The revision moved during every attempt to read the rows."""
+    """The rows of one revision cannot be read: it moves too fast, or is gone."""
 
 
 def state() -> PolicyState:
@@ -35,10 +36,18 @@ def state() -> PolicyState:
 
 
 def tables_exist() -> bool:
-    """Whether ``migrate`` has made apiguard's tables."""
+    """Whether apiguard's tables can be seen."""
     connection = connections[write_alias()]
     with connection.cursor() as cursor:
         return PolicyState._meta.db_table in connection.introspection.table_names(cursor)
+
+
+def was_migrated() -> bool:
+    """Whether ``migrate`` has ever made apiguard's tables, be they there now or not."""
+    if tables_exist():
+        return True
+    connection = connections[write_alias()]
+    return any(app == "apiguard" for app, _ in MigrationRecorder(connection).applied_migrations())
 
 
 def rows(seen: PolicyState) -> tuple[PolicyState, Rows]:
@@ -79,10 +88,17 @@ def key(key_id: str) -> KeyRecord | None:
 
 
 def user(field: str, value: object) -> AbstractBaseUser | None:
-    """The active user whose ``field`` equals ``value``; one query."""
+    """The one active user whose ``field`` is, letter for letter, ``value``; one query.
+
+    Databases and ``int()`` compare more kindly: " 2", "+2" and "02" all find 2.
+    """
     model = get_user_model()
     try:
-        found = model._default_manager.filter(**{field: value}).first()
-    except (FieldError, ValueError, TypeError, ValidationError):
+        column = model._meta.pk if field == "pk" else model._meta.get_field(field)
+        found = list(model._default_manager.filter(**{field: value})[:2])
+    except (FieldDoesNotExist, FieldError, ValueError, TypeError, ValidationError):
         return None  # A subject that cannot be a value of that field names nobody.
-    return found if found is not None and found.is_active else None
+    if len(found) != 1 or not column.concrete:
+        return None
+    same = str(getattr(found[0], column.attname)) == str(value)
+    return found[0] if same and found[0].is_active else None

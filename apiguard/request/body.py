@@ -65,6 +65,9 @@ def _measured(request: ASGIRequest, limit: int | None) -> Verdict | None:
 
 def _spooled(request: HttpRequest, passage: Passage, source: Any) -> Verdict | None:
     limit = passage.route.max_body_bytes if passage.route is not None else None
+    if limit is None:
+        # Nobody announced how much it is: more than Django keeps of a body is not taken.
+        limit = getattr(django_settings, "DATA_UPLOAD_MAX_MEMORY_SIZE", None)
     memory = django_settings.FILE_UPLOAD_MAX_MEMORY_SIZE
     spool: Any = SpooledTemporaryFile(max_size=memory)  # noqa: SIM115
     passage.spool = spool
@@ -73,8 +76,9 @@ def _spooled(request: HttpRequest, passage: Passage, source: Any) -> Verdict | N
         most = CHUNK if limit is None else min(CHUNK, limit + 1 - length)
         try:
             chunk = source.read(most)
-        except OSError as error:  # Malformed chunks, or nobody there any more.
-            return Verdict(Outcome.BODY_UNREADABLE, reason=str(error))
+        except Exception as error:  # noqa: BLE001 - each server has errors of its own
+            # Malformed chunks, or nobody there any more.
+            return Verdict(Outcome.BODY_UNREADABLE, reason=repr(error))
         if not chunk:
             break
         spool.write(chunk)

@@ -24,6 +24,9 @@ def judge(passage: Passage) -> Verdict | None:
         return None
     if facts.content_length is not None and not _DIGITS.match(facts.content_length):
         return Verdict(Outcome.BAD_CONTENT_LENGTH, reason=repr(facts.content_length[:50]))
+    if facts.content_length is not None and facts.unknown_length:
+        # RFC 9112 section 6.1: two lengths are how requests are smuggled.
+        return Verdict(Outcome.BAD_CONTENT_LENGTH, reason="beside Transfer-Encoding")
     if facts.host is None:
         return Verdict(Outcome.HOST_NOT_ALLOWED)
     if route.methods and facts.method not in route.methods:

@@ -12,6 +12,9 @@ def counts_itself(view: Callable[..., Any]) -> bool:
     DRF authenticates inside the view, so only there it is known who calls.
     """
     cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
+    chooses = getattr(cls, "get_throttles", None)
+    if getattr(chooses, "__module__", "") != "rest_framework.views":
+        return False  # Which throttles it will choose, nobody can tell beforehand.
     given = getattr(view, "initkwargs", {}).get("throttle_classes")
     throttles = given if given is not None else getattr(cls, "throttle_classes", ())
     return any(getattr(throttle, "counts_tiers", False) for throttle in throttles or ())

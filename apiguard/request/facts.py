@@ -8,7 +8,7 @@ name, empty where it was not looked at.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..conf import Settings
@@ -37,8 +37,9 @@ class Facts:
     unknown_length: UnknownLength = ""
     content_type: str = ""
     accept: str | None = None
-    authorization: str | None = None
-    api_key: str | None = None
+    # Secrets: out of tracebacks and of what error trackers make of them.
+    authorization: str | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, repr=False)
 
     def address(self, settings: Settings) -> Address | None:
         """Where the request comes from, believing only trusted proxies."""
@@ -61,15 +62,29 @@ class Facts:
 
 
 def facts_of(
-    meta: Mapping[str, Any], method: str, path: str, settings: Settings, *, secure: bool
+    meta: Mapping[str, Any],
+    method: str,
+    path: str,
+    settings: Settings,
+    *,
+    secure: bool,
+    host: str | None = "",
+    unannounced: bool = False,
 ) -> Facts:
-    """Facts from a WSGI-like environ (``request.META``); ``host`` is left empty."""
+    """Facts from a WSGI-like environ (``request.META``).
+
+    Args:
+        secure: whether it arrived over https.
+        host: as Django judged it; see the module.
+        unannounced: whether there is a body that no header speaks of.
+    """
     get = meta.get
     remote_addr = get("REMOTE_ADDR") or ""
     return Facts(
         method=method,
         path=path,
         secure=secure or _proxy_says_https(meta, remote_addr, settings),
+        host=host,
         remote_addr=remote_addr,
         forwarded=get(settings.forwarded_meta) or "",
         origin=get("HTTP_ORIGIN"),
@@ -77,7 +92,7 @@ def facts_of(
         requested_headers=get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
         fetch_site=get("HTTP_SEC_FETCH_SITE"),
         content_length=get("CONTENT_LENGTH") or None,
-        unknown_length=_unknown_length(meta),
+        unknown_length=_unknown_length(meta, unannounced=unannounced),
         content_type=get("CONTENT_TYPE") or "",
         accept=get("HTTP_ACCEPT"),
         authorization=get("HTTP_AUTHORIZATION"),
@@ -95,9 +110,9 @@ def _proxy_says_https(meta: Mapping[str, Any], remote_addr: str, settings: Setti
     return is_trusted(remote_addr, settings.trusted_proxies, settings.trust_unix)
 
 
-def _unknown_length(meta: Mapping[str, Any]) -> UnknownLength:
-    if meta.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" not in meta:
-        return ""
+def _unknown_length(meta: Mapping[str, Any], *, unannounced: bool) -> UnknownLength:
+    if "HTTP_TRANSFER_ENCODING" not in meta:
+        return "delimited" if unannounced and not meta.get("CONTENT_LENGTH") else ""
     # ASGI servers always end the body; of WSGI servers, those that say so.
     ends = "wsgi.version" not in meta or meta.get("wsgi.input_terminated")
     return "delimited" if ends else "endless"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..conf import Settings
@@ -30,7 +30,7 @@ class Offered:
 
     kind: Literal["key", "token"]
     scheme: Scheme
-    value: str
+    value: str = field(repr=False)
 
     @property
     def malformed(self) -> bool:

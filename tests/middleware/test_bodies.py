@@ -29,13 +29,13 @@ FORM = "application/x-www-form-urlencoded"
 class Chunks(BytesIO):
     """Gives a little at a time, like a socket, and remembers how much was taken."""
 
-    def __init__(self, body, failing=False):
+    def __init__(self, body, failing=None):
         super().__init__(body)
         self.taken, self.failing = 0, failing
 
     def read(self, size=-1):
         if self.failing and self.taken:
-            raise OSError("the client has gone")
+            raise self.failing
         piece = super().read(min(size, 1000) if size and size > 0 else 1000)
         self.taken += len(piece)
         return piece
@@ -220,10 +220,18 @@ def test_an_observing_route_leaves_a_chunked_body_alone():
     assert (status, content, source.taken) == (200, b"", 0)
 
 
-def test_a_client_that_goes_away_is_no_failure_of_ours():
+@pytest.mark.parametrize(
+    "failing",
+    [
+        pytest.param(OSError("the client has gone"), id="gone"),
+        # gunicorn has errors of its own for chunks that are none.
+        pytest.param(Exception("Invalid chunk size: b'zz'"), id="malformed chunk"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_no_failure_of_ours(failing):
     with guarded(route()):
         status, _, content = wsgi(
-            "/api/echo", b"", "text/plain", source=Chunks(b"x" * 5_000, failing=True)
+            "/api/echo", b"", "text/plain", source=Chunks(b"x" * 5_000, failing=failing)
         )
     assert (status, json.loads(content)["error"]) == (400, "invalid_request")
 
@@ -271,3 +279,20 @@ def test_a_key_and_a_chunked_body_go_together():
         status, _, content = wsgi("/api/echo", b"abc", "text/plain", HTTP_X_API_KEY=caller.text)
         again, _, more = asgi("/api/echo", b"abc", "text/plain", x_api_key=caller.text)
     assert (status, content, again, more) == (200, b"abc", 200, b"abc")
+
+
+def test_without_a_rule_no_more_is_read_ahead_than_django_keeps():
+    source = Chunks(b"x" * 50_000)
+    with guarded(route()), override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=10_000):
+        status, _, content = wsgi("/api/echo", b"", "text/plain", source=source)
+    assert (status, json.loads(content)["error"]) == (413, "payload_too_large")
+    assert source.taken <= 10_001
+
+
+@pytest.mark.parametrize("length", ["0", "5"])
+def test_two_lengths_are_one_too_many(length):
+    with guarded(route(max_body_bytes=10)):
+        by_wsgi = wsgi("/api/echo", b"x" * 50, "text/plain", CONTENT_LENGTH=length)
+        by_asgi = asgi("/api/echo", b"x" * 50, "text/plain", content_length=length)
+    for status, _, content in (by_wsgi, by_asgi):
+        assert (status, json.loads(content)["error"]) == (400, "invalid_request")

@@ -20,6 +20,7 @@ from apiguard.policy.records import key_record
 from apiguard.request import effects
 from apiguard.request.counting import Counting
 from apiguard.telemetry.buffer import buffer
+from tests.request import views
 from tests.request.site import (
     DOORS,
     MIDDLEWARE,
@@ -311,6 +312,17 @@ def test_a_limit_of_another_route_does_not_count_here():
         here, there = Call().wsgi(), Call(path="/api/export").wsgi()
     assert "RateLimit" not in here.headers
     assert there.headers["RateLimit"].startswith('"anonymous-1";r=8')
+
+
+def test_what_a_view_has_done_is_never_answered_as_if_it_had_not():
+    anonymous = tier("anonymous", 2)
+    row = route(access="application", anonymous_tier=anonymous[0])
+    views.Chosen.ran = 0
+    with guarded(row, *anonymous):
+        call = Call(method="POST", path="/api/drf/chosen", content_type="application/json")
+        answers = [call.wsgi() for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [201, 201, 429, 429, 429]
+    assert views.Chosen.ran == 2
 
 
 # -- the counter is away --------------------------------------------------------

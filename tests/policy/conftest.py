@@ -46,7 +46,7 @@ def away(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(load, "state", fail)
-            patch.setattr(load, "tables_exist", fail)
+            patch.setattr(load, "was_migrated", fail)
             yield
 
     return away

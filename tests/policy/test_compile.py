@@ -70,7 +70,18 @@ def test_an_unknown_mode_enforces():
     assert compiled(route(mode="maybe")).routes.find("/r1/").mode == "enforce"
 
 
-@pytest.mark.parametrize("prefix", ["/a/*/b", "/a\x00b/", None, 7])
+@pytest.mark.parametrize(
+    "prefix",
+    ["/a/*", "/a/**", "/a/*/b", "https://x/a/", "/%61/", "/a/.", "/a\\", "/a/?", "/a/#", "a//"],
+)
+def test_what_a_mistaken_prefix_was_to_guard_is_refused_not_opened(prefix):
+    snapshot = compiled(route(1, path_prefix=prefix), route(2))
+    assert {problem.pk for problem in snapshot.problems} == {1}
+    assert snapshot.routes.find("/a/x").broken
+    assert snapshot.routes.find("/other") is None
+
+
+@pytest.mark.parametrize("prefix", ["", "*", "/a\x00b/", None, 7])
 def test_a_prefix_that_no_path_has_guards_nothing_and_is_told(prefix):
     snapshot = compiled(route(1, path_prefix=prefix), route(2))
     assert [problem.pk for problem in snapshot.problems] == [1]

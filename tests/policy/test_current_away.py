@@ -78,7 +78,7 @@ def test_before_migrate_there_is_no_policy_and_the_log_says_so_once(
         raise OperationalError("no such table")
 
     monkeypatch.setattr(load, "state", no_such_table)
-    monkeypatch.setattr(load, "tables_exist", lambda: False)
+    monkeypatch.setattr(load, "was_migrated", lambda: False)
     assert current.snapshot() is None
     clock.forward(AGE)
     assert current.snapshot() is None
@@ -88,8 +88,49 @@ def test_before_migrate_there_is_no_policy_and_the_log_says_so_once(
 def test_after_migrate_policy_is_found(current, clock, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(load, "state", lambda: PolicyState.objects.raw("SELECT * FROM nothing")[0])
-        patch.setattr(load, "tables_exist", lambda: False)
+        patch.setattr(load, "was_migrated", lambda: False)
         assert current.snapshot() is None
     add_route("a")
     clock.forward(AGE)
     assert names(current.snapshot()) == {"a"}
+
+
+def test_tables_that_vanish_under_a_running_guard_are_a_failed_read(current, clock, monkeypatch):
+    add_route("a")
+    held = current.snapshot()
+
+    def no_such_table():
+        raise OperationalError("no such table")
+
+    monkeypatch.setattr(load, "state", no_such_table)
+    monkeypatch.setattr(load, "was_migrated", lambda: False)
+    clock.forward(AGE)
+    assert current.snapshot() is held
+    clock.forward(STALENESS)
+    with pytest.raises(PolicyUnavailable):
+        current.snapshot()
+
+
+def test_a_state_row_that_vanishes_is_a_failed_read_until_somebody_publishes(
+    current, clock, monkeypatch
+):
+    add_route("a")
+    held = current.snapshot()
+    with monkeypatch.context() as patch:
+        patch.setattr(load, "state", PolicyState)
+        clock.forward(AGE)
+        assert current.snapshot() is held
+    add_route("b")
+    clock.forward(module.RETRY_SECONDS)
+    assert names(current.snapshot()) == {"a", "b"}
+
+
+def test_tables_that_were_made_once_are_missed_by_a_new_worker(current, monkeypatch):
+    def no_such_table():
+        raise OperationalError("no such table")
+
+    monkeypatch.setattr(load, "state", no_such_table)
+    monkeypatch.setattr(load, "tables_exist", lambda: False)
+    # The record of migrations says that they are not absent, but gone.
+    with pytest.raises(PolicyUnavailable):
+        current.snapshot()

@@ -23,6 +23,13 @@ class Set(ViewSet):
         return Response([])
 
 
+class Chooses(ViewSet):
+    throttle_classes = [TierThrottle]
+
+    def get_throttles(self):
+        return []
+
+
 @api_view(["GET"])
 @throttle_classes([TierThrottle])
 def function(request):
@@ -49,6 +56,7 @@ class Own(TierThrottle):
         pytest.param(views.Open.as_view(throttle_classes=[]), False, id="taken away"),
         pytest.param(Set.as_view({"get": "list"}), True, id="view set"),
         pytest.param(Set.as_view({"get": "list"}, throttle_classes=()), False, id="an action"),
+        pytest.param(Chooses.as_view({"get": "list"}), False, id="throttles of its own choice"),
         pytest.param(function, True, id="function"),
         pytest.param(unthrottled, False, id="function without"),
         pytest.param(views.plain, False, id="Django view"),

@@ -7,6 +7,7 @@ from django.test import RequestFactory
 
 from apiguard import conf
 from apiguard.request.facts import Facts, facts_of
+from apiguard.request.offered import Offered
 from tests.request.site import settings_of
 
 
@@ -59,7 +60,9 @@ def test_every_header_is_kept_as_it_arrived():
             id="WSGI that ends bodies",
         ),
         pytest.param(
-            {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "3"}, "", id="a length too"
+            {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "3"},
+            "delimited",
+            id="a length too",
         ),
         pytest.param({"wsgi.version": (1, 0), "CONTENT_LENGTH": ""}, "", id="WSGI, no body"),
     ],
@@ -102,3 +105,10 @@ def test_a_socket_s_proxy_is_believed_about_https():
     meta = {"REMOTE_ADDR": "", "HTTP_X_FORWARDED_PROTO": "https"}
     assert facts(meta, TRUSTED_PROXIES=["unix"]).secure
     assert not facts(meta).secure
+
+
+def test_no_secret_stands_in_what_a_traceback_shows():
+    told = repr(facts({"HTTP_AUTHORIZATION": "Bearer the-token", "HTTP_X_API_KEY": "the-key"}))
+    assert "the-token" not in told
+    assert "the-key" not in told
+    assert "the-key" not in repr(Offered("key", "ApiKey", "the-key"))

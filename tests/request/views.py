@@ -150,6 +150,19 @@ class Open(Seen):
     permission_classes = [permissions.AllowAny]
 
 
+class Chosen(Open):
+    """Its throttles are chosen when it runs, as per action."""
+
+    ran = 0
+
+    def get_throttles(self):
+        return []
+
+    def post(self, request):
+        type(self).ran += 1
+        return Response(status=201)
+
+
 class OnlyKeys(Open):
     authentication_classes = [ApiKeyAuthentication]
 
@@ -267,6 +280,7 @@ urlpatterns = [
     path("api/not-modified", not_modified),
     path("api/decorated", decorated),
     path("api/templated", templated),
+    path("api/drf/chosen", Chosen.as_view()),
     path("api/drf", Seen.as_view()),
     path("api/drf/open", Open.as_view()),
     path("api/drf/keys", OnlyKeys.as_view()),

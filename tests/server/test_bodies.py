@@ -61,3 +61,37 @@ def test_who_was_refused_has_not_broken_the_worker(site):
     for _ in range(4):
         send(site, "/api/plain", *[b" " * 2**16] * 40)
     assert send(site, "/api/plain", b"{}").status == 200
+
+
+@pytest.mark.parametrize("body", [b"zz\r\n", b"-5\r\nabc\r\n", b"3\r\nabcdef\r\n"])
+def test_chunks_that_are_none_are_the_callers_mistake(site, body):
+    head = request_head(
+        "POST",
+        "/api/plain",
+        [
+            ("Transfer-Encoding", "chunked"),
+            ("Content-Type", "application/json"),
+            *site.acme.items(),
+        ],
+    )
+    answer = site.exchange(head, body)
+    assert answer is not None
+    assert answer.status == 400
+    if site.kind == "gunicorn":  # uvicorn answers by itself.
+        assert json.loads(answer.data)["error"] == "invalid_request"
+        assert answer.headers["X-Request-ID"]
+
+
+def test_a_length_beside_chunks_goes_round_no_limit(site):
+    head = request_head(
+        "POST",
+        "/api/plain",
+        [
+            ("Content-Length", "5"),
+            ("Transfer-Encoding", "chunked"),
+            ("Content-Type", "application/json"),
+            *site.acme.items(),
+        ],
+    )
+    answer = site.exchange(head, *chunked(b'"' + b"x" * 2_000_000 + b'"'))
+    assert answer is None or answer.status == 400

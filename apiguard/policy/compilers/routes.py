@@ -47,7 +47,7 @@ def _route(
     wrong = {problem.error.field for problem in own}
     prefix = _meant_prefix(row.path_prefix)
     if prefix is None:
-        return None  # No request can have this prefix, so nothing is left unguarded by it.
+        return None  # Where it points cannot be told; the problem is shown and logged.
     dangling = missing(
         ("cors_policy", row.cors_policy_id, cors),
         ("header_policy", row.header_policy_id, headers),
@@ -84,15 +84,33 @@ def _route(
 
 
 def _meant_prefix(text: object) -> str | None:
-    """The canonical prefix, or where a slipped-in one like "api//" most likely points."""
-    segments = [part for part in text.strip().split("/") if part] if isinstance(text, str) else []
-    for candidate in (str(text), "/" + "/".join(segments)):
-        try:
-            # Nothing at all does not mean everything: the desk itself would be cut off.
-            return normalise_prefix(candidate) if segments or text == "/" else None
-        except PathError:
-            continue
+    """The canonical prefix, or where one that slipped in most likely points.
+
+    A mistake in it must not leave unguarded what it was to guard: "/api/*" is
+    taken for "/api/", and "/api/?x" too. Nothing at all is not taken for
+    everything, because that would cut off the desk itself.
+    """
+    if not isinstance(text, str):
+        return None
+    suggestion = None
+    try:
+        return normalise_prefix(text)
+    except PathError as error:
+        suggestion = error.suggestion
+    segments = [part for part in text.strip().split("/") if part]
+    shorter = ("/".join(["", *segments[:end], ""]) for end in range(len(segments), 0, -1))
+    for candidate in (suggestion, *shorter):
+        if candidate and candidate != "/" and _is_prefix(candidate):
+            return normalise_prefix(candidate)
     return None
+
+
+def _is_prefix(text: str) -> bool:
+    try:
+        normalise_prefix(text)
+    except PathError:
+        return False
+    return True
 
 
 def _alone(
