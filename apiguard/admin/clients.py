@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import Client, Limit, LimitOverride
 from .base import PolicyAdmin, PolicyInline
+from .owners import ClientForm
 from .words import DASH, rate_words
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class OverrideInline(PolicyInline):
 class ClientAdmin(PolicyAdmin):
     """Who calls."""
 
+    form = ClientForm
     can_break_policy = False
     about = _("Limits are counted per client, whatever key is used. Untick “enabled” to stop one.")
     when_empty = _("There are no clients. Add one, then make its first key.")
@@ -75,6 +77,13 @@ class ClientAdmin(PolicyAdmin):
         rows: QuerySet[Any] = super().get_queryset(request)
         rows = rows.annotate(keys_total=Count("keys", filter=Q(keys__revoked_at=None)))
         return rows.select_related("tier", "owner")
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        form.user = request.user
+        return form
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
         # Whose limits there are to choose from is known once the client has its tier.

@@ -25,6 +25,7 @@ from . import tickets
 from .base import PolicyAdmin
 from .forms import PolicyForm
 from .key_states import StateFilter, state_of
+from .owners import NOT_YOURS_TO_MAKE, may_make_keys
 from .revoking import RevokingAdmin
 from .words import DASH, badge, listed
 
@@ -44,21 +45,24 @@ class KeyForm(PolicyForm):
 
 
 class NewKeyForm(KeyForm):
-    """The form that makes a key, once; ``user_pk`` is who may send it."""
+    """The form that makes a key, once; ``user`` is who may send it."""
 
-    user_pk: object = None
+    user: Any = None
 
     ticket = forms.CharField(widget=forms.HiddenInput, required=False, max_length=200)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.initial["ticket"] = tickets.new(self.user_pk)
+        self.initial["ticket"] = tickets.new(self.user.pk)
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
-        if not tickets.is_good(self.cleaned_data.get("ticket", ""), self.user_pk):
+        if not tickets.is_good(self.cleaned_data.get("ticket", ""), self.user.pk):
             self.data = {**self.data.dict(), "ticket": self.initial["ticket"]}  # type: ignore[attr-defined]
             self.add_error(None, MADE_ONCE)
+        client = self.cleaned_data.get("client")
+        if client is not None and not may_make_keys(self.user, client):
+            self.add_error("client", NOT_YOURS_TO_MAKE)
         return cleaned
 
 
@@ -111,7 +115,7 @@ class ApiKeyAdmin(RevokingAdmin, PolicyAdmin):
     ) -> Any:
         kwargs["form"] = NewKeyForm if obj is None else KeyForm
         form = super().get_form(request, obj, change=change, **kwargs)
-        form.user_pk = request.user.pk
+        form.user = request.user
         return form
 
     def changeform_view(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,12 +20,15 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ..models import (
+    CorsPolicy,
+    HeaderPolicy,
     HourlyCount,
     Limit,
     LimitOverride,
     PolicyChange,
     ResponseHeader,
     Route,
+    Tier,
 )
 from ..policy.snapshot import RowProblem, Snapshot
 from ..transfer.baseline import write_baseline
@@ -40,6 +43,12 @@ from .words import (
     route_limit_words,
     scope_words,
 )
+
+# What the baseline writes; whoever may not add one of these may not write it.
+BASELINE_ROWS = (Route, CorsPolicy, HeaderPolicy, ResponseHeader, Tier, Limit)
+
+# A table of tens of thousands helps nobody, and takes the page along.
+PROBLEMS_SHOWN = 100
 
 # Rows that are edited inside another's form: its model, and how to get there.
 EDITED_INSIDE: Mapping[str, tuple[type[Any], str, str]] = {
@@ -98,16 +107,18 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
     snapshot = in_force()
     routes = Route.objects.select_related("cors_policy", "header_policy")
     routes = routes.prefetch_related("anonymous_tier__limits", "user_tier__limits")
+    problems = () if snapshot is None else snapshot.problems
     context = {
         **site.each_context(request),
         "title": _("What is enforced"),
         "snapshot": snapshot,
         "last_change": PolicyChange.objects.first(),
-        "problems": _problems(request, site, snapshot),
+        "problems": _problems(request, site, problems[:PROBLEMS_SHOWN]),
+        "problems_left_out": max(0, len(problems) - PROBLEMS_SHOWN),
         "routes": [_route(request, site, route, snapshot) for route in routes],
         "refusals": _refusals(request, site, list(routes)),
         "counter": counter_seen(),
-        "may_add_route": _may(request, "add", "route"),
+        "may_write_baseline": _may_write_baseline(request),
     }
     return TemplateResponse(request, "admin/apiguard/overview.html", context)
 
@@ -115,6 +126,10 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
 def _may(request: HttpRequest, verb: str, model: str) -> bool:
     verbs = ("view", "change") if verb == "view" else (verb,)
     return any(request.user.has_perm(f"apiguard.{word}_{model}") for word in verbs)
+
+
+def _may_write_baseline(request: HttpRequest) -> bool:
+    return all(_may(request, "add", str(model._meta.model_name)) for model in BASELINE_ROWS)
 
 
 def _url(request: HttpRequest, site: AdminSite, model: str, pk: Any) -> str:
@@ -128,10 +143,9 @@ def _url(request: HttpRequest, site: AdminSite, model: str, pk: Any) -> str:
 
 
 def _problems(
-    request: HttpRequest, site: AdminSite, snapshot: Snapshot | None
+    request: HttpRequest, site: AdminSite, found: Sequence[RowProblem]
 ) -> list[ShownProblem]:
-    """All problems, each with the way to its row: one query per kind of inline."""
-    found = () if snapshot is None else snapshot.problems
+    """Each problem with the way to its row: one query per kind of inline."""
     parents: dict[tuple[str, Any], tuple[str, Any]] = {}
     for name, (model, column, parent) in EDITED_INSIDE.items():
         pks = [problem.pk for problem in found if problem.model == name]
@@ -184,7 +198,7 @@ def _refusals(request: HttpRequest, site: AdminSite, routes: Iterable[Route]) ->
 
 
 def _write_baseline(request: HttpRequest, site: AdminSite) -> HttpResponse:
-    if not _may(request, "add", "route"):
+    if not _may_write_baseline(request):
         raise PermissionDenied
     if Route.objects.exists():
         messages.warning(request, _("There are routes already; nothing was written."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.contrib.auth import get_user_model
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -18,6 +19,9 @@ MAX_LEEWAY = 120
 
 class JwtIssuer(PolicyModel):
     """One issuer of JSON Web Tokens (RFC 7519), known by its exact ``iss``."""
+
+    # Rows that passed no form may hold a private key in them.
+    unaudited: ClassVar[frozenset[str]] = frozenset({"jwks", "fetched_jwks"})
 
     name = models.CharField(_("name"), max_length=100, unique=True)
     issuer = models.CharField(
@@ -94,6 +98,7 @@ class JwtIssuer(PolicyModel):
             *list_problems(self, "audiences", _check_audience),
             *list_problems(self, "token_types", _check_token_type),
             *number_problem(self, "leeway", 0, MAX_LEEWAY),
+            *_user_field_problems(self.user_field),
         ]
         if not self.audiences:
             problems.append(
@@ -134,6 +139,32 @@ class JwtIssuer(PolicyModel):
             ]
         found = [rule_problem("secret_name", prepare_key, secret, alg) for alg in self.algorithms]
         return [problem for problem in found if problem is not None][:1]
+
+
+def _user_field_problems(name: str) -> list[PolicyError]:
+    allowed = _identifying_fields()
+    if name in ("", "pk", *allowed):
+        return []
+    return [
+        IssuerError(
+            "bad_user_field",
+            name,
+            "One value of this field does not stand for one user.",
+            f"Write a unique field of the user model: {', '.join(allowed)}.",
+            field="user_field",
+        )
+    ]
+
+
+def _identifying_fields() -> list[str]:
+    """Columns of the user model in which every user has a value of their own."""
+    meta = get_user_model()._meta
+    alone = {constraint.fields for constraint in meta.total_unique_constraints}
+    return [
+        field.name
+        for field in meta.concrete_fields
+        if (field.unique or (field.name,) in alone) and not isinstance(field, models.BooleanField)
+    ]
 
 
 def _check_audience(audience: str) -> None:

@@ -26,7 +26,7 @@ from ..rules.scopes import check_registered, parse_scopes
 from .base import PolicyManager, PolicyModel, PolicyQuerySet
 from .clients import NETWORKS_HELP, Client
 from .fields import StringListField, list_problems
-from .state import What
+from .state import PolicyState, What
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -37,6 +37,11 @@ USED_RESOLUTION = timedelta(minutes=1)
 
 def _irreversible() -> ValidationError:
     return ValidationError({"revoked_at": _("A key is revoked for good. Issue a new one.")})
+
+
+def _may_be_null(value: object) -> bool:
+    # What an expression comes to, only the database knows.
+    return value is None or hasattr(value, "resolve_expression")
 
 
 class ApiKeyQuerySet(PolicyQuerySet["ApiKey"]):
@@ -52,9 +57,18 @@ class ApiKeyQuerySet(PolicyQuerySet["ApiKey"]):
         )
 
     def update(self, **kwargs: Any) -> int:
-        if kwargs.get("revoked_at", ...) is None:
+        value = kwargs.get("revoked_at", ...)
+        if value is None:
             raise _irreversible()
-        return super().update(**kwargs)
+        if not _may_be_null(value):
+            return super().update(**kwargs)
+        self._for_write = True
+        with transaction.atomic(using=self.db):
+            # The lock that every change takes first: none is revoked after the look.
+            PolicyState.objects.using(self.db).select_for_update().filter(pk=1).first()
+            if self.filter(revoked_at__isnull=False).exists():
+                raise _irreversible()
+            return super().update(**kwargs)
 
     update.alters_data = True  # type: ignore[attr-defined]
 
@@ -62,11 +76,27 @@ class ApiKeyQuerySet(PolicyQuerySet["ApiKey"]):
         self, objs: Iterable[ApiKey], fields: Iterable[str], batch_size: int | None = None
     ) -> int:
         rows, fields = tuple(objs), tuple(fields)
-        if "revoked_at" in fields and any(row.revoked_at is None for row in rows):
+        if "revoked_at" in fields and any(_may_be_null(row.revoked_at) for row in rows):
             raise _irreversible()
         return super().bulk_update(rows, fields, batch_size)
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_create(
+        self,
+        objs: Iterable[ApiKey],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Iterable[str] | None = None,
+        unique_fields: Iterable[str] | None = None,
+    ) -> list[ApiKey]:
+        rows, fields = list(objs), update_fields and list(update_fields)
+        if "revoked_at" in (fields or ()) and any(_may_be_null(row.revoked_at) for row in rows):
+            raise _irreversible()
+        return super().bulk_create(
+            rows, batch_size, ignore_conflicts, update_conflicts, fields, unique_fields
+        )
 
     def touch(self, pks: Iterable[int], at: datetime) -> int:
         """Note that keys were used. Not a change of policy: publishes nothing."""
@@ -221,7 +251,7 @@ class ApiKey(PolicyModel):
 
     def check_change(self, before: Self) -> None:
         """Refuse to bring a revoked key back, whoever read it before it was revoked."""
-        if before.revoked_at is not None and self.revoked_at is None:
+        if before.revoked_at is not None and _may_be_null(self.revoked_at):
             raise _irreversible()
 
     def revoke(self, reason: str, by: AbstractBaseUser | None = None) -> None:

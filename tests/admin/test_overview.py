@@ -9,6 +9,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from apiguard.admin import counter
+from apiguard.admin.overview import BASELINE_ROWS, PROBLEMS_SHOWN
 from apiguard.models import (
     AllowedOrigin,
     CounterOutage,
@@ -19,6 +20,7 @@ from apiguard.models import (
     Route,
     UntrustedProxy,
 )
+from apiguard.transfer.baseline import write_baseline
 from tests.servers import free_port
 
 from .desk import fields_of, url
@@ -57,6 +59,20 @@ def test_it_lists_every_problem_with_the_way_to_its_row(admin_client, route, cor
     assert "broken: answers 503" in page.content.decode()
 
 
+def test_it_lists_no_more_problems_than_a_browser_enjoys(admin_client, cors):
+    wrong = [AllowedOrigin(policy=cors, pattern=f"no-origin-{n}") for n in range(PROBLEMS_SHOWN)]
+    AllowedOrigin.objects.bulk_create(wrong)
+    page = page_of(admin_client)
+    assert len(page.context["problems"]) == PROBLEMS_SHOWN
+    assert "not listed here" not in page.content.decode()
+    AllowedOrigin.objects.bulk_create([AllowedOrigin(policy=cors, pattern="one-more")])
+    page = page_of(admin_client)
+    assert len(page.context["problems"]) == PROBLEMS_SHOWN
+    assert "1 more is not listed here" in page.content.decode()
+    AllowedOrigin.objects.bulk_create([AllowedOrigin(policy=cors, pattern="another")])
+    assert "2 more are not listed here" in page_of(admin_client).content.decode()
+
+
 def test_it_counts_refusals_by_route_and_reason(admin_client, route):
     now = timezone.now()
     HourlyCount.objects.add(now, route.pk, "foreign_origin", False, 3)
@@ -87,8 +103,24 @@ def test_it_writes_no_baseline_beside_a_route(admin_client, db):
     assert Route.objects.count() == 1
 
 
-def test_who_may_only_look_is_not_offered_the_baseline(staff):
-    browser = staff("view_route")
+ADDED = [f"add_{model._meta.model_name}" for model in BASELINE_ROWS]
+
+
+def test_all_rows_of_the_baseline_are_known(db):
+    write_baseline()
+    written = {change.model for change in PolicyChange.objects.all()}
+    assert written == {model._meta.label_lower for model in BASELINE_ROWS}
+
+
+def test_who_may_add_all_its_rows_may_write_the_baseline(staff):
+    browser = staff("view_route", *ADDED)
+    browser.post(url("overview"), fields_of(page_of(browser).content.decode()))
+    assert Route.objects.exists()
+
+
+@pytest.mark.parametrize("permissions", [[], *([p for p in ADDED if p != one] for one in ADDED)])
+def test_who_may_not_add_all_its_rows_is_not_offered_the_baseline(staff, permissions):
+    browser = staff("view_route", *permissions)
     assert "Write the baseline" not in page_of(browser).content.decode()
     assert browser.post(url("overview")).status_code == 403
     assert not Route.objects.exists()

@@ -10,6 +10,7 @@ from django.db.models import F
 from apiguard.models import (
     ApiKey,
     Client,
+    JwtIssuer,
     PolicyChange,
     Route,
     acting,
@@ -101,3 +102,19 @@ def test_no_entry_holds_a_digest_or_the_name_of_a_pepper():
     written = json.dumps(list(PolicyChange.objects.values("before", "after", "object_name")))
     for secret in (key.digest, "f" * 64, "pepper_id", "digest", "tests", text):
         assert secret not in written
+
+
+@pytest.mark.django_db
+def test_no_entry_holds_a_key_set_which_may_be_a_private_one():
+    secret = {"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}
+    issuer = JwtIssuer.objects.create(
+        name="a", issuer="https://a.example", jwks=secret, fetched_jwks=secret
+    )
+    issuer.jwks = {"keys": [{**secret["keys"][0], "kid": "1"}]}
+    issuer.save()
+    JwtIssuer.objects.update(jwks=secret, fetched_jwks=secret, name="b")
+    issuer.delete()
+    written = json.dumps(list(PolicyChange.objects.values("before", "after")))
+    assert [change.action for change in changes()] == ["created", "changed", "changed", "deleted"]
+    assert "https://a.example" in written
+    assert "c2VjcmV0" not in written

@@ -9,6 +9,8 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, connection, models, transaction
+from django.db.models import Value
+from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -206,6 +208,29 @@ def test_rows_that_an_update_matches_are_named_under_the_lock():
         pytest.param(
             lambda key: ApiKey.objects.bulk_update([key], ["revoked_at"]), id="bulk_update"
         ),
+        pytest.param(lambda key: _with(key, Value(None)).save(), id="save of an expression"),
+        pytest.param(
+            lambda key: ApiKey.objects.filter(name="k").update(revoked_at=Value(None)),
+            id="update with an expression",
+        ),
+        pytest.param(
+            lambda key: ApiKey.objects.update(revoked_at=models.F("not_before")),
+            id="update with another column",
+        ),
+        pytest.param(
+            lambda key: ApiKey.objects.bulk_update([_with(key, Value(None))], ["revoked_at"]),
+            id="bulk_update with an expression",
+        ),
+        pytest.param(lambda key: _upsert(_again(key)), id="upsert"),
+        pytest.param(
+            lambda key: _upsert(_with(_again(key), Value(None))), id="upsert with an expression"
+        ),
+        pytest.param(
+            lambda key: ApiKey.objects.bulk_create(
+                [_again(key)], None, False, True, iter(["revoked_at"]), ["key_id"]
+            ),
+            id="upsert, told by position",
+        ),
     ],
 )
 def test_nothing_brings_a_revoked_key_back(bring_back):
@@ -214,6 +239,41 @@ def test_nothing_brings_a_revoked_key_back(bring_back):
     with pytest.raises(ValidationError):
         bring_back(stale)
     assert ApiKey.objects.get().revoked_at is not None
+
+
+def _with(key, revoked_at):
+    key.revoked_at = revoked_at
+    return key
+
+
+def _again(key):
+    """A new object that stands in for ``key`` where its public id is taken."""
+    return ApiKey(client=key.client, name="again", key_id=key.key_id, digest=key.digest)
+
+
+def _upsert(key, fields=("name", "revoked_at")):
+    ApiKey.objects.bulk_create(
+        [key], update_conflicts=True, update_fields=fields, unique_fields=["key_id"]
+    )
+
+
+@pytest.mark.django_db
+def test_keys_that_are_alive_may_be_revoked_by_an_expression():
+    ApiKey.objects.issue(Client.objects.create(slug="a", name="A"), "k")
+    before = revision()
+    assert ApiKey.objects.filter(revoked_at=None).update(revoked_at=Now()) == 1
+    assert revision() == before + 1
+    assert ApiKey.objects.get().revoked_at is not None
+
+
+@pytest.mark.django_db
+def test_an_upsert_that_leaves_revocation_alone_is_none_of_its_business():
+    key, _ = ApiKey.objects.issue(Client.objects.create(slug="a", name="A"), "k")
+    key.revoke("lost")
+    _upsert(_again(key), fields=["name"])
+    stored = ApiKey.objects.get()
+    assert stored.name == "again"
+    assert stored.revoked_at is not None
 
 
 @pytest.mark.django_db

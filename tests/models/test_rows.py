@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, models, transaction
 from django.forms import modelform_factory
 from django.test import override_settings
+from django.test.utils import isolate_apps
 from django.utils import timezone
 
 from apiguard.errors import PolicyError, ScopeError
@@ -25,6 +26,7 @@ from apiguard.models import (
     ResponseHeader,
     Route,
     Tier,
+    issuers,
 )
 from apiguard.rules import keys as key_rules
 
@@ -169,6 +171,63 @@ def test_the_database_refuses_a_limit_that_cannot_be_counted(fields):
     tier = Tier.objects.create(slug="t", name="T")
     with pytest.raises(IntegrityError), transaction.atomic():
         Limit.objects.create(tier=tier, name="a", **fields)
+
+
+# -- issuers -----------------------------------------------------------------------------
+
+
+def _wrong_user_field(name):
+    row = JwtIssuer(name="a", issuer="a", audiences=["a"], algorithms=["HS256"], user_field=name)
+    return [problem for problem in row.problems() if problem.field == "user_field"]
+
+
+@pytest.mark.parametrize("name", ["", "username", "id", "pk"])
+def test_a_subject_may_be_held_against_a_field_that_names_one_user(name):
+    assert _wrong_user_field(name) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "email",
+        "is_superuser",
+        "username__startswith",
+        "id__gt",
+        "pk__in",
+        "groups",
+        "logentry",
+        "nope",
+        "_id",
+    ],
+)
+def test_a_subject_is_held_against_no_other_field(name):
+    (problem,) = _wrong_user_field(name)
+    assert (problem.code, problem.value) == ("bad_user_field", name)
+    assert "id, username" in problem.hint
+
+
+@isolate_apps("tests")
+def test_unique_is_what_the_database_keeps_unique(monkeypatch):
+    class Member(models.Model):
+        email = models.EmailField(unique=True)
+        number = models.CharField(max_length=9)
+        badge = models.CharField(max_length=9)
+        desk = models.CharField(max_length=9)
+        the_boss = models.BooleanField(unique=True)
+
+        class Meta:
+            app_label = "tests"
+            constraints = (
+                models.UniqueConstraint(fields=["number"], name="one"),
+                models.UniqueConstraint(fields=["badge", "desk"], name="both"),
+                models.UniqueConstraint(
+                    fields=["desk"], name="some", condition=models.Q(the_boss=True)
+                ),
+            )
+
+    monkeypatch.setattr(issuers, "get_user_model", lambda: Member)
+    names = ("id", "email", "number", "badge", "desk", "the_boss", "username")
+    assert [name for name in names if not _wrong_user_field(name)] == ["id", "email", "number"]
 
 
 # -- keys --------------------------------------------------------------------------------

@@ -72,7 +72,47 @@ def test_a_subject_is_an_active_user_or_nobody(django_user_model, field, value, 
     assert (load.user(field, value) is not None) is found
 
 
+@pytest.fixture
+def user_two(django_user_model):
+    return django_user_model.objects.create(pk=2, username="two", email="a@example.com")
+
+
+@pytest.mark.parametrize("field", ["pk", "id"])
+@pytest.mark.parametrize("value", ["2", 2])
+def test_a_primary_key_is_a_user(user_two, field, value):
+    assert load.user(field, value) == user_two
+
+
+@pytest.mark.parametrize("field", ["pk", "id"])
+@pytest.mark.parametrize("value", [" 2", "2 ", "02", "+2", "٢", "2.0", 2.0, None, "0_2"])
+def test_another_spelling_of_a_primary_key_is_nobody(user_two, field, value):
+    assert load.user(field, value) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        pytest.param("username__startswith", "two", id="a lookup"),
+        pytest.param("username__iexact", "TWO", id="a lookup that forgives"),
+        pytest.param("groups", "2", id="a relation"),
+        pytest.param("logentry", "2", id="a reverse relation"),
+        pytest.param("Q", "2", id="no field"),
+        pytest.param("", "2", id="no name"),
+    ],
+)
+def test_what_is_no_column_finds_nobody(user_two, field, value):
+    assert load.user(field, value) is None
+
+
+def test_a_value_of_two_users_is_nobody_s(user_two, django_user_model):
+    assert load.user("email", "a@example.com") == user_two
+    django_user_model.objects.create(username="three", email="a@example.com")
+    with CaptureQueriesContext(connection) as queries:
+        assert load.user("email", "a@example.com") is None
+    assert len(queries) == 1
+
+
 @pytest.mark.django_db
 def test_where_nothing_was_published_the_state_is_empty():
     assert (load.state().revision, load.state().stamp) == (0, "")
-    assert load.tables_exist()
+    assert load.was_migrated()
