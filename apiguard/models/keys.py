@@ -23,91 +23,14 @@ from ..errors import PolicyError
 from ..rules import keys as key_rules
 from ..rules.networks import parse_network
 from ..rules.scopes import check_registered, parse_scopes
-from .base import PolicyManager, PolicyModel, PolicyQuerySet
+from .base import PolicyManager, PolicyModel
 from .clients import NETWORKS_HELP, Client
 from .fields import StringListField, list_problems
-from .state import PolicyState, What
+from .key_queryset import ApiKeyQuerySet, irreversible, may_be_null
+from .state import What
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
-
-# last_used_at is for people; once a minute is exact enough and rarely written.
-USED_RESOLUTION = timedelta(minutes=1)
-
-
-def _irreversible() -> ValidationError:
-    return ValidationError({"revoked_at": _("A key is revoked for good. Issue a new one.")})
-
-
-def _may_be_null(value: object) -> bool:
-    # What an expression comes to, only the database knows.
-    return value is None or hasattr(value, "resolve_expression")
-
-
-class ApiKeyQuerySet(PolicyQuerySet["ApiKey"]):
-    """Keys by what they can still do, and the writes that requests cause."""
-
-    def usable(self, at: datetime | None = None) -> ApiKeyQuerySet:
-        """Keys that are neither revoked nor expired nor not yet valid."""
-        at = at or timezone.now()
-        return self.filter(
-            Q(not_before=None) | Q(not_before__lte=at),
-            Q(expires_at=None) | Q(expires_at__gt=at),
-            revoked_at=None,
-        )
-
-    def update(self, **kwargs: Any) -> int:
-        value = kwargs.get("revoked_at", ...)
-        if value is None:
-            raise _irreversible()
-        if not _may_be_null(value):
-            return super().update(**kwargs)
-        self._for_write = True
-        with transaction.atomic(using=self.db):
-            # The lock that every change takes first: none is revoked after the look.
-            PolicyState.objects.using(self.db).select_for_update().filter(pk=1).first()
-            if self.filter(revoked_at__isnull=False).exists():
-                raise _irreversible()
-            return super().update(**kwargs)
-
-    update.alters_data = True  # type: ignore[attr-defined]
-
-    def bulk_update(
-        self, objs: Iterable[ApiKey], fields: Iterable[str], batch_size: int | None = None
-    ) -> int:
-        rows, fields = tuple(objs), tuple(fields)
-        if "revoked_at" in fields and any(_may_be_null(row.revoked_at) for row in rows):
-            raise _irreversible()
-        return super().bulk_update(rows, fields, batch_size)
-
-    bulk_update.alters_data = True  # type: ignore[attr-defined]
-
-    def bulk_create(
-        self,
-        objs: Iterable[ApiKey],
-        batch_size: int | None = None,
-        ignore_conflicts: bool = False,
-        update_conflicts: bool = False,
-        update_fields: Iterable[str] | None = None,
-        unique_fields: Iterable[str] | None = None,
-    ) -> list[ApiKey]:
-        rows, fields = list(objs), update_fields and list(update_fields)
-        if "revoked_at" in (fields or ()) and any(_may_be_null(row.revoked_at) for row in rows):
-            raise _irreversible()
-        return super().bulk_create(
-            rows, batch_size, ignore_conflicts, update_conflicts, fields, unique_fields
-        )
-
-    def touch(self, pks: Iterable[int], at: datetime) -> int:
-        """Note that keys were used. Not a change of policy: publishes nothing."""
-        stale = Q(last_used_at=None) | Q(last_used_at__lt=at - USED_RESOLUTION)
-        due = self.filter(stale, pk__in=list(pks))
-        return models.QuerySet.update(due, last_used_at=at)
-
-    def rehash(self, pk: int, *, old_digest: str, digest: str, pepper_id: str) -> int:
-        """Store the digest made with the first pepper. Publishes nothing."""
-        unchanged = self.filter(pk=pk, digest=old_digest)
-        return models.QuerySet.update(unchanged, digest=digest, pepper_id=pepper_id)
 
 
 class ApiKeyManager(PolicyManager.from_queryset(ApiKeyQuerySet)):  # type: ignore[misc]
@@ -251,8 +174,8 @@ class ApiKey(PolicyModel):
 
     def check_change(self, before: Self) -> None:
         """Refuse to bring a revoked key back, whoever read it before it was revoked."""
-        if before.revoked_at is not None and _may_be_null(self.revoked_at):
-            raise _irreversible()
+        if before.revoked_at is not None and may_be_null(self.revoked_at):
+            raise irreversible()
 
     def revoke(self, reason: str, by: AbstractBaseUser | None = None) -> None:
         """End this key now and for good. Revoking twice changes nothing.

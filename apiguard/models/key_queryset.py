@@ -1,0 +1,100 @@
+"""Many keys at once: which are usable, and writes that bring none of them back.
+
+``touch`` and ``rehash`` are the only writes that requests cause; they are no
+changes of policy and publish nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from .base import PolicyQuerySet
+from .state import PolicyState
+
+# last_used_at is for people; once a minute is exact enough and rarely written.
+USED_RESOLUTION = timedelta(minutes=1)
+
+
+def irreversible() -> ValidationError:
+    """What is said to whoever tries to bring a revoked key back."""
+    return ValidationError({"revoked_at": _("A key is revoked for good. Issue a new one.")})
+
+
+def may_be_null(value: object) -> bool:
+    """Whether this, written to a column, may leave NULL there."""
+    # What an expression comes to, only the database knows.
+    return value is None or hasattr(value, "resolve_expression")
+
+
+class ApiKeyQuerySet(PolicyQuerySet[Any]):
+    """Keys by what they can still do, and the writes that requests cause."""
+
+    def usable(self, at: datetime | None = None) -> ApiKeyQuerySet:
+        """Keys that are neither revoked nor expired nor not yet valid."""
+        at = at or timezone.now()
+        return self.filter(
+            Q(not_before=None) | Q(not_before__lte=at),
+            Q(expires_at=None) | Q(expires_at__gt=at),
+            revoked_at=None,
+        )
+
+    def update(self, **kwargs: Any) -> int:
+        value = kwargs.get("revoked_at", ...)
+        if value is None:
+            raise irreversible()
+        if not may_be_null(value):
+            return super().update(**kwargs)
+        self._for_write = True
+        with transaction.atomic(using=self.db):
+            # The lock that every change takes first: none is revoked after the look.
+            PolicyState.objects.using(self.db).select_for_update().filter(pk=1).first()
+            if self.filter(revoked_at__isnull=False).exists():
+                raise irreversible()
+            return super().update(**kwargs)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_update(
+        self, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None
+    ) -> int:
+        rows, fields = tuple(objs), tuple(fields)
+        if "revoked_at" in fields and any(may_be_null(row.revoked_at) for row in rows):
+            raise irreversible()
+        return super().bulk_update(rows, fields, batch_size)
+
+    bulk_update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_create(
+        self,
+        objs: Iterable[Any],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Iterable[str] | None = None,
+        unique_fields: Iterable[str] | None = None,
+    ) -> list[Any]:
+        rows, fields = list(objs), update_fields and list(update_fields)
+        if "revoked_at" in (fields or ()) and any(may_be_null(row.revoked_at) for row in rows):
+            raise irreversible()
+        return super().bulk_create(
+            rows, batch_size, ignore_conflicts, update_conflicts, fields, unique_fields
+        )
+
+    def touch(self, pks: Iterable[int], at: datetime) -> int:
+        """Note that keys were used. Not a change of policy: publishes nothing."""
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=at - USED_RESOLUTION)
+        due = self.filter(stale, pk__in=list(pks))
+        return models.QuerySet.update(due, last_used_at=at)
+
+    def rehash(self, pk: int, *, old_digest: str, digest: str, pepper_id: str) -> int:
+        """Store the digest made with the first pepper. Publishes nothing."""
+        unchanged = self.filter(pk=pk, digest=old_digest)
+        return models.QuerySet.update(unchanged, digest=digest, pepper_id=pepper_id)
