@@ -18,6 +18,7 @@ def ids(messages):
     return [message.id for message in messages]
 
 
+@pytest.mark.django_db
 def test_all_checks_run_with_djangos_own_and_find_nothing_here():
     found = django_checks.run_checks(include_deployment_checks=False)
     assert [message for message in found if (message.id or "").startswith("apiguard.")] == []

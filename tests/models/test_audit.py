@@ -84,11 +84,13 @@ def test_an_entry_holds_only_the_fields_that_were_saved():
 
 
 @pytest.mark.django_db
-def test_an_expression_is_told_as_it_was_written():
+def test_an_expression_is_told_as_it_was_written_or_as_what_it_came_to():
     route = Route.objects.create(name="api", path_prefix="/api/")
     route.cost = F("cost") + 1
     route.save()
-    assert "cost" in changes()[-1].after["cost"]
+    told = changes()[-1].after["cost"]
+    # Django 6 asks the database what it came to.
+    assert told == 2 or "cost" in told
     assert Route.objects.get().cost == 2
 
 
