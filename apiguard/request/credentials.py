@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..policy.snapshot import IssuerPolicy
 from ..rules import jwt, keys, networks
 from ..rules.jwt import ParsedToken, TokenProblem, TokenRefused
 from ..rules.scopes import split_scope_claim
+from ..telemetry.buffer import buffer
 from .challenge import challenge
 from .effects import Failed, LookUpKey, LookUpUser, Steps
 from .failures import failures
@@ -106,7 +108,23 @@ def _verify_key(offered: Offered, passage: Passage) -> Steps[Credential | Verdic
     if outcome is not None or known is None:
         reason = known.name if known is not None else parts.key_id
         return _bad_key(outcome or Outcome.KEY_UNKNOWN, offered, passage, f"key {reason!r}")
+    _renew_digest(known, parts, passage)
     return (yield from _as_caller(known, offered, passage))
+
+
+def _renew_digest(record: KeyRecord, parts: keys.KeyParts, passage: Passage) -> None:
+    """A good key whose digest an older pepper made gets one of the first pepper, in passing.
+
+    Only now is the key's text known. It is no change of policy, and other
+    workers go on with the older digest as long as they know its pepper.
+    """
+    for pepper_id, pepper in passage.settings.key_peppers.items():
+        if pepper_id != record.pepper_id:
+            digest = keys.digest(parts.text, pepper)
+            buffer.rehashed(record.pk, record.digest, digest, pepper_id)
+            renewed = replace(record, digest=digest, pepper_id=pepper_id)
+            passage.snapshot.keyring.put(record.key_id, renewed)
+        return  # The first pepper signs; the others only verify.
 
 
 def judge_key(record: KeyRecord | None, parts: keys.KeyParts, passage: Passage) -> Outcome | None:

@@ -73,6 +73,12 @@ class Buffer:
             self.dropped += not self._waiting.add_used(key_pk)
         self._start()
 
+    def rehashed(self, key_pk: int, old: str, new: str, pepper_id: str) -> None:
+        """Have a key's digest replaced by the one that a newer pepper made."""
+        with self._lock:
+            self.dropped += not self._waiting.add_rehashed(key_pk, old, new, pepper_id)
+        self._start()
+
     def outage(self, away: bool, at: datetime) -> None:
         """Note that the counter's store went away from this process, or came back."""
         with self._lock:

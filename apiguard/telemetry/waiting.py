@@ -24,6 +24,8 @@ class Waiting:
         self.refused: Counter[tuple[int, str, bool]] = Counter()
         self.shadowed: Counter[tuple[int, str]] = Counter()
         self.used: set[int] = set()
+        # Key -> its digest until now, the new one, and the pepper that made it.
+        self.rehashed: dict[int, tuple[str, str, str]] = {}
         self.proxies: set[str] = set()
 
     def add_refused(self, entry: tuple[int, str, bool]) -> bool:
@@ -50,11 +52,23 @@ class Waiting:
         self.used.add(key_pk)
         return True
 
+    def add_rehashed(self, key_pk: int, old: str, new: str, pepper_id: str) -> bool:
+        """Note the digest that a newer pepper made; False where there is no room."""
+        if len(self.rehashed) >= MAX_WAITING:
+            return False
+        self.rehashed[key_pk] = (old, new, pepper_id)
+        return True
+
     def write(self, alias: str, at: datetime) -> None:
         """Write everything to the database ``alias``; what is written no longer waits."""
         if self.used:
             ApiKey.objects.using(alias).touch(self.used, at)
             self.used = set()
+        while self.rehashed:
+            key_pk, (old, new, pepper_id) = next(iter(self.rehashed.items()))
+            keys = ApiKey.objects.using(alias)
+            keys.rehash(key_pk, old_digest=old, digest=new, pepper_id=pepper_id)
+            del self.rehashed[key_pk]
         while self.refused:
             refusal, count = next(iter(self.refused.items()))
             HourlyCount.objects.using(alias).add(at, *refusal, count)
@@ -72,7 +86,7 @@ class Waiting:
     def size(self) -> int:
         """How many events wait."""
         counted = sum(self.refused.values()) + sum(self.shadowed.values())
-        return counted + len(self.used) + len(self.proxies)
+        return counted + len(self.used) + len(self.rehashed) + len(self.proxies)
 
     def __str__(self) -> str:
         return (

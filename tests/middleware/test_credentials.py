@@ -7,8 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from apiguard.models import ApiKey
+from apiguard.models import Client as ClientRow
+from apiguard.policy import load
 from apiguard.request.verdict import Outcome
 from apiguard.rules import keys
+from apiguard.telemetry.buffer import buffer
 from tests.request.site import (
     BAD_KEY,
     BAD_TOKEN,
@@ -391,6 +395,32 @@ BAD_TOKENS = [
     pytest.param(lambda: token(kid="another"), id="another kid"),
     pytest.param(lambda: token(aud="billing", exp=now() - 600), id="expired, for somebody else"),
 ]
+
+
+def test_a_key_of_an_older_pepper_is_hashed_anew_in_passing():
+    buffer._reset()
+    caller = Caller()
+    peppers = {"newer": "n" * 32, **settings_of()["KEY_PEPPERS"]}
+    call = Call(headers={"X-API-Key": caller.text})
+    with guarded(route(), *caller.rows, KEY_PEPPERS=peppers) as snapshot:
+        assert [call.wsgi().status_code for _ in range(3)] == [200] * 3
+        held = snapshot.keyring.get(caller.row.key_id)
+    digest = keys.digest(caller.text, b"n" * 32)
+    assert (held.digest, held.pepper_id) == (digest, "newer")
+    assert buffer._waiting.rehashed == {caller.row.pk: (caller.row.digest, digest, "newer")}
+
+
+@pytest.mark.django_db
+def test_the_new_digest_is_written_away_from_requests_and_publishes_nothing():
+    client = ClientRow.objects.create(slug="acme", name="Acme")
+    key, _ = ApiKey.objects.issue(client, "k")
+    revision = load.state().revision
+    buffer._reset()
+    buffer.rehashed(key.pk, key.digest, "0" * 64, "newer")
+    buffer.flush()
+    key.refresh_from_db()
+    assert (key.digest, key.pepper_id) == ("0" * 64, "newer")
+    assert load.state().revision == revision
 
 
 @pytest.mark.parametrize("middleware", [True, False], ids=["with", "without"])
