@@ -248,13 +248,14 @@ def parse(
         header = values.get(f"{setting}_header", defaults[f"{setting}_header"])
         values[f"{setting}_meta"] = _meta(header)
     counter = values["counter"]
-    if counter != "memory" and "://" not in counter and counter not in caches:
+    known = counter == "memory" or counter.startswith("redis+cluster://") or counter in caches
+    if not known:
         errors.append(
             SettingError(
                 "unknown_alias",
                 counter,
                 f"CACHES has no alias {counter!r}.",
-                'Add it to CACHES (django-redis), or write "memory".',
+                'Write an alias of CACHES (django-redis), "memory", or redis+cluster://host:port.',
                 field="COUNTER",
             )
         )

@@ -198,3 +198,13 @@ def test_a_change_of_caches_is_followed_too():
 def test_a_list_is_no_dict():
     with pytest.raises(ImproperlyConfigured, match="not a dict"):
         conf.current()
+
+
+@pytest.mark.parametrize("counter", ["redis://127.0.0.1:6379/1", "nowhere"])
+def test_a_counter_that_nothing_could_find_is_wrong(counter):
+    _, errors = conf.parse({"COUNTER": counter}, {"default": {}})
+    assert [(error.field, error.code) for error in errors] == [("COUNTER", "unknown_alias")]
+
+
+def test_a_cluster_needs_no_alias():
+    assert conf.parse({"COUNTER": "redis+cluster://127.0.0.1:7000"}, {})[1] == []

@@ -133,7 +133,10 @@ def content_words(route: Route) -> list[str]:
         (_("methods"), ", ".join(listed(route.methods))),
         (_("takes"), ", ".join(listed(route.accepts))),
         (_("answers"), ", ".join(listed(route.produces))),
-        (_("at most"), size_words(route.max_body_bytes) if route.max_body_bytes else ""),
+        (
+            _("at most"),
+            size_words(route.max_body_bytes) if route.max_body_bytes is not None else "",
+        ),
         (_("costs"), str(route.cost) if route.cost != 1 else ""),
     ]
     return [f"{subject} {value}" for subject, value in rules if value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from django.core.validators import RegexValidator
@@ -112,6 +113,11 @@ class Limit(PolicyModel):
 
     def rule_problems(self) -> list[PolicyError]:
         problems: list[PolicyError] = []
+        if not re.fullmatch(LIMIT_NAME, self.name):
+            # It stands in response headers as it is.
+            hint = "Write 1 to 64 lower-case letters, digits and hyphens."
+            reason = f"{self.name!r} is no name of a limit."
+            problems.append(RateError("bad_name", self.name, reason, hint, field="name"))
         if not 1 <= self.amount <= MAX_AMOUNT:
             problems.append(_wrong("amount", self.amount, f"Write 1 to {MAX_AMOUNT:,}."))
         if self.kind == self.Kind.WINDOW:

@@ -166,7 +166,7 @@ def _as_caller(
     record: KeyRecord, offered: Offered, passage: Passage
 ) -> Steps[Credential | Verdict]:
     client = record.client
-    user: Any = ClientUser(f"client:{client.slug}")
+    user: Any = ClientUser(f"client:{client.slug}", f"client:{client.pk}")
     if client.acts_as_owner:
         user = yield LookUpUser("pk", client.owner_pk)
         if isinstance(user, Failed):
@@ -238,7 +238,7 @@ def _as_subject(
     claims: dict[str, Any], issuer: IssuerPolicy, offered: Offered, passage: Passage
 ) -> Steps[Credential | Verdict]:
     subject = claims["sub"]
-    user: Any = TokenUser(subject)
+    user: Any = TokenUser(subject, f"jwt:{issuer.pk}:{subject}")
     if issuer.user_field:
         user = yield LookUpUser(issuer.user_field, subject)
         if isinstance(user, Failed):

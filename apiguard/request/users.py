@@ -17,17 +17,22 @@ class CredentialUser:
     is_staff = False
     is_superuser = False
 
-    def __init__(self, username: str) -> None:
+    def __init__(self, username: str, principal: str = "") -> None:
         self.username = username
+        # Usernames are not unique: two issuers may each have their own "alice".
+        self.principal = principal
 
     def __str__(self) -> str:
         return self.username
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and str(other) == self.username
+        return isinstance(other, CredentialUser) and other._identity() == self._identity()
 
     def __hash__(self) -> int:
-        return hash((type(self), self.username))
+        return hash(self._identity())
+
+    def _identity(self) -> tuple[type[CredentialUser], str, str]:
+        return type(self), self.username, self.principal
 
     def get_username(self) -> str:
         """As of ``AbstractBaseUser``."""

@@ -297,3 +297,8 @@ def test_a_credential_satisfies_django_s_own_login_requirement():
     with guarded(route(), *caller.rows), override_settings(MIDDLEWARE=chain):
         with_key, without = by_key(caller).wsgi(), Call().wsgi()
     assert (with_key.status_code, without.status_code) == (200, 302)
+
+
+def test_the_same_subject_of_two_issuers_is_two_users():
+    assert TokenUser("alice", "jwt:1:alice") != TokenUser("alice", "jwt:2:alice")
+    assert TokenUser("alice", "jwt:1:alice") == TokenUser("alice", "jwt:1:alice")

@@ -364,3 +364,10 @@ def test_no_problem_and_no_repr_holds_a_secret():
 )
 def test_a_client_with_an_error_is_refused(fields):
     assert client_record(Client(**{"pk": 1, "slug": "a", "name": "A", **fields})).broken
+
+
+@pytest.mark.parametrize("name", ["per\nminute", "pro Minute \u2013 \u00fc", "", "x" * 65])
+def test_a_limit_whose_name_no_header_can_hold_breaks_its_tier(name):
+    snapshot = compiled(route(1, anonymous_tier_id=1), tier(), limit(1, name=name))
+    assert snapshot.routes.find("/r1/").broken
+    assert "bad_name" in codes(snapshot)
