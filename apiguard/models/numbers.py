@@ -14,6 +14,9 @@ from django.utils.translation import gettext_lazy as _
 # Shadow counts name callers, so they are not kept for longer than they are looked at.
 SHADOW_KEPT = timedelta(days=7)
 
+# The desk shows a day of them; a month is for whoever looks into the table.
+COUNTS_KEPT = timedelta(days=30)
+
 M = TypeVar("M", bound=models.Model)
 
 
@@ -43,6 +46,10 @@ class HourlyCountQuerySet(GrowingQuerySet["HourlyCount"]):
         """Add ``count`` refusals of one kind to the hour of ``at``."""
         entry = {"route_pk": route_pk, "outcome": outcome, "enforced": enforced}
         self._grow(count, hour=hour_of(at), **entry)
+
+    def forget(self, now: datetime) -> None:
+        """Delete what is older than ``COUNTS_KEPT``."""
+        self.filter(hour__lt=hour_of(now - COUNTS_KEPT)).delete()
 
 
 class HourlyCount(models.Model):

@@ -10,6 +10,7 @@ from ..rules.limits import Decision, Limit
 from ..rules.networks import counted_as
 from .effects import CountLimits, Failed, Steps
 from .passage import Passage
+from .route import RETRY_SECONDS
 from .verdict import Outcome, Verdict
 
 
@@ -20,11 +21,9 @@ def judge(passage: Passage) -> Steps[Verdict | None]:
     project's own authentication has said who it is.
     """
     route = passage.route
-    if route is None:
-        return None
     if passage.credential is not None:
         return (yield from count(passage, passage.credential.principal, passage.credential.tier_pk))
-    if route.access == "application":
+    if route is None or route.access == "application":
         return None
     return (yield from count(passage, counted_as(passage.address), route.anonymous_tier))
 
@@ -87,4 +86,4 @@ def _overridden(limits: tuple[Limit, ...], passage: Passage) -> tuple[Limit, ...
 
 
 def _broken(why: str) -> Verdict:
-    return Verdict(Outcome.POLICY_BROKEN, reason=why, retry_after=10)
+    return Verdict(Outcome.POLICY_BROKEN, reason=why, retry_after=RETRY_SECONDS)

@@ -8,13 +8,13 @@ keeps its cookies, its status and whatever the view has set.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from ..conf import Settings
 from ..policy.snapshot import HeaderRule
 from ..rules.headers import merge_vary
 from ..rules.limits import rate_limit_headers
@@ -33,43 +33,35 @@ CACHING = frozenset({"cache-control", "pragma", "expires"})
 
 def refuse(passage: Passage, verdict: Verdict) -> HttpResponse:
     """The response of a verdict that lets no view run."""
+    return _response_of(verdict, passage.request_id, passage.settings)
+
+
+def unavailable(request_id: str, settings: Settings) -> HttpResponse:
+    """503 where not even the policy is known."""
+    no_store = ("Cache-Control", "no-store")
+    verdict = Verdict(Outcome.POLICY_UNAVAILABLE, retry_after=1, headers=(no_store,))
+    return _response_of(verdict, request_id, settings)
+
+
+def _response_of(verdict: Verdict, request_id: str, settings: Settings) -> HttpResponse:
     refusal = verdict.refusal
     if refusal is None:
         response = HttpResponse(status=204)
         del response.headers["Content-Type"]
     else:
         members = problem(
-            refusal.status,
-            refusal.error,
-            refusal.detail,
-            passage.request_id,
-            error_format=passage.settings.error_format,
+            *refusal,
+            request_id,
+            error_format=settings.error_format,
             retry_after=verdict.retry_after,
             violated=verdict.violated,
         )
-        content_type = CONTENT_TYPES[passage.settings.error_format]
+        content_type = CONTENT_TYPES[settings.error_format]
         response = HttpResponse(encode(members), content_type, refusal.status)
         # No middleware behind us sees this response to add it.
         response.headers["Content-Length"] = str(len(response.content))
     for name, value in verdict.all_headers:
         response.headers[name] = value
-    return response
-
-
-def unavailable(passage_id: str, settings: Any, retry_after: int = 1) -> HttpResponse:
-    """503 where not even the policy is known."""
-    members = problem(
-        503,
-        "service_unavailable",
-        "The service is unavailable, try again later",
-        passage_id,
-        error_format=settings.error_format,
-        retry_after=retry_after,
-    )
-    response = HttpResponse(encode(members), CONTENT_TYPES[settings.error_format], 503)
-    response.headers["Content-Length"] = str(len(response.content))
-    response.headers["Retry-After"] = str(retry_after)
-    response.headers["Cache-Control"] = "no-store"
     return response
 
 

@@ -41,8 +41,6 @@ class TierThrottle(BaseThrottle):
 
 
 def _count(passage: Passage, request: Request) -> Steps[Verdict | None]:
-    credential = passage.credential
-    if credential is not None:
-        return (yield from limits.count(passage, credential.principal, credential.tier_pk))
-    user_pk = signed_in_user(request)
-    return (yield from limits.judge_user(passage, user_pk))
+    if passage.credential is not None:
+        return (yield from limits.judge(passage))
+    return (yield from limits.judge_user(passage, signed_in_user(request)))

@@ -20,7 +20,7 @@ from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from .. import conf
-from ..models import CounterOutage, ShadowCount, UntrustedProxy
+from ..models import CounterOutage, HourlyCount, ShadowCount, UntrustedProxy
 from ..models.incidents import SAID_AGAIN
 from ..models.numbers import hour_of
 from ..models.state import write_alias
@@ -123,7 +123,7 @@ class Buffer:
         """Delete what nobody looks at any more, once an hour."""
         if self._forgot == hour_of(now):
             return
-        for model in (ShadowCount, CounterOutage, UntrustedProxy):
+        for model in (HourlyCount, ShadowCount, CounterOutage, UntrustedProxy):
             model.objects.using(alias).forget(now)
         self._forgot = hour_of(now)
 

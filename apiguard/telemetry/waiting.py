@@ -91,5 +91,6 @@ class Waiting:
     def __str__(self) -> str:
         return (
             f"{sum(self.refused.values())} refusals and {len(self.used)} uses of keys, "
-            f"{sum(self.shadowed.values())} requests over shadow limits"
+            f"{sum(self.shadowed.values())} requests over shadow limits, "
+            f"{len(self.rehashed)} digests and {len(self.proxies)} proxies"
         )

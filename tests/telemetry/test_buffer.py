@@ -114,7 +114,10 @@ def test_a_flush_that_fails_is_dropped_and_counted(key, monkeypatch, caplog, err
         buffer.refused(1, "a", True)
         buffer.flush()
     assert buffer.dropped == 3
-    assert "2 refusals and 1 uses of keys, 0 requests over shadow limits are lost" in caplog.text
+    assert (
+        "2 refusals and 1 uses of keys, 0 requests over shadow limits, 0 digests and 0 proxies are lost"
+        in caplog.text
+    )
     buffer.flush()
     assert counts() == {}
 
@@ -358,3 +361,12 @@ def test_a_forked_process_starts_with_nothing():
     buffer._reset()
     assert (buffer._waiting.size, buffer._away, buffer._thread) == (0, False, None)
     assert not buffer._outages
+
+
+@pytest.mark.django_db
+def test_counts_of_refusals_are_not_kept_for_ever():
+    now = timezone.now()
+    for days in (0, 29, 31):
+        HourlyCount.objects.add(now - timedelta(days=days), 1, "no_credential", True, 1)
+    HourlyCount.objects.forget(now)
+    assert HourlyCount.objects.count() == 2

@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from django.core.exceptions import ValidationError
 
 from ...errors import PolicyError
-from ...models import acting
+from ...models import Route, acting
 from ...transfer.baseline import write_baseline
 from ._console import Console, Options, SubCommand, refused
 
@@ -30,6 +30,12 @@ def run(console: Console, options: Options) -> None:
             raise refused(error, f"The baseline cannot be written for {prefix!r}") from error
     lines = [f"Made {line}." for line in made]
     console.answer({"created": made}, lines or ["Everything is there already."])
+    route = Route.objects.filter(path_prefix=prefix).first()
+    if enforce and route is not None and route.mode != Route.Mode.ENFORCE:
+        console.note(
+            f"The route {route.name!r} was there already and stays in mode {route.mode!r}. "
+            "Set its mode to 'enforce' in the admin."
+        )
     if made and not enforce:
         console.note(
             "A new route only observes: it refuses nothing and counts what it would have "

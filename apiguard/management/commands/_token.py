@@ -19,6 +19,8 @@ from ...errors import PolicyError
 from ...models import JwtIssuer
 from ...policy.compile import compile_rows
 from ...policy.rows import Rows
+from ...policy.snapshot import IssuerPolicy
+from ...request.credentials import judge_token
 from ...rules import jwt as jwt_rules
 from ...rules.jwt import TokenRules
 from ...rules.scopes import check_registered, parse_scopes
@@ -53,11 +55,11 @@ def arguments(parser: ArgumentParser) -> None:
 def run(console: Console, options: Options) -> None:
     """Print one token; exit status 2 where requests could not bring it."""
     row: JwtIssuer = named(JwtIssuer, "name", options["issuer"])
-    rules = _rules(row)
+    issuer = _issuer(row)
     now = int(time.time())
     claims = _claims(row, options, now)
-    token = _signed(row, rules, claims)
-    _judge(token, rules, now)
+    token = _signed(row, issuer.rules, claims)
+    _judge(token, issuer, now)
     expires_at = moment(datetime.fromtimestamp(claims["exp"], UTC))
     console.note(f"The token follows, on standard output. It is good until {expires_at}.")
     data = {
@@ -70,7 +72,7 @@ def run(console: Console, options: Options) -> None:
     console.answer(data, [token])
 
 
-def _rules(row: JwtIssuer) -> TokenRules:
+def _issuer(row: JwtIssuer) -> IssuerPolicy:
     """What requests hold this issuer's tokens against."""
     listed = row.algorithms if isinstance(row.algorithms, list) else []
     if any(not str(name).startswith("HS") for name in listed):
@@ -83,7 +85,7 @@ def _rules(row: JwtIssuer) -> TokenRules:
     snapshot = compile_rows(Rows(issuers=(row,)))
     if snapshot.problems:
         raise refused(snapshot.problems[0].error, f"The issuer {row.name!r} accepts no token")
-    return snapshot.issuers[row.issuer].rules
+    return snapshot.issuers[row.issuer]
 
 
 def _claims(row: JwtIssuer, options: Options, now: int) -> dict[str, Any]:
@@ -116,11 +118,9 @@ def _signed(row: JwtIssuer, rules: TokenRules, claims: dict[str, Any]) -> str:
     return jwt.encode(claims, secret, row.algorithms[0], headers={"typ": token_type})
 
 
-def _judge(token: str, rules: TokenRules, now: int) -> None:
+def _judge(token: str, issuer: IssuerPolicy, now: int) -> None:
     try:
-        parsed = jwt_rules.parse(token)
-        jwt_rules.check_header(parsed, rules)
-        jwt_rules.check_claims(parsed.claims, rules, now)
+        judge_token(jwt_rules.parse(token), {issuer.rules.issuer: issuer}, now)
     except jwt_rules.TokenRefused as error:
         raise used_wrongly(
             f"Such a token would be refused ({error.problem.value}). "
