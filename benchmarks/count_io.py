@@ -18,13 +18,14 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import redis
 
+from benchmarks.round_trips import Commands, counted_queries
+from benchmarks.tables import say
 from tests.stores import redis_server
 
 STATES = ("new process", "new credential", "warm")
@@ -40,44 +41,6 @@ class Call:
     path: str
     headers: Mapping[str, str]
     status: int
-
-
-class Commands:
-    """Reads along what a Redis is told, between two marks."""
-
-    def __init__(self, client: redis.Redis, monitor: Any) -> None:
-        self._client, self._monitor = client, monitor
-        self._marks = 0
-
-    def until_now(self) -> list[str]:
-        """The commands since the last call, without those of scripts and marks."""
-        self._marks += 1
-        mark = f"mark-{self._marks}"
-        self._client.echo(mark)
-        seen: list[str] = []
-        while True:
-            entry = self._monitor.next_command()
-            if entry["command"] == f"ECHO {mark}":
-                return seen
-            if entry["client_type"] != "lua":
-                seen.append(entry["command"].split(" ")[0].upper())
-
-
-@contextmanager
-def counted_queries() -> Iterator[list[str]]:
-    """The queries of this thread while the block runs."""
-    from django.db import connections
-
-    seen: list[str] = []
-
-    def wrapper(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
-        seen.append(sql)
-        return execute(sql, *args)
-
-    with ExitStack() as stack:
-        for connection in connections.all():
-            stack.enter_context(connection.execute_wrapper(wrapper))
-        yield seen
 
 
 # What the tier of the client "hobby" admits in a minute.
@@ -172,10 +135,6 @@ def measure(demonstration: Any, commands: Commands) -> bool:
                 kept &= queries <= WARM_AT_MOST[0] and len(told) <= WARM_AT_MOST[1]
         say(f"{line}   {' '.join(told)}".rstrip())
     return kept
-
-
-def say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
 
 
 def main() -> int:

@@ -24,12 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
+from redis import Connection, Redis
 
 from apiguard.counters.base import hash_principal, key_for
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS
 from benchmarks.limiters import ALL, PREFIX, connect, limiter, missing_peers, windows
+from benchmarks.tables import Table, progress, say
 from tests.servers import Server, free_port
 from tests.stores import redis_cluster, redis_on
 
@@ -52,22 +53,9 @@ FULL = Size(processes=8, threads=64, amounts=(100, 10_000), calls=1000, crowd=4)
 QUICK = Size(processes=2, threads=8, amounts=(100,), calls=200, crowd=2)
 
 
-def say(line: str = "") -> None:
-    sys.stdout.write(f"{line}\n")
-
-
-def progress(line: str) -> None:
-    sys.stderr.write(f"... {line}\n")
-    sys.stderr.flush()
-
-
 def table(title: str, note: str, head: list[str], rows: list[list[Any]]) -> None:
     """A Markdown table under a heading."""
-    say(f"\n## {title}\n\n{note}\n")
-    say(f"| {' | '.join(head)} |")
-    say("|" + "---|" * len(head))
-    for row in rows:
-        say(f"| {' | '.join(str(cell) for cell in row)} |")
+    say(f"\n{Table(title, note, head, rows).markdown()}")
 
 
 @contextmanager
@@ -151,17 +139,17 @@ def round_trips(timed: dict[str, Callable[[], object]], calls: int) -> dict[str,
 @contextmanager
 def commands_sent() -> Iterator[list[str]]:
     """The names of the commands that clients in this process send."""
-    sent, execute = [], Redis.execute_command
+    sent, send = [], Connection.send_command
 
-    def noting(self: Redis, *args: Any, **options: Any) -> Any:
+    def noting(self: Connection, *args: Any, **options: Any) -> Any:
         sent.append(str(args[0]))
-        return execute(self, *args, **options)
+        return send(self, *args, **options)
 
-    Redis.execute_command = noting  # type: ignore[method-assign]
+    Connection.send_command = noting  # type: ignore[method-assign]
     try:
         yield sent
     finally:
-        Redis.execute_command = execute  # type: ignore[method-assign]
+        Connection.send_command = send  # type: ignore[method-assign]
 
 
 def microseconds_in_redis(client: Redis, call: Callable[[], object], times: int) -> float:
