@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import AllowedOrigin, CorsPolicy
 from .base import PolicyAdmin, PolicyInline
+from .spellings import AcceptsSpellings, SpellingForm
 from .words import DASH, badge, lines, listed
 
 # More rows than this make a form that no browser enjoys.
@@ -23,12 +24,14 @@ MOST_INLINE = 100
 
 class OriginInline(PolicyInline):
     model = AllowedOrigin
+    form = SpellingForm
     fields = ("pattern", "enabled", "note")
 
 
-class CorsPolicyAdmin(PolicyAdmin):
+class CorsPolicyAdmin(AcceptsSpellings, PolicyAdmin):
     """What the scripts of allowed origins may send and read."""
 
+    form = SpellingForm
     about = _("Which sites' scripts may call the routes that use a policy, and what they may read.")
     when_empty = _("There are no CORS policies. Routes without one do not look at Origin.")
     list_display = (
@@ -100,9 +103,10 @@ class CorsPolicyAdmin(PolicyAdmin):
         return lines(policy.routes.all())
 
 
-class AllowedOriginAdmin(PolicyAdmin):
+class AllowedOriginAdmin(AcceptsSpellings, PolicyAdmin):
     """All origins of all policies."""
 
+    form = SpellingForm
     about = _("One origin, or one family of origins, per row.")
     when_empty = _("There are no allowed origins: policies that refuse foreign origins refuse all.")
     list_display = ("pattern", "policy", "enabled", "note", "problems_marker")

@@ -9,12 +9,20 @@ from django.utils.translation import gettext_lazy as _
 
 from ..errors import HeaderError, PolicyError
 from ..rules.headers import check_field_name, check_method
-from ..rules.origins import parse_pattern
+from ..rules.origins import pattern_errors
 from .base import PolicyModel
-from .fields import StringListField, list_problems, rule_problem
+from .fields import StringListField, list_problems, number_problem
+
+# Seconds, a year. Browsers stop far earlier: Firefox after a day, Chromium after two hours.
+LONGEST_MAX_AGE = 31_536_000
 
 
-def _check_listed_name(name: str) -> str:
+def check_listed_name(name: str) -> str:
+    """The name itself, if a list of request or response headers may hold it.
+
+    Raises:
+        HeaderError: ``wildcard_header``, and all of ``check_field_name``.
+    """
     if name == "*":
         # With credentials the Fetch standard reads "*" as a name, not as "all".
         raise HeaderError(
@@ -81,8 +89,9 @@ class CorsPolicy(PolicyModel):
     def rule_problems(self) -> list[PolicyError]:
         return [
             *list_problems(self, "allowed_methods", check_method),
-            *list_problems(self, "allowed_headers", _check_listed_name),
-            *list_problems(self, "exposed_headers", _check_listed_name),
+            *list_problems(self, "allowed_headers", check_listed_name),
+            *list_problems(self, "exposed_headers", check_listed_name),
+            *number_problem(self, "max_age", 0, LONGEST_MAX_AGE),
         ]
 
 
@@ -117,5 +126,4 @@ class AllowedOrigin(PolicyModel):
         return self.pattern
 
     def rule_problems(self) -> list[PolicyError]:
-        problem = rule_problem("pattern", parse_pattern, self.pattern)
-        return [] if problem is None else [problem]
+        return [error.at("pattern") for error in pattern_errors(self.pattern)]

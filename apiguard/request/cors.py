@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..policy.snapshot import Cors
 from ..rules.headers import split_list
 from .facts import Facts
+from .header_store import Store
 from .passage import Passage
-from .verdict import Header, Outcome, Verdict
+from .verdict import Outcome, Verdict
 
 _PREFLIGHT_OUTCOMES = frozenset(
     {
@@ -57,8 +58,10 @@ def is_same_origin(facts: Facts) -> bool:
     """What the browser says; of browsers that say nothing, what Origin and Host say."""
     if facts.fetch_site is not None:
         return facts.fetch_site in ("same-origin", "none")
-    scheme = "https" if facts.secure else "http"
-    return bool(facts.host) and facts.origin == f"{scheme}://{facts.host}"
+    scheme, default_port = ("https", ":443") if facts.secure else ("http", ":80")
+    # Some proxies write the default port into Host; no browser writes it into Origin.
+    host = (facts.host or "").removesuffix(default_port)
+    return bool(host) and facts.origin == f"{scheme}://{host}"
 
 
 def _preflight(cors: Cors, facts: Facts, allowed_origin: str | None) -> Verdict:
@@ -87,14 +90,16 @@ def _preflight_refusal(
     return None
 
 
-def response_headers(passage: Passage) -> list[Header]:
-    """The CORS headers of an actual response; ``Vary`` is the response stage's."""
+def write(passage: Passage, store: Store) -> None:
+    """The CORS headers of a response; ``Vary`` is the response stage's."""
     cors = passage.route.cors if passage.route is not None else None
-    if cors is None or passage.cors_origin is None:
-        return []
-    headers = [("Access-Control-Allow-Origin", passage.cors_origin)]
-    if cors.allow_credentials and passage.cors_origin != "*":
-        headers.append(("Access-Control-Allow-Credentials", "true"))
-    if cors.exposed_headers and not is_preflight(passage.facts):
-        headers.append(("Access-Control-Expose-Headers", cors.exposed_headers))
-    return headers
+    if cors is None:
+        return
+    if passage.verdict.outcome is not Outcome.PREFLIGHT_ANSWERED:
+        # What a view or another middleware said would make a second answer.
+        for name in [name for name in store if name.startswith("access-control-")]:
+            del store[name]
+    if passage.cors_origin is not None:
+        store["access-control-allow-origin"] = ("Access-Control-Allow-Origin", passage.cors_origin)
+        preflight = is_preflight(passage.facts)
+        store.update(cors.preflight_grants if preflight else cors.response_grants)

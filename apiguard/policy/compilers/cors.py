@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from ...models import AllowedOrigin, CorsPolicy
@@ -14,9 +16,14 @@ from ..snapshot import Cors
 def cors_policies(rows: Rows, problems: Problems) -> dict[Any, Cors]:
     by_policy: dict[Any, list[AllowedOrigin]] = {}
     for origin in rows.origins:
-        if origin.enabled and not problems.of(origin):
+        if origin.enabled:
             by_policy.setdefault(origin.policy_id, []).append(origin)
-    return {row.pk: _cors(row, by_policy.get(row.pk, []), problems) for row in rows.cors_policies}
+    policies = {
+        row.pk: _cors(row, by_policy.pop(row.pk, []), problems) for row in rows.cors_policies
+    }
+    for origin in chain.from_iterable(by_policy.values()):
+        problems.of(origin)  # Its policy is gone; what is wrong with it is said all the same.
+    return policies
 
 
 def _cors(row: CorsPolicy, origins: list[AllowedOrigin], problems: Problems) -> Cors:
@@ -29,34 +36,41 @@ def _cors(row: CorsPolicy, origins: list[AllowedOrigin], problems: Problems) -> 
         ("Access-Control-Allow-Headers", ", ".join(headers)),
         ("Access-Control-Max-Age", str(row.max_age)),
     ]
+    permitted = origin_rules.OriginSet(_permitted(row, broken, origins, problems))
+    # "*" never goes with credentials (Fetch, section 3.2.5).
+    credentialed = row.allow_credentials and not broken and not permitted.any
+    credentials = _rendered("Allow-Credentials", "true" if credentialed else "")
     return Cors(
         pk=row.pk,
         name=row.name,
-        origins=origin_rules.OriginSet(() if broken else _permitted(row, origins, problems)),
+        origins=permitted,
         methods=SAFELISTED_METHODS | frozenset(methods),
         headers=frozenset(name.lower() for name in headers),
-        allow_credentials=row.allow_credentials and not broken,
         refuse_foreign=row.refuse_foreign_origins or broken,
         preflight_headers=tuple((name, value) for name, value in preflight if value),
-        exposed_headers=", ".join(exposed),
+        preflight_grants=credentials,
+        response_grants={**credentials, **_rendered("Expose-Headers", ", ".join(exposed))},
     )
+
+
+def _rendered(name: str, value: str) -> dict[str, tuple[str, str]]:
+    name = f"Access-Control-{name}"
+    return {name.lower(): (name, value)} if value else {}
 
 
 def _permitted(
-    row: CorsPolicy, origins: list[AllowedOrigin], problems: Problems
-) -> tuple[origin_rules.OriginPattern, ...]:
-    patterns = {}
+    row: CorsPolicy, broken: bool, origins: Iterable[AllowedOrigin], problems: Problems
+) -> Iterator[origin_rules.OriginPattern]:
+    """One by one: of many thousand, none is kept for longer than it is judged."""
     for origin in origins:
+        if problems.of(origin) or broken:
+            continue
         pattern = origin_rules.parse_pattern(origin.pattern)
-        patterns[pattern.text] = (pattern, origin)
-    refused = origin_rules.check_patterns(
-        [pattern for pattern, _ in patterns.values()],
-        allow_credentials=row.allow_credentials,
-        allow_insecure=row.dangerously_allow_insecure_origins,
-        allow_public_suffixes=row.dangerously_allow_public_suffixes,
-    )
-    for error in refused:
-        dropped = patterns.pop(str(error.value), None)
-        if dropped is not None:
-            problems.of(dropped[1], [error.at("pattern")])
-    return tuple(pattern for pattern, _ in patterns.values())
+        refused = origin_rules.check_patterns(
+            [pattern],
+            allow_credentials=row.allow_credentials,
+            allow_insecure=row.dangerously_allow_insecure_origins,
+            allow_public_suffixes=row.dangerously_allow_public_suffixes,
+        )
+        if not problems.of(origin, [error.at("pattern") for error in refused]):
+            yield pattern
