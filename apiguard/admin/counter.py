@@ -1,6 +1,6 @@
 """What the overview says of the counter, and a tier of its shadow limits: what was noted, no look.
 
-A page asks no store: one that hangs would take the desk along.
+Nothing here asks the store: one that hangs would take the desk along.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.db.models import Sum
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from .. import conf
+from ..counters.connect import cluster_host, is_cluster
 from ..models import Client, CounterOutage, ShadowCount, UntrustedProxy
 from ..models.numbers import ShadowCountQuerySet
 from ..models.state import write_alias
 from ..telemetry import proxies
+from ..telemetry.times import clock
 from .words import a_day_before, principal_words
 
 DAY = timedelta(days=1)
@@ -81,28 +81,21 @@ def counter_seen() -> CounterSeen:
 def _where(name: str) -> str:
     if name == "memory":
         return _("in the memory of each process")
-    if "://" in name:  # Without what may be a password.
-        host = urlsplit(name).netloc.rpartition("@")[2]
-        return _("in the Redis cluster at %(host)s") % {"host": host}
+    if is_cluster(name):
+        return _("in the Redis cluster at %(host)s") % {"host": cluster_host(name)}
     return _("in Redis, through the cache “%(alias)s”") % {"alias": name}
 
 
 def _lasting(row: CounterOutage, now: datetime) -> Outage:
-    since = _("away since %(when)s") % {"when": _moment(row.began_at, now)}
+    since = _("away since %(when)s") % {"when": clock(row.began_at, now)}
     return Outage(row.process, since, lasts=True)
 
 
 def _ended(row: CounterOutage, now: datetime) -> Outage:
     # A process that fell silent is taken to have ended then.
-    began, ended = _moment(row.began_at, now), _moment(row.ended_at or row.seen_at, now)
+    began, ended = clock(row.began_at, now), clock(row.ended_at or row.seen_at, now)
     when = _("away from %(began)s to %(ended)s") % {"began": began, "ended": ended}
     return Outage(row.process, when, lasts=False)
-
-
-def _moment(at: datetime, now: datetime) -> str:
-    """The time of day, and the day unless it is today."""
-    at, now = timezone.localtime(at), timezone.localtime(now)
-    return date_format(at, "H:i" if at.date() == now.date() else "j M, H:i")
 
 
 def shadow_totals(limit_pks: Iterable[Any]) -> dict[Any, int]:

@@ -1,4 +1,4 @@
-"""The overview: what is in force, wrong, enforced where, refused, and where limits are counted."""
+"""The overview: what is in force and in whom, wrong, enforced where, refused, and counted where."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ from .words import (
     route_limit_words,
     scope_words,
 )
+from .workers import workers_seen
 
 # What the baseline writes; whoever may not add one of these may not write it.
 BASELINE_ROWS = (Route, CorsPolicy, HeaderPolicy, ResponseHeader, Tier, Limit)
@@ -118,6 +119,7 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
         "routes": [_route(request, site, route, snapshot) for route in routes],
         "refusals": _refusals(request, site, list(routes)),
         "counter": counter_seen(),
+        "workers": workers_seen(),
         "may_write_baseline": _may_write_baseline(request),
     }
     return TemplateResponse(request, "admin/apiguard/overview.html", context)

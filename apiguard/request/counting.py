@@ -5,36 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
-
-from redis.backoff import NoBackoff
-from redis.cluster import RedisCluster
-from redis.retry import Retry
 
 from ..conf import Settings
 from ..counters.base import Counter
 from ..counters.breaker import Breaker
+from ..counters.connect import connector
 from ..counters.denials import Denials
 from ..counters.memory import MemoryCounter
 from ..counters.redis import RedisCounter
 from ..counters.resilient import ResilientCounter
 from ..rules.limits import Decision, Limit
 from ..telemetry import outages
-
-TIMEOUT_SECONDS = 0.05
+from ..telemetry.board import Board
 
 
 @dataclass(frozen=True, slots=True)
 class Counting:
     """A counter, and the denials of it that are still true.
 
-    ``denials`` and ``breaker`` are ``None`` where counts are in this process's
-    own memory: asking it is cheap, and it is never away.
+    ``denials`` is ``None`` where counts are in this process's own memory:
+    asking it is cheap.
     """
 
     counter: Counter
     denials: Denials | None = None
-    breaker: Breaker | None = None
 
     def recall(
         self, policy: object, principal: str, limits: Sequence[Limit], cost: int
@@ -62,6 +56,14 @@ def counting(settings: Settings) -> Counting:
     return _counting(settings.counter, settings.counter_prefix)
 
 
+def board(settings: Settings) -> Board | None:
+    """Where workers leave word of themselves; ``None`` where they share no store."""
+    if settings.counter == "memory":
+        return None
+    # The braces keep it on one slot of a cluster, apart from all that is counted.
+    return Board(connector(settings.counter), f"{settings.counter_prefix}:{{workers}}")
+
+
 def forget() -> None:
     """Drop this process's counters, and with them what was counted in memory; for tests."""
     _counting.cache_clear()
@@ -71,10 +73,6 @@ def forget() -> None:
 def _counting(name: str, prefix: str) -> Counting:
     if name == "memory":
         return Counting(MemoryCounter())
-    if name.startswith("redis+cluster://"):
-        connect = _cluster(name.removeprefix("redis+cluster"))
-    else:
-        connect = _alias(name)
     denials = Denials()
 
     def on_change(away: bool) -> None:
@@ -83,31 +81,5 @@ def _counting(name: str, prefix: str) -> Counting:
         outages.note(away)
 
     breaker = Breaker(on_change)
-    store = ResilientCounter(RedisCounter(connect, prefix), MemoryCounter(), breaker)
-    return Counting(store, denials, breaker)
-
-
-def _alias(name: str) -> Any:
-    # Imported late: django-redis is only needed where a cache alias is named.
-    from django_redis import get_redis_connection
-
-    return lambda: get_redis_connection(name)
-
-
-def _cluster(rest: str) -> Any:
-    clients: list[RedisCluster] = []
-
-    def connect() -> RedisCluster:
-        if not clients:
-            clients.append(
-                RedisCluster.from_url(
-                    "redis" + rest,
-                    socket_timeout=TIMEOUT_SECONDS,
-                    socket_connect_timeout=TIMEOUT_SECONDS,
-                    # A script that timed out may have run: asked again, it counts twice.
-                    retry=Retry(NoBackoff(), 0),
-                )
-            )
-        return clients[0]
-
-    return connect
+    store = ResilientCounter(RedisCounter(connector(name), prefix), MemoryCounter(), breaker)
+    return Counting(store, denials)

@@ -23,12 +23,15 @@ from apiguard.policy import load
 PEPPERED = {"KEY_PEPPERS": {"2026": "tests-only-pepper-" * 3}}
 UNPEPPERED = {"KEY_PEPPERS": {}}
 
+IN_MEMORY = "Workers: Limits are counted in each process's memory; other workers cannot be seen."
+
 
 def test_an_empty_database_is_in_order(run):
     said = run("check")
     assert said.status == 0
     assert said.out.splitlines() == [
         "Counter: the memory of each process.",
+        IN_MEMORY,
         "Revision 0: in order.",
     ]
     assert run("check", "--json").json == {
@@ -44,6 +47,13 @@ def test_an_empty_database_is_in_order(run):
             "outages": [],
         },
         "proxies": [],
+        "workers": {
+            "unseen": "memory",
+            "revision": 0,
+            "slowest": None,
+            "problems": [],
+            "workers": [],
+        },
     }
 
 
@@ -72,6 +82,7 @@ def test_a_problem_names_its_row_its_value_its_reason_and_what_to_do(run, slippe
         f"    {error.reason}",
         f"    {error.hint}",
         "Counter: the memory of each process.",
+        IN_MEMORY,
         f"Revision {PolicyState.objects.get().revision}: 1 problem.",
     ]
     assert "1 problem in the policy" in said.err
@@ -210,3 +221,19 @@ def test_an_issuer_whose_tokens_name_their_tier_may_bring_any(run, dear, issuer)
     assert said.status == 0
     assert said.out.startswith("warning: limit 'Free: per-minute', amount: '5'\n")
     assert "costs 10; this limit admits 5" in said.out
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        pytest.param({}, True, id="in force"),
+        pytest.param({"mode": "observe"}, True, id="observing"),
+        pytest.param({"mode": "off"}, False, id="off"),
+    ],
+)
+def test_a_route_that_permits_more_than_django_takes_is_a_warning(run, fields, told):
+    Route(name="r", path_prefix="/r/", max_body_bytes=10**8, **fields).save()
+    said = run("check", "--json")
+    assert (said.status, said.json["problems"]) == (0, [])
+    codes = [warning["code"] for warning in said.json["warnings"]]
+    assert codes == ["above_djangos_limit"] * told

@@ -90,7 +90,7 @@ class _Silent:
 
 
 def test_a_server_that_does_not_tell_its_settings_is_in_order(monkeypatch):
-    monkeypatch.setattr(_counter, "_alias", lambda name: _Silent())
+    monkeypatch.setattr(_counter, "connector", lambda *given: _Silent)
     store = _counter.store("apiguard")
     assert (store.answers, store.evicts, store.problems) == (True, None, [])
 
@@ -112,7 +112,7 @@ class _Cluster:
 
 def test_every_node_of_a_cluster_is_asked_and_no_password_is_shown(monkeypatch):
     cluster = _Cluster()
-    monkeypatch.setattr(_counter, "_cluster", lambda url: cluster)
+    monkeypatch.setattr(_counter, "connector", lambda *given: lambda: cluster)
     store = _counter.store("redis+cluster://:secret@127.0.0.1:7000")
     assert store.where == "redis+cluster://127.0.0.1:7000"
     assert (store.answers, store.policies) == (True, ("allkeys-lru", "noeviction"))

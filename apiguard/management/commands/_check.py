@@ -1,4 +1,4 @@
-"""``apiguard check``: everything that is wrong with the policy in the database, and the counter.
+"""``apiguard check``: what is wrong with the policy in the database, the counter, the workers.
 
 What requests are judged by is compiled here too, so what is said is what a
 worker finds. Clients and keys are read a few hundred at a time. Warnings do
@@ -22,7 +22,7 @@ from ...policy import load
 from ...policy.compile import compile_rows
 from ...policy.rows import Rows
 from ...policy.snapshot import RowProblem
-from . import _counter
+from . import _counter, _workers
 from ._console import Console, Options, SubCommand, found
 
 CHUNK = 500
@@ -36,20 +36,21 @@ def run(console: Console, options: Options) -> None:
         raise found("Policy is being changed faster than it can be read. Try again.") from error
     snapshot = compile_rows(rows, revision=state.revision, stamp=state.stamp)
     problems = [*snapshot.problems, *_client_problems(), *_key_problems()]
-    warnings = list(_cost_warnings(rows))
-    counter = _counter.report()
+    warnings = [*_cost_warnings(rows), *_route_warnings(rows)]
+    counter, workers = _counter.report(), _workers.report()
     data = {
         "revision": state.revision,
         "problems": [_as_dict(problem) for problem in problems],
         "warnings": [_as_dict(warning) for warning in warnings],
         **counter.data(),
+        **workers.data(),
     }
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     lines = [line for problem in problems for line in _lines(problem)]
     lines += [line for warning in warnings for line in _lines(warning, "warning: ")]
     summary = f"Revision {state.revision}: {count if problems else 'in order'}."
-    console.answer(data, [*lines, *counter.lines(), summary])
-    wrong = list(counter.store.problems)
+    console.answer(data, [*lines, *counter.lines(), *workers.lines(), summary])
+    wrong = [*counter.store.problems, *workers.problems]
     if problems:
         wrong.append(f"{count} in the policy. Mend the rows in the admin; the others are in force.")
     if wrong:
@@ -111,6 +112,12 @@ def _cost_warnings(rows: Rows) -> Iterator[RowProblem]:
             yield _problem(limit, error, f"{tiers.get(limit.tier_id, '?')}: {limit}")
 
 
+def _route_warnings(rows: Rows) -> Iterator[RowProblem]:
+    for route in rows.routes:
+        if route.mode != Route.Mode.OFF and not route.problems():
+            yield from (_problem(route, oddity) for oddity in route.oddities())
+
+
 def _tiers_of_callers(rows: Rows) -> set[Any]:
     """Tiers whose callers bring a credential, and so may come to any route."""
     if any(issuer.tier_claim for issuer in rows.issuers):
@@ -147,5 +154,5 @@ def _lines(problem: RowProblem, kind: str = "") -> Iterator[str]:
 
 
 COMMAND = SubCommand(
-    "check", "Say what is wrong with the policy in the database, and with the counter.", run
+    "check", "Say what is wrong with the policy in the database, the counter, and the workers.", run
 )

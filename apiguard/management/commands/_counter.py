@@ -9,19 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.utils import timezone
 from redis.cluster import RedisCluster
 from redis.exceptions import RedisError
 
 from ... import conf
+from ...counters.connect import CLUSTER, cluster_host, connector, is_cluster
 from ...models import CounterOutage, UntrustedProxy
 from ...models.state import write_alias
 from ...telemetry import proxies
 from ._console import moment
 
-CLUSTER = "redis+cluster://"
 # The one policy under which a full Redis refuses to write instead of forgetting counts.
 KEEPS_COUNTS = "noeviction"
 
@@ -123,11 +122,12 @@ def store(name: str) -> Store:
     """Ask the store that the setting ``COUNTER`` names; never raises."""
     if name == "memory":
         return Store(name)
-    is_cluster = name.startswith(CLUSTER)
-    where = f"{CLUSTER}{urlsplit(name).netloc.rpartition('@')[2]}" if is_cluster else name
-    everywhere = {"target_nodes": RedisCluster.PRIMARIES} if is_cluster else {}
+    where, everywhere = name, {}
+    if is_cluster(name):
+        where = f"{CLUSTER}{cluster_host(name)}"
+        everywhere = {"target_nodes": RedisCluster.PRIMARIES}
     try:
-        client = _cluster(name) if is_cluster else _alias(name)
+        client = connector(name, CLUSTER_TIMEOUT_SECONDS)()
         client.ping(**everywhere)
     except Exception as error:  # noqa: BLE001 - whatever the client raises means the same
         return Store(where, answers=False, error=_words(error))
@@ -136,21 +136,6 @@ def store(name: str) -> Store:
     except (RedisError, OSError):  # Managed servers refuse CONFIG.
         return Store(where, answers=True)
     return Store(where, answers=True, policies=tuple(sorted(set(_values(told)))))
-
-
-def _alias(name: str) -> Any:
-    # Imported late: django-redis is only needed where a cache alias is named.
-    from django_redis import get_redis_connection
-
-    return get_redis_connection(name)
-
-
-def _cluster(url: str) -> Any:
-    return RedisCluster.from_url(
-        "redis://" + url.removeprefix(CLUSTER),
-        socket_timeout=CLUSTER_TIMEOUT_SECONDS,
-        socket_connect_timeout=CLUSTER_TIMEOUT_SECONDS,
-    )
 
 
 def _values(told: Any) -> Iterable[str]:

@@ -1,0 +1,68 @@
+"""A connection to where the setting ``COUNTER`` says that limits are counted.
+
+The one place that knows what such a name means: an alias of ``CACHES``
+(django-redis, Sentinel included), or ``redis+cluster://host:port``. ``"memory"``
+is nothing to connect to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.retry import Retry
+
+CLUSTER = "redis+cluster://"
+TIMEOUT_SECONDS = 0.05
+
+
+def is_cluster(name: str) -> bool:
+    """Whether this is the URL of a cluster, and no alias."""
+    return name.startswith(CLUSTER)
+
+
+def cluster_host(url: str) -> str:
+    """Host and port of a cluster's URL, without what may be a password."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+@lru_cache(maxsize=8)
+def connector(name: str, timeout: float = TIMEOUT_SECONDS) -> Callable[[], Any]:
+    """What gives a client of redis-py, whichever thread asks for it.
+
+    Args:
+        timeout: seconds, for a cluster; an alias has timeouts of its own.
+
+    What django-redis or the client raises is left to the caller.
+    """
+    return _cluster(name, timeout) if is_cluster(name) else _alias(name)
+
+
+def _alias(name: str) -> Callable[[], Any]:
+    # Imported late: django-redis is only needed where a cache alias is named.
+    from django_redis import get_redis_connection
+
+    return lambda: get_redis_connection(name)
+
+
+def _cluster(url: str, timeout: float) -> Callable[[], Any]:
+    clients: list[RedisCluster] = []
+
+    def connect() -> RedisCluster:
+        if not clients:
+            clients.append(
+                RedisCluster.from_url(
+                    "redis://" + url.removeprefix(CLUSTER),
+                    socket_timeout=timeout,
+                    socket_connect_timeout=timeout,
+                    # A script that timed out may have run: asked again, it counts twice.
+                    retry=Retry(NoBackoff(), 0),
+                )
+            )
+        return clients[0]
+
+    return connect

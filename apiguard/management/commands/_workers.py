@@ -1,0 +1,72 @@
+"""``apiguard check``, who runs what: every worker that left word, and which of them lags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from ... import conf
+from ...request import counting
+from ...telemetry import worker_words
+from ...telemetry.workers import Fleet, Worker, fleet
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All workers as they stand to the policy in the database."""
+
+    fleet: Fleet
+    now: datetime
+
+    def data(self) -> dict[str, Any]:
+        """The member "workers" of the JSON answer."""
+        seen = self.fleet
+        return {
+            "workers": {
+                "unseen": seen.unseen or None,
+                "revision": seen.revision,
+                "slowest": seen.slowest,
+                "problems": self.problems,
+                "workers": [_worker(worker) for worker in seen.workers],
+            }
+        }
+
+    def lines(self) -> Iterator[str]:
+        """The same for people."""
+        yield f"Workers: {worker_words.summary(self.fleet)}"
+        for worker in self.fleet.wrong:
+            yield f"    {worker_words.sentence(worker, self.now)}"
+            yield f"    {worker_words.remedy(worker, self.now)}"
+        yield from (f"    {worker_words.difference(worker)}" for worker in self.fleet.differing)
+
+    @property
+    def problems(self) -> list[str]:
+        """One sentence for each worker that somebody must look after."""
+        return [worker_words.sentence(worker, self.now) for worker in self.fleet.wrong]
+
+
+def report() -> Report:
+    """Ask where workers leave word, with the timeouts of its client; never raises for that."""
+    # This process answers no requests: it is not one of them.
+    return Report(fleet(counting.board(conf.current()), is_worker=False), timezone.now())
+
+
+def _worker(worker: Worker) -> dict[str, Any]:
+    """Seconds; ``heard`` ago it said the rest of itself."""
+    said = worker.report
+    return {
+        "process": worker.process,
+        "state": worker.state.value,
+        "heard": round(worker.age, 3),
+        "revision": said.revision,
+        "looked": said.looked,
+        "delay": said.delay,
+        "failing": said.failing,
+        "waiting": said.waiting,
+        "error": said.error,
+        "problems": said.problems,
+    }

@@ -1,0 +1,197 @@
+"""Which worker runs which policy, judged by what the workers said of themselves.
+
+A worker that has nothing to do says nothing; it looks at the database before
+it answers its next request, so it is idle and does not lag, whatever it held.
+Of one that died no more is known than of one that is idle, until its word is
+forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.utils import timezone
+
+from .. import conf
+from ..models import PolicyChange, PolicyState
+from ..models.state import write_alias
+from .board import Board, Unseen, read_within
+from .process import process_name
+from .report import Report, plain
+from .reporter import reporter
+
+# Besides twice POLICY_MAX_AGE: for the reload, the report, and clocks that differ.
+MARGIN_SECONDS = 3.0
+# How far looks that fail back off; a worker says nothing between two of them.
+LONGEST_PAUSE = 10.0
+# How many revisions are looked up; of those before them only the last change is known.
+MAX_REVISIONS = 20
+# How long a page waits for the board.
+PATIENCE_SECONDS = 0.5
+
+
+class State(StrEnum):
+    """How a worker stands to the policy in the database."""
+
+    FAILING = "failing"
+    LAGGING = "lagging"
+    FOLLOWING = "following"
+    CURRENT = "current"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One process: what it said, how many seconds ago, and what follows from it.
+
+    ``is_newest``: it holds what is in the database. ``behind``: for how many
+    seconds its revision has been replaced; ``None`` where that cannot be told.
+    """
+
+    process: str
+    age: float
+    report: Report
+    state: State
+    is_newest: bool
+    behind: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All workers that are known of, those in need of somebody first.
+
+    ``unseen`` is why others than this process are not among them: "memory",
+    the class of an error, or "" where they are.
+    """
+
+    revision: int
+    workers: tuple[Worker, ...] = ()
+    unseen: str = ""
+
+    def of(self, *states: State) -> list[Worker]:
+        """The workers in one of these states."""
+        return [worker for worker in self.workers if worker.state in states]
+
+    @property
+    def active(self) -> list[Worker]:
+        """Those that have spoken lately."""
+        return [worker for worker in self.workers if worker.state is not State.IDLE]
+
+    @property
+    def wrong(self) -> list[Worker]:
+        """Those that somebody must look after."""
+        return self.of(State.FAILING, State.LAGGING)
+
+    @property
+    def slowest(self) -> float | None:
+        """Seconds until the policy in force was so in the last worker; ``None``: not known."""
+        delays = (worker.report.delay for worker in self.of(State.CURRENT))
+        return max((delay for delay in delays if delay is not None), default=None)
+
+    @property
+    def differing(self) -> list[Worker]:
+        """Those that find more mistakes in the same policy than another one does."""
+        current = self.of(State.CURRENT)
+        fewest = min((worker.report.problems for worker in current), default=0)
+        return [worker for worker in current if worker.report.problems > fewest]
+
+
+def fleet(board: Board | None, *, is_worker: bool, patience: float | None = None) -> Fleet:
+    """Every worker that has left word; a few queries, one round trip.
+
+    Args:
+        board: ``None`` where workers share no store.
+        is_worker: whether this process answers requests, and so is one of them.
+        patience: seconds to wait for the board; ``None``: as long as its client does.
+    """
+    reports, unseen = _heard(board, patience)
+    own = reporter.now() if is_worker else None
+    if own is not None:
+        reports[process_name()] = (0.0, own)
+    truth = PolicyState.objects.using(write_alias()).filter(pk=1).first() or PolicyState()
+    judged = judge(
+        ((process, age, report) for process, (age, report) in reports.items()),
+        (truth.revision, truth.stamp),
+        replaced=_replaced(truth, {report.revision for _age, report in reports.values()}),
+        max_age=conf.current().policy_max_age,
+    )
+    return Fleet(truth.revision, judged, unseen)
+
+
+def judge(
+    reports: Iterable[tuple[str, float, Report]],
+    truth: tuple[int, str],
+    *,
+    replaced: Callable[[int | None], float | None],
+    max_age: float | None,
+) -> tuple[Worker, ...]:
+    """Workers of (process, age, report), those in need of somebody first.
+
+    Args:
+        truth: revision and stamp in the database.
+        replaced: for how many seconds a revision has not been the newest;
+            ``None`` where that is not known.
+        max_age: POLICY_MAX_AGE.
+    """
+    bound = 2 * (1.0 if max_age is None else max_age) + MARGIN_SECONDS
+    order = list(State)
+    found = [_judged(*given, truth, replaced, bound) for given in reports]
+    return tuple(sorted(found, key=lambda worker: (order.index(worker.state), worker.process)))
+
+
+def _judged(
+    process: str,
+    age: float,
+    report: Report,
+    truth: tuple[int, str],
+    replaced: Callable[[int | None], float | None],
+    bound: float,
+) -> Worker:
+    is_stuck = report.waiting is not None and report.waiting > bound
+    is_failing = report.failing is not None or is_stuck
+    is_newest = (report.revision, report.stamp) == truth
+    if age > bound + (LONGEST_PAUSE if is_failing else 0):
+        return Worker(process, age, report, State.IDLE, is_newest)
+    behind = None if is_newest else replaced(report.revision)
+    if is_failing:
+        state = State.FAILING
+    elif is_newest:
+        state = State.CURRENT
+    # What counts is how far behind it was when it spoke.
+    elif behind is None or behind - age > bound:
+        state = State.LAGGING
+    else:
+        state = State.FOLLOWING
+    return Worker(process, age, report, state, is_newest, behind)
+
+
+def _replaced(truth: PolicyState, held: set[int | None]) -> Callable[[int | None], float | None]:
+    """For how many seconds each of these revisions has not been the newest."""
+    older = sorted(revision for revision in held - {None, truth.revision} if revision is not None)
+    changes = PolicyChange.objects.using(write_alias()).order_by("revision", "id")
+    replaced_at = {
+        revision: changes.filter(revision__gt=revision).values_list("at", flat=True).first()
+        for revision in older[-MAX_REVISIONS:]
+    }
+
+    def replaced(revision: int | None) -> float | None:
+        at = replaced_at.get(revision or 0) or truth.changed_at
+        return None if at is None else max(0.0, (timezone.now() - at).total_seconds())
+
+    return replaced
+
+
+def _heard(
+    board: Board | None, patience: float | None
+) -> tuple[dict[str, tuple[float, Report]], str]:
+    """Process -> age and report, and why there is nothing to be heard."""
+    if board is None:
+        return {}, "memory"
+    try:
+        words = board.read() if patience is None else read_within(board, patience)
+    except Unseen as error:
+        return {}, str(error)
+    read = ((plain(word.process, 200), word.age, Report.read(word.text)) for word in words)
+    return {name: (age, report) for name, age, report in read if name and report}, ""

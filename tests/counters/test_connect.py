@@ -1,0 +1,64 @@
+"""One place knows what the setting COUNTER means."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+from django.test import override_settings
+from redis.cluster import RedisCluster
+
+from apiguard.counters import connect
+from tests.servers import free_port
+
+SECRET = "redis+cluster://:secret@redis-1:7000"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_so"),
+    [
+        pytest.param(SECRET, True, id="a cluster's URL"),
+        pytest.param("apiguard", False, id="an alias"),
+        pytest.param("memory", False, id="memory"),
+    ],
+)
+def test_a_cluster_is_told_from_an_alias(name, is_so):
+    assert connect.is_cluster(name) is is_so
+
+
+def test_a_cluster_is_shown_without_its_password():
+    assert connect.cluster_host(SECRET) == "redis-1:7000"
+
+
+def test_an_alias_gives_the_client_of_its_cache(redis_url):
+    cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis_url}
+    with override_settings(CACHES={"counting": cache}):
+        client = connect.connector("counting")()
+        assert isinstance(client, redis.Redis)
+        assert client.ping() is True
+
+
+def test_a_cluster_is_connected_once_per_process(monkeypatch):
+    given = []
+
+    def from_url(url, **options):
+        given.append((url, options))
+        return object()
+
+    monkeypatch.setattr(RedisCluster, "from_url", from_url)
+    name = f"redis+cluster://127.0.0.1:{free_port()}"
+    first = connect.connector(name)()
+    assert connect.connector(name)() is first
+    ((url, options),) = given
+    assert url == name.replace("redis+cluster", "redis")
+    assert options["socket_timeout"] == options["socket_connect_timeout"] == 0.05
+    assert options["retry"]._retries == 0
+
+
+def test_a_cluster_that_could_not_be_reached_is_tried_again(monkeypatch):
+    name = f"redis+cluster://127.0.0.1:{free_port()}"
+    connector = connect.connector(name)
+    with pytest.raises(redis.exceptions.RedisClusterException):
+        connector()
+    found = object()
+    monkeypatch.setattr(RedisCluster, "from_url", lambda url, **options: found)
+    assert connector() is found
