@@ -99,11 +99,15 @@ def note_problems(request: HttpRequest) -> None:
 
 
 def problems_now() -> tuple[RowProblem, ...]:
-    """Everything that is wrong with the rows as this transaction sees them."""
+    """Everything that is wrong with the rows as this transaction sees them.
+
+    Policy is compiled for it only where nobody in this process or transaction
+    has compiled this revision yet.
+    """
     state = load.state()
-    held = current.ready()
-    if held is not None and (held.revision, held.stamp) == (state.revision, state.stamp):
-        return held.problems
+    known = current.snapshot()
+    if known is not None and (known.revision, known.stamp) == (state.revision, state.stamp):
+        return known.problems
     return compile_rows(load.rows(state)[1]).problems
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import connections, models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -89,10 +89,21 @@ class ApiKeyQuerySet(PolicyQuerySet[Any]):
         )
 
     def touch(self, pks: Iterable[int], at: datetime) -> int:
-        """Note that keys were used. Not a change of policy: publishes nothing."""
+        """Note that keys were used; how many of them were not noted within a minute.
+
+        Not a change of policy: publishes nothing. Waits for nobody where the
+        database can pass over rows that others write, so that two workers, or
+        a worker and who revokes these keys, never wait for each other.
+        """
+        self._for_write = True
         stale = Q(last_used_at=None) | Q(last_used_at__lt=at - USED_RESOLUTION)
         due = self.filter(stale, pk__in=list(pks))
-        return models.QuerySet.update(due, last_used_at=at)
+        if not connections[self.db].features.has_select_for_update_skip_locked:
+            return models.QuerySet.update(due, last_used_at=at)
+        with transaction.atomic(using=self.db):
+            free = list(due.select_for_update(skip_locked=True).values_list("pk", flat=True))
+            mine = self.filter(pk__in=free)
+            return models.QuerySet.update(mine, last_used_at=at) if free else 0
 
     def rehash(self, pk: int, *, old_digest: str, digest: str, pepper_id: str) -> int:
         """Store the digest made with the first pepper. Publishes nothing."""

@@ -2,21 +2,24 @@
 
 A keyring belongs to one snapshot. Its successor takes over the records that
 did not change, so a record that was read too early dies with the snapshot
-that read it. Unknown ids are remembered apart, so that a flood of them never
-pushes out a good key; they are forgotten with every change of keys.
+that read it. What is in use stays, however many keys come only once. Unknown
+ids are remembered apart, so that a flood of them never pushes out a good key;
+they are forgotten with every change of keys.
 """
 
 from __future__ import annotations
 
-import threading
+import sys
 from collections.abc import Collection, Iterable
 from typing import Any, Final, Literal
 
+from ..rules.recent import Recent
 from .records import KeyRecord
 
 UNKNOWN: Final = "unknown"
 
-# About 1 KiB a record.
+# Of each at least so many that are in use, at most twice as many. A record is
+# about 1.5 KiB, an unknown id 0.2 KiB.
 MAX_RECORDS = 10_000
 MAX_UNKNOWN = 10_000
 
@@ -24,8 +27,10 @@ MAX_UNKNOWN = 10_000
 class Keyring:
     """Key id -> record, or ``UNKNOWN`` for ids that no row has.
 
-    Reads take no lock; a record is seen whole or not at all.
+    Reads wait for no lock; a record is seen whole or not at all.
     """
+
+    __slots__ = ("_records", "_unknown", "closed")
 
     def __init__(
         self,
@@ -34,11 +39,14 @@ class Keyring:
         unknown: Iterable[str] = (),
         closed: bool = False,
     ) -> None:
-        self._records = {record.key_id: record for record in records}
-        self._unknown = dict.fromkeys(unknown)
-        self._lock = threading.Lock()
         # A closed keyring holds every key there is: nothing needs looking up.
         self.closed = closed
+        self._records: Recent[str, KeyRecord] = Recent(sys.maxsize if closed else MAX_RECORDS)
+        self._unknown: Recent[str, Literal[True]] = Recent(MAX_UNKNOWN)
+        for record in records:
+            self._records.put(record.key_id, record)
+        for key_id in unknown:
+            self._unknown.put(key_id, True)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -48,19 +56,14 @@ class Keyring:
         record = self._records.get(key_id)
         if record is not None:
             return record
-        return UNKNOWN if self.closed or key_id in self._unknown else None
+        return UNKNOWN if self.closed or self._unknown.get(key_id) else None
 
     def put(self, key_id: str, record: KeyRecord | None) -> None:
-        """Keep what the database said of one id; the oldest goes if there is no room."""
-        with self._lock:
-            if record is None:
-                self._unknown[key_id] = None
-                if len(self._unknown) > MAX_UNKNOWN:
-                    del self._unknown[next(iter(self._unknown))]
-                return
-            self._records[key_id] = record
-            if len(self._records) > MAX_RECORDS:
-                del self._records[next(iter(self._records))]
+        """Keep what the database said of one id."""
+        if record is None:
+            self._unknown.put(key_id, True)
+        else:
+            self._records.put(key_id, record)
 
     def without(
         self, keys: Collection[Any] | None = (), clients: Collection[Any] | None = ()
@@ -69,11 +72,9 @@ class Keyring:
 
         ``None`` stands for all of them.
         """
-        if keys is None or clients is None:
-            return Keyring()
-        with self._lock:
-            return Keyring(
-                record
-                for record in self._records.values()
-                if record.pk not in keys and record.client.pk not in clients
+        successor = Keyring()
+        if keys is not None and clients is not None:
+            successor._records = self._records.where(
+                lambda record: record.pk not in keys and record.client.pk not in clients
             )
+        return successor

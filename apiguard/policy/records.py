@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from ..models import ApiKey, Client
-from ..rules.networks import Network, parse_network
+from ..rules.networks import Network, parse_networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def aware(value: datetime | None) -> datetime | None:
 def client_record(row: Client) -> ClientRecord:
     """A client as the keyring keeps it; one with an error is refused."""
     broken = bool(row.problems())
-    networks = () if broken else tuple(parse_network(item) for item in row.allowed_networks)
+    networks = () if broken else parse_networks(row.allowed_networks)
     return ClientRecord(
         pk=row.pk,
         slug=row.slug,
@@ -74,7 +74,7 @@ def client_record(row: Client) -> ClientRecord:
 def key_record(row: ApiKey) -> KeyRecord:
     """A key as the keyring keeps it, with its client; one with an error is refused."""
     broken = bool(row.problems())
-    networks = () if broken else tuple(parse_network(item) for item in row.allowed_networks)
+    networks = () if broken else parse_networks(row.allowed_networks)
     return KeyRecord(
         pk=row.pk,
         key_id=row.key_id,

@@ -14,8 +14,11 @@ from ..conf import Settings
 from ..counters.memory import MemoryCounter
 from ..rules.limits import Limit
 from ..rules.rates import Rate
+from ..rules.recent import Recent
 
-MAX_LOOK_UPS = 10_000
+# Of so many addresses the failures are counted, about 2 KiB each; the next one
+# takes the place of the one whose failures expire soonest.
+MAX_ADDRESSES = 10_000
 LOOK_UP_EVERY_SECONDS = 1.0
 
 
@@ -32,8 +35,8 @@ class FailedCredentials:
                 period=rate.period or 60,
             ),
         )
-        self._counter = MemoryCounter()
-        self._looked_up: dict[str, float] = {}
+        self._counter = MemoryCounter(max_tallies=MAX_ADDRESSES)
+        self._looked_up: Recent[str, float] = Recent(MAX_ADDRESSES)
 
     def note(self, address: str) -> int | None:
         """Count one failure; seconds to wait if that is more than the limit."""
@@ -44,12 +47,10 @@ class FailedCredentials:
         """Whether the database may be asked on behalf of this address now."""
         if self._counter.decide(address, self._limits, 1, commit=False).allowed:
             return True
-        now = time.monotonic()
-        if now - self._looked_up.get(address, 0.0) < LOOK_UP_EVERY_SECONDS:
+        now, last = time.monotonic(), self._looked_up.get(address)
+        if last is not None and now - last < LOOK_UP_EVERY_SECONDS:
             return False
-        if len(self._looked_up) >= MAX_LOOK_UPS:
-            self._looked_up.clear()
-        self._looked_up[address] = now
+        self._looked_up.put(address, now)
         return True
 
 

@@ -1,7 +1,7 @@
 """Numbers and last uses, gathered in memory and written about once a second.
 
-A request only adds to a dictionary. A thread of this process, started when
-there is something to write, flushes; a flush that fails is dropped and
+A request only adds to a dictionary. A thread of this process flushes, soon
+after there is something to write; a flush that fails is dropped and
 counted, never retried at a request's expense. Only outages of the counter,
 which are few, wait for the next flush instead. With ``POLICY_MAX_AGE: None``
 (tests) nothing is written unless ``flush()`` is called.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 from collections import deque
 from datetime import datetime
@@ -24,11 +23,13 @@ from ..models import CounterOutage, HourlyCount, ShadowCount, UntrustedProxy
 from ..models.incidents import SAID_AGAIN
 from ..models.numbers import hour_of
 from ..models.state import write_alias
+from .last_use import LastUse
+from .process import process_name
+from .pulse import Pulse
 from .waiting import Waiting
 
 logger = logging.getLogger("apiguard.telemetry")
 
-EVERY_SECONDS = 1.0
 # Changes of the counter's store that wait to be written; the newest are kept.
 MAX_OUTAGES = 100
 
@@ -37,17 +38,18 @@ class Buffer:
     """What happened in this process since the last flush."""
 
     def __init__(self) -> None:
+        self._pulse = Pulse("apiguard-telemetry", self._beat, self._patience)
         self._reset()
 
     def _reset(self) -> None:
+        self._pulse.forget()
         self._lock = threading.Lock()
         self._waiting = Waiting()
+        self._last_use = LastUse()
         self._outages: deque[tuple[bool, datetime]] = deque(maxlen=MAX_OUTAGES)
         self._away = False
         self._said_away: datetime | None = None
         self._forgot: datetime | None = None
-        self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
         self.dropped = 0
 
     # -- called by requests -------------------------------------------------------
@@ -66,8 +68,8 @@ class Buffer:
         self._start()
 
     def used(self, key_pk: int) -> None:
-        """Note that a key was good for something."""
-        if key_pk in self._waiting.used:
+        """Note that a key was good for something; within a minute of the last time, nothing."""
+        if key_pk in self._waiting.used or self._last_use.is_noted(key_pk):
             return
         with self._lock:
             self.dropped += not self._waiting.add_used(key_pk)
@@ -102,21 +104,32 @@ class Buffer:
         try:
             alias = write_alias()
             self._write_outages(alias, at)
-            waiting.write(alias, at)
+            self._write(waiting, alias, at)
             self._forget(alias, at)
         except Exception as error:  # noqa: BLE001 - whatever it is, no request pays for it
             self.dropped += waiting.size
             logger.warning("Numbers of %s are lost: %s", waiting, error)
 
+    def _write(self, waiting: Waiting, alias: str, at: datetime) -> None:
+        # A request that came between two flushes may have asked before the first was done.
+        waiting.used = {pk for pk in waiting.used if not self._last_use.is_noted(pk)}
+        used = frozenset(waiting.used)
+        try:
+            waiting.write(alias, at)
+        finally:
+            # Tests start over with other rows under the same numbers.
+            if conf.current().policy_max_age is not None:
+                self._last_use.note(used - waiting.used)
+
     def _write_outages(self, alias: str, now: datetime) -> None:
         rows = CounterOutage.objects.using(alias)
         while self._outages:
             away, at = self._outages[0]
-            rows.note(_process(), away, at)
+            rows.note(process_name(), away, at)
             self._outages.popleft()
             self._said_away = at
         if self._away and (self._said_away is None or now - self._said_away >= SAID_AGAIN):
-            rows.still(_process(), now)
+            rows.still(process_name(), now)
             self._said_away = now
 
     def _forget(self, alias: str, now: datetime) -> None:
@@ -128,40 +141,16 @@ class Buffer:
         self._forgot = hour_of(now)
 
     def _start(self) -> None:
-        if self._is_running():
-            self._wake.set()
-            return
-        if conf.current().policy_max_age is None:
-            return
-        with self._lock:
-            if not self._is_running():
-                self._thread = threading.Thread(
-                    target=self._run, name="apiguard-telemetry", daemon=True
-                )
-                try:
-                    self._thread.start()
-                except RuntimeError:  # No thread can be had now; the next entry tries again.
-                    self._thread = None
-        self._wake.set()
+        self._pulse.wake()
 
-    def _is_running(self) -> bool:
-        # A thread that an unforeseen error ended is replaced.
-        return self._thread is not None and self._thread.is_alive()
+    def _patience(self) -> float | None:
+        # While the store is away the process says so, also when nobody calls.
+        return SAID_AGAIN.total_seconds() if self._away else None
 
-    def _run(self) -> None:
-        stop = threading.Event()
-        while True:
-            # While the store is away the process says so, also when nobody calls.
-            self._wake.wait(SAID_AGAIN.total_seconds() if self._away else None)
-            self._wake.clear()
-            stop.wait(EVERY_SECONDS)
-            close_old_connections()
-            self.flush()
-            connections.close_all()
-
-
-def _process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"[-CounterOutage.MAX_PROCESS :]
+    def _beat(self) -> None:
+        close_old_connections()
+        self.flush()
+        connections.close_all()
 
 
 buffer = Buffer()

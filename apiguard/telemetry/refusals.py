@@ -27,6 +27,7 @@ def log(
         request_id,
         principal.encode("unicode_escape").decode("ascii")[:200],
         extra={
+            "apiguard_request_id": request_id,
             "apiguard_outcome": outcome,
             "apiguard_route": route,
             "apiguard_enforced": enforced,

@@ -15,6 +15,8 @@ from ..models import ApiKey, HourlyCount, ShadowCount, UntrustedProxy
 MAX_WAITING = 10_000
 # Distinct (limit, principal) pairs; more principals are counted together.
 MAX_SHADOWED = 1_000
+# Keys of one statement; databases bound how many values it may hold.
+TOUCHED_AT_ONCE = 1_000
 
 
 class Waiting:
@@ -61,24 +63,23 @@ class Waiting:
 
     def write(self, alias: str, at: datetime) -> None:
         """Write everything to the database ``alias``; what is written no longer waits."""
-        if self.used:
-            ApiKey.objects.using(alias).touch(self.used, at)
-            self.used = set()
-        while self.rehashed:
-            key_pk, (old, new, pepper_id) = next(iter(self.rehashed.items()))
+        used = sorted(self.used)
+        for start in range(0, len(used), TOUCHED_AT_ONCE):
+            batch = used[start : start + TOUCHED_AT_ONCE]
+            ApiKey.objects.using(alias).touch(batch, at)
+            self.used.difference_update(batch)
+        # Lists, because what comes first in a dict from which much was deleted is found slowly.
+        for key_pk, (old, new, pepper_id) in list(self.rehashed.items()):
             keys = ApiKey.objects.using(alias)
             keys.rehash(key_pk, old_digest=old, digest=new, pepper_id=pepper_id)
             del self.rehashed[key_pk]
-        while self.refused:
-            refusal, count = next(iter(self.refused.items()))
+        for refusal, count in list(self.refused.items()):
             HourlyCount.objects.using(alias).add(at, *refusal, count)
             del self.refused[refusal]
-        while self.shadowed:
-            shadow, count = next(iter(self.shadowed.items()))
+        for shadow, count in list(self.shadowed.items()):
             ShadowCount.objects.using(alias).add(at, *shadow, count)
             del self.shadowed[shadow]
-        while self.proxies:
-            address = next(iter(self.proxies))
+        for address in list(self.proxies):
             UntrustedProxy.objects.using(alias).seen(address, at)
             self.proxies.discard(address)
 

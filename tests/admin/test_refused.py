@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from django.test import override_settings
 
+from apiguard.admin import refused
 from apiguard.models import (
     AllowedOrigin,
     CorsPolicy,
@@ -14,8 +16,11 @@ from apiguard.models import (
     Route,
     Tier,
 )
+from apiguard.policy import reading
+from apiguard.policy.compile import compile_rows
+from tests.policy.processes import elsewhere
 
-from .desk import errors_of, fill_in, url
+from .desk import errors_of, fields_of, fill_in, url
 
 PUBLIC_SUFFIX = "https://*.github.io"
 
@@ -227,3 +232,48 @@ def test_a_new_row_with_every_field_empty_is_refused_without_an_exception(admin_
         response = fill_in(admin_client, url(f"{screen}_add"), name="", slug="")
         assert response.context["adminform"].form.errors
     assert Tier.objects.count() == 1
+
+
+@pytest.fixture
+def compilations(monkeypatch):
+    """Every snapshot that is compiled from here on."""
+    made = []
+
+    def compile_and_note(*args, **kwargs):
+        made.append(compile_rows(*args, **kwargs))
+        return made[-1]
+
+    for module in (reading, refused):
+        monkeypatch.setattr(module, "compile_rows", compile_and_note)
+    return made
+
+
+def send(browser, address, made, **typed):
+    """Open a form, and send it; returns how often policy was compiled for the sending."""
+    page = browser.get(address)
+    before = len(made)
+    response = browser.post(address, {**fields_of(page.content.decode()), **typed})
+    assert response.status_code == 302
+    return len(made) - before
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("max_age", [None, 0])
+def test_an_edit_compiles_policy_once_and_looking_at_a_row_never(
+    admin_client, cors, compilations, max_age
+):
+    address = url("corspolicy_change", cors.pk)
+    with override_settings(APIGUARD={"POLICY_MAX_AGE": max_age}):
+        assert send(admin_client, address, compilations, max_age="60") == 1
+        assert send(admin_client, address, compilations) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_error_of_another_process_is_not_taken_for_one_of_this_edit(admin_client, cors):
+    admin_client.get(url("corspolicy_change", cors.pk))
+    wrong = AllowedOrigin(policy=cors, pattern=PUBLIC_SUFFIX)
+    elsewhere(lambda: AllowedOrigin.objects.bulk_create([wrong]))
+    response = fill_in(
+        admin_client, url("allowedorigin_add"), policy=cors.pk, pattern="https://b.example.com"
+    )
+    assert response.status_code == 302

@@ -44,12 +44,14 @@ def test_beyond_the_limit_look_ups_are_a_second_apart(monkeypatch):
 
 
 def test_what_is_remembered_of_addresses_is_bounded(monkeypatch):
-    monkeypatch.setattr(failures, "MAX_LOOK_UPS", 3)
+    monkeypatch.setattr(failures, "MAX_ADDRESSES", 3)
     these = counted(1)
     for number in range(20):
         these.note(f"ip:{number}")
-        these.may_look_up(f"ip:{number}")
-    assert len(these._looked_up) <= 3
+        assert these.may_look_up(f"ip:{number}")
+        assert not these.may_look_up(f"ip:{number}")
+    assert len(these._looked_up) <= 6
+    assert len(these._counter) <= 3
 
 
 def test_nothing_is_counted_where_it_is_switched_off():

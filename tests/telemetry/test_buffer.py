@@ -23,8 +23,9 @@ from apiguard.models import (
 from apiguard.models.incidents import SAID_AGAIN
 from apiguard.models.numbers import HourlyCountQuerySet
 from apiguard.telemetry import buffer as module
-from apiguard.telemetry import waiting
+from apiguard.telemetry import pulse, waiting
 from apiguard.telemetry.buffer import Buffer
+from apiguard.telemetry.process import process_name
 
 SECONDS_TO_WAIT = 10
 
@@ -108,7 +109,7 @@ def test_a_flush_that_fails_is_dropped_and_counted(key, monkeypatch, caplog, err
 
     buffer = Buffer()
     with monkeypatch.context() as patch:
-        patch.setattr("apiguard.models.keys.ApiKeyQuerySet.touch", fail)
+        patch.setattr("apiguard.models.key_queryset.ApiKeyQuerySet.touch", fail)
         buffer.used(key.pk)
         buffer.refused(1, "a", True)
         buffer.refused(1, "a", True)
@@ -210,7 +211,7 @@ def test_an_outage_is_written_with_its_end_and_publishes_nothing(db):
     buffer.flush()
     assert outages() == [(began, ended)]
     assert PolicyState.objects.count() == before
-    assert CounterOutage.objects.get().process == module._process()
+    assert CounterOutage.objects.get().process == process_name()
 
 
 def test_an_outage_that_could_not_be_written_waits_for_the_next_flush(db, monkeypatch):
@@ -293,7 +294,7 @@ def test_without_a_max_age_there_is_no_thread():
     before = threads()
     buffer.refused(1, "a", True)
     buffer.used(1)
-    assert buffer._thread is None
+    assert not buffer._pulse.is_running
     assert threads() == before
 
 
@@ -301,7 +302,7 @@ def test_without_a_max_age_there_is_no_thread():
 def flushed(monkeypatch):
     """A buffer whose thread flushes at once, and only says that it did."""
     done = threading.Semaphore(0)
-    monkeypatch.setattr(module, "EVERY_SECONDS", 0)
+    monkeypatch.setattr(pulse, "EVERY_SECONDS", 0)
     monkeypatch.setattr(Buffer, "flush", lambda self: done.release())
     monkeypatch.setattr(module, "close_old_connections", lambda: None)
     with override_settings(APIGUARD={"POLICY_MAX_AGE": 1.0}):
@@ -310,26 +311,14 @@ def flushed(monkeypatch):
 
 def test_the_thread_starts_with_the_first_entry_and_is_the_only_one(flushed):
     buffer = Buffer()
-    assert buffer._thread is None
+    assert not buffer._pulse.is_running
     buffer.used(1)
-    first = buffer._thread
+    first = buffer._pulse._thread
     assert first.daemon
     assert flushed.acquire(timeout=SECONDS_TO_WAIT)
     buffer.refused(1, "a", True)
     assert flushed.acquire(timeout=SECONDS_TO_WAIT)
-    assert buffer._thread is first
-
-
-def test_a_thread_that_cannot_be_had_is_tried_for_again(flushed, monkeypatch):
-    def refuse(thread):
-        raise RuntimeError("can't start new thread")
-
-    buffer = Buffer()
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        buffer.used(1)
-    buffer.used(2)
-    assert flushed.acquire(timeout=SECONDS_TO_WAIT)
+    assert buffer._pulse._thread is first
 
 
 def test_while_the_store_is_away_the_thread_flushes_without_being_called(flushed, monkeypatch):
@@ -341,23 +330,12 @@ def test_while_the_store_is_away_the_thread_flushes_without_being_called(flushed
     buffer.outage(False, timezone.now())
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_thread_that_ended_by_an_error_is_replaced(flushed, monkeypatch):
-    buffer = Buffer()
-    with monkeypatch.context() as patch:
-        patch.setattr(Buffer, "flush", lambda self: 1 / 0)
-        buffer.used(1)
-        buffer._thread.join(SECONDS_TO_WAIT)
-    buffer.used(2)
-    assert flushed.acquire(timeout=SECONDS_TO_WAIT)
-
-
 def test_a_forked_process_starts_with_nothing():
     buffer = Buffer()
     buffer.refused(1, "a", True)
     buffer.outage(True, timezone.now())
     buffer._reset()
-    assert (buffer._waiting.size, buffer._away, buffer._thread) == (0, False, None)
+    assert (buffer._waiting.size, buffer._away, buffer._pulse.is_running) == (0, False, False)
     assert not buffer._outages
 
 

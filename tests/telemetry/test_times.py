@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from apiguard.telemetry.times import clock, duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0.0 s"),
+        (0.61, "0.6 s"),
+        (9.94, "9.9 s"),
+        (9.96, "9 s"),
+        (119.9, "119 s"),
+        (120, "2 min"),
+        (7199, "119 min"),
+        (7200, "2 h"),
+        (172_800, "2 days"),
+    ],
+)
+def test_durations_have_the_unit_that_people_would_take(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_the_day_is_named_unless_it_is_today():
+    now = datetime(2026, 1, 2, 0, 30, tzinfo=UTC)
+    assert clock(now, now) == "00:30"
+    assert clock(now - timedelta(hours=2), now) == "1 Jan, 22:30"
