@@ -14,12 +14,12 @@ import hashlib
 import struct
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoScriptError
+from redis.cluster import RedisCluster
+from redis.exceptions import NoScriptError, ResponseError
 
 from apiguard.counters.base import StoreFailed, hash_principal, key_for
 from apiguard.rules.limits import MICROSECONDS, Counted, Decision, Limit
@@ -49,7 +49,7 @@ class RedisCounter:
 
     def __init__(
         self,
-        connect: Callable[[], Redis],
+        connect: Callable[[], Redis | RedisCluster],
         prefix: str = "apiguard",
         *,
         clock: Callable[[], int] | None = None,
@@ -65,7 +65,7 @@ class RedisCounter:
             return Decision(allowed=True, now=time.time_ns() // 1000)
         principal_hash, prefix = hash_principal(principal), self._prefix
         arguments: list[Any] = [key_for(prefix, principal_hash, limit.pk) for limit in limits]
-        arguments += (_packed(tuple(limits)), cost, b"1" if commit else b"0")
+        arguments += (_packed(limits), cost, b"1" if commit else b"0")
         if self._clock is not None:
             arguments.append(self._clock())
         try:
@@ -77,20 +77,45 @@ class RedisCounter:
         return _decision(reply, limits)
 
 
-@lru_cache(maxsize=1024)
-def _packed(limits: tuple[Limit, ...]) -> bytes:
+def _packed(limits: Sequence[Limit]) -> bytes:
+    pack = _LIMIT.pack
     return b"".join(
-        _LIMIT.pack(_KINDS[limit.calendar], limit.amount, limit.period * MICROSECONDS, limit.shadow)
-        for limit in limits
+        [
+            pack(_KINDS[limit.calendar], limit.amount, limit.period * MICROSECONDS, limit.shadow)
+            for limit in limits
+        ]
     )
 
 
-def _run(client: Redis, keys: int, arguments: list[Any]) -> Any:
+def _run(client: Redis | RedisCluster, keys: int, arguments: list[Any]) -> Any:
+    # A cluster's client has no pool of its own: it finds the node by itself.
+    ask: Any = _ask if isinstance(client, Redis) else type(client).execute_command
     try:
-        return client.evalsha(_SHA, keys, *arguments)
+        return ask(client, "EVALSHA", _SHA, keys, *arguments)
     except NoScriptError:
         # Nothing ran yet; EVAL also makes the server remember the script.
-        return client.eval(_SCRIPT, keys, *arguments)
+        return ask(client, "EVAL", _SCRIPT, keys, *arguments)
+
+
+def _ask(client: Redis, *command: Any) -> Any:
+    """One command, over a connection of the client's own pool.
+
+    As ``execute_command``, without what it does for each call around it: no
+    retries, which would count twice, no timing, and no parsing by command.
+    """
+    pool = client.connection_pool
+    connection: Any = pool.get_connection()
+    try:
+        connection.send_command(*command)
+        return connection.read_response()
+    except ResponseError:
+        raise  # The server has answered; the connection is as good as before.
+    except BaseException:
+        # An answer that comes late must not be read as that to the next command.
+        connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
 
 
 def _decision(reply: Any, limits: Sequence[Limit]) -> Decision:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from . import access, content, cors, credentials, limits, route
 from .effects import Steps
 from .passage import Passage
-from .verdict import ADMITTED, Verdict
+from .verdict import ADMITTED, OBSERVED, Verdict
 
 
 def before_view(passage: Passage) -> Steps[Verdict]:
@@ -43,7 +43,11 @@ def at_view(passage: Passage, user_pk: object) -> Steps[Verdict]:
 
 def concluded(passage: Passage, verdict: Verdict | None) -> Verdict:
     """Note the verdict; a refusal that is already noted stays."""
-    verdict = replace(verdict or ADMITTED, enforced=passage.enforced)
+    enforced = passage.enforced
+    if verdict is None:
+        verdict = ADMITTED if enforced else OBSERVED
+    elif verdict.enforced is not enforced:
+        verdict = replace(verdict, enforced=enforced)
     if not passage.verdict.refused:
         passage.verdict = verdict
     return verdict

@@ -50,6 +50,7 @@ class Outcome(StrEnum):
     OWNER_INACTIVE = "owner_inactive"
     TOO_MANY_BAD_CREDENTIALS = "too_many_bad_credentials"
     LOOK_UP_FAILED = "look_up_failed"
+    ISSUER_KEYS_AWAY = "issuer_keys_away"
     POLICY_UNAVAILABLE = "policy_unavailable"
     POLICY_BROKEN = "policy_broken"
     LIMIT_EXCEEDED = "limit_exceeded"
@@ -110,6 +111,7 @@ REFUSALS: dict[Outcome, Refusal] = {
         429, "too_many_requests", "Too many invalid credentials, try again later"
     ),
     Outcome.LOOK_UP_FAILED: _UNAVAILABLE,
+    Outcome.ISSUER_KEYS_AWAY: _UNAVAILABLE,
     Outcome.POLICY_UNAVAILABLE: _UNAVAILABLE,
     Outcome.POLICY_BROKEN: _UNAVAILABLE,
     Outcome.COUNTER_AWAY: _UNAVAILABLE,
@@ -167,3 +169,4 @@ class Verdict:
 
 
 ADMITTED = Verdict(Outcome.ADMITTED)
+OBSERVED = Verdict(Outcome.ADMITTED, enforced=False)

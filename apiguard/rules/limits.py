@@ -7,9 +7,9 @@ as long as it is told never comes too early.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from apiguard.rules.rates import Calendar
 
@@ -34,6 +34,15 @@ class Limit:
     calendar: Calendar = ""
     shadow: bool = False
     on_store_failure: str = "local"
+    # What every response says of this limit, worked out once.
+    quoted: str = field(init=False, compare=False, repr=False)
+    policy_item: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        quoted, window = _sf_string(self.name), self.window_seconds
+        item = f"{quoted};q={self.amount}"
+        object.__setattr__(self, "quoted", quoted)
+        object.__setattr__(self, "policy_item", item if window is None else f"{item};w={window}")
 
     @property
     def window_seconds(self) -> int | None:
@@ -43,8 +52,7 @@ class Limit:
         return 86400 if self.calendar == "day" else None
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """What one limit said about one request.
 
     ``used`` is in cost units, after the decision. ``wait`` is microseconds
@@ -60,11 +68,11 @@ class Counted:
 
     @property
     def remaining(self) -> int:
+        """Cost units that are left."""
         return max(0, self.limit.amount - self.used)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What all limits of a principal said, in the order they were given.
 
     ``now`` is epoch microseconds on the store's clock.
@@ -76,15 +84,20 @@ class Decision:
 
     @property
     def visible(self) -> tuple[Counted, ...]:
-        return tuple(one for one in self.counted if not one.limit.shadow)
+        """What callers are told of."""
+        return tuple([one for one in self.counted if not one.limit.shadow])
 
     @property
     def violated(self) -> tuple[Counted, ...]:
-        return tuple(one for one in self.visible if not one.allowed)
+        """The visible limits that are exceeded."""
+        if self.allowed:
+            return ()
+        return tuple([one for one in self.visible if not one.allowed])
 
     @property
     def shadow_violated(self) -> tuple[Counted, ...]:
-        return tuple(one for one in self.counted if one.limit.shadow and not one.allowed)
+        """The shadow limits that would have refused."""
+        return tuple([one for one in self.counted if not one.allowed and one.limit.shadow])
 
     @property
     def retry_after(self) -> int:
@@ -101,7 +114,11 @@ class Decision:
         """
         if self.violated:
             return max(self.violated, key=lambda one: one.wait)
-        return min(self.visible, key=lambda one: one.remaining / one.limit.amount, default=None)
+        return min(self.visible, key=_share_left, default=None)
+
+
+def _share_left(one: Counted) -> float:
+    return one.remaining / one.limit.amount
 
 
 def rate_limit_headers(decision: Decision, families: Collection[str]) -> list[Header]:
@@ -115,41 +132,32 @@ def rate_limit_headers(decision: Decision, families: Collection[str]) -> list[He
     if closest is None:
         return []
     headers: list[Header] = []
+    limit, remaining = str(closest.limit.amount), str(closest.remaining)
+    reset = closest.reset or 0
     if "x-ratelimit" in families:
-        headers += _x_ratelimit(decision, closest)
+        headers += (
+            ("X-RateLimit-Limit", limit),
+            ("X-RateLimit-Remaining", remaining),
+            ("X-RateLimit-Reset", str(_ceil_seconds(decision.now + reset))),
+        )
     if "draft-6" in families:
-        headers += _draft_6(closest)
+        headers += (
+            ("RateLimit-Limit", limit),
+            ("RateLimit-Remaining", remaining),
+            ("RateLimit-Reset", str(_ceil_seconds(reset))),
+        )
     if "draft-10" in families:
         headers += _draft_10(decision.visible)
     return headers
 
 
-def _x_ratelimit(decision: Decision, closest: Counted) -> Iterator[Header]:
-    yield "X-RateLimit-Limit", str(closest.limit.amount)
-    yield "X-RateLimit-Remaining", str(closest.remaining)
-    yield "X-RateLimit-Reset", str(_ceil_seconds(decision.now + (closest.reset or 0)))
-
-
-def _draft_6(closest: Counted) -> Iterator[Header]:
-    yield "RateLimit-Limit", str(closest.limit.amount)
-    yield "RateLimit-Remaining", str(closest.remaining)
-    yield "RateLimit-Reset", str(_ceil_seconds(closest.reset or 0))
-
-
-def _draft_10(visible: tuple[Counted, ...]) -> Iterator[Header]:
-    yield "RateLimit-Policy", ", ".join(_policy_item(one.limit) for one in visible)
-    yield "RateLimit", ", ".join(_limit_item(one) for one in visible)
-
-
-def _policy_item(limit: Limit) -> str:
-    item = f"{_sf_string(limit.name)};q={limit.amount}"
-    window = limit.window_seconds
-    return item if window is None else f"{item};w={window}"
-
-
-def _limit_item(one: Counted) -> str:
-    item = f"{_sf_string(one.limit.name)};r={one.remaining}"
-    return item if one.reset is None else f"{item};t={_ceil_seconds(one.reset)}"
+def _draft_10(visible: Iterable[Counted]) -> tuple[Header, Header]:
+    policy, left = [], []
+    for one in visible:
+        policy.append(one.limit.policy_item)
+        item = f"{one.limit.quoted};r={one.remaining}"
+        left.append(item if one.reset is None else f"{item};t={_ceil_seconds(one.reset)}")
+    return ("RateLimit-Policy", ", ".join(policy)), ("RateLimit", ", ".join(left))
 
 
 def _sf_string(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Literal, TypeAlias
 
@@ -81,7 +82,13 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
 
 def parse_address(text: str) -> Address | None:
     """A request's address, or None: no zones, ports, blanks or leading zeros."""
-    if len(text) > _MAX_ADDRESS_LENGTH or "%" in text:
+    return None if len(text) > _MAX_ADDRESS_LENGTH else _parsed_address(text)
+
+
+# The same few proxies and busy callers come again and again.
+@lru_cache(maxsize=1024)
+def _parsed_address(text: str) -> Address | None:
+    if "%" in text:
         return None
     try:
         return _unmapped_address(ip_address(text))

@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis import Redis, RedisCluster
+from redis import Connection, Redis, RedisCluster
 
 from apiguard.counters.base import StoreFailed, hash_principal, key_for
 from apiguard.counters.redis import RedisCounter
@@ -30,14 +30,15 @@ def calls(client: Redis) -> dict[str, int]:
     return {name: stats["calls"] for name, stats in client.info("commandstats").items()}
 
 
-def test_a_decision_is_one_command_of_ours(redis_client, counter):
-    sent = []
-    execute = redis_client.execute_command
-    redis_client.execute_command = lambda *args, **options: (
-        sent.append(args[0]) or execute(*args, **options)
-    )
+def test_a_decision_is_one_command_of_ours(monkeypatch, counter):
     counter.decide("p", [WINDOW, QUOTA], 1)
-    sent.clear()
+    sent = []
+    send = Connection.send_command
+    monkeypatch.setattr(
+        Connection,
+        "send_command",
+        lambda self, *args, **options: sent.append(args[0]) or send(self, *args, **options),
+    )
     for _ in range(5):
         counter.decide("p", [WINDOW, QUOTA], 1)
     assert sent == ["EVALSHA"] * 5

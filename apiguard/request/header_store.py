@@ -1,0 +1,31 @@
+"""A response's headers as Django keeps them, for headers that are rendered already.
+
+``response.headers[name] = value`` encodes, checks and lower-cases both on every
+write, which for some twenty headers costs more than judging the request. What
+policy writes was checked when it was compiled, so it is put where Django puts
+it: into the table behind ``ResponseHeaders``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping
+
+from django.http.response import HttpResponseBase
+
+Store = MutableMapping[str, tuple[str, str]]
+
+
+def store_of(response: HttpResponseBase) -> Store:
+    """Lower-case name -> (name, value); writes to it are sent as they stand.
+
+    Only for names and values that are known to be a header's: Latin-1, and
+    without line breaks.
+    """
+    store: Store = response.headers._store
+    return store
+
+
+def put(store: Store, headers: Iterable[tuple[str, str]]) -> None:
+    """Set headers by name, replacing what is there."""
+    for header in headers:
+        store[header[0].lower()] = header
