@@ -15,8 +15,14 @@ class ApiGuardConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks, receivers
+        from .policy.current import current
+        from .request import counting
+        from .telemetry.reporter import reporter
 
         checks.register_all()
         receivers.connect()
+        # Policy knows nothing of who listens, and telemetry nothing of policy and counters.
+        reporter.begin(current.standing, counting.board)
+        current.on_look = reporter.looking
         if apps.is_installed("drf_spectacular"):
             from .rest_framework import schema  # noqa: F401 - registers itself

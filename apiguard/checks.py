@@ -1,29 +1,36 @@
 """System checks: what would go wrong in this project, before it does.
 
 Errors (``apiguard.E0xx``) stop a deploy; warnings (``W0xx``) say what to look
-at. No check reads the database: ``manage.py apiguard check`` does that.
+at. The database is read only where Django is asked to (``check --database``);
+``manage.py apiguard check`` says more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseError
 from django.utils.module_loading import import_string
 from django_redis.cache import RedisCache
 from redis.connection import parse_url
 
 from . import conf
 from .models.state import write_alias
+from .policy import load
+from .policy.compile import compile_rows
 
 MIDDLEWARE = "apiguard.middleware.ApiGuardMiddleware"
 
 # Every request waits this long for a Redis that hangs, until the breaker opens.
 LONGEST_TIMEOUT = 0.5
+# Of problems, that are told one by one.
+MOST_PROBLEMS = 50
+
 TIMEOUTS = ("SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT")
 
 
@@ -66,6 +73,43 @@ def check_middleware(**_: Any) -> list[checks.CheckMessage]:
             )
         ]
     return []
+
+
+def check_corsheaders(**_: Any) -> list[checks.CheckMessage]:
+    """W013 django-cors-headers is installed too."""
+    apps = [str(app).partition(".")[0] for app in getattr(django_settings, "INSTALLED_APPS", ())]
+    middleware = [str(path) for path in getattr(django_settings, "MIDDLEWARE", ())]
+    found = "corsheaders" in apps or any(path.startswith("corsheaders.") for path in middleware)
+    if not found:
+        return []
+    return [
+        checks.Warning(
+            "django-cors-headers is installed too. On routes with a CORS policy apiguard "
+            "decides alone and its headers are removed; on all others it goes on deciding.",
+            hint="When every route has moved over (manage.py apiguard import-corsheaders), "
+            "remove 'corsheaders' from INSTALLED_APPS and MIDDLEWARE.",
+            id="apiguard.W013",
+        )
+    ]
+
+
+def check_policy(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """W014 a row of policy has a problem; only where Django is asked to look at databases.
+
+    No error: ``migrate`` runs these checks, and must not be stopped by a row.
+    """
+    if write_alias() not in (databases or ()):
+        return []
+    try:
+        if not load.tables_exist():
+            return []
+        problems = compile_rows(load.rows(load.state())[1]).problems
+    except (DatabaseError, load.PolicyMoved, ImproperlyConfigured):
+        return []  # Columns that the next migration brings, nobody there to ask, or E001.
+    return [
+        checks.Warning(str(problem), hint=problem.error.hint or None, id="apiguard.W014")
+        for problem in problems[:MOST_PROBLEMS]
+    ]
 
 
 def check_sqlite(**_: Any) -> list[checks.CheckMessage]:
@@ -259,6 +303,8 @@ def register_all() -> None:
     """Called once, when the apps are ready."""
     checks.register(check_settings, "apiguard")
     checks.register(check_middleware, "apiguard")
+    checks.register(check_corsheaders, "apiguard")
+    checks.register(check_policy, "apiguard", checks.Tags.database)
     checks.register(check_sqlite, "apiguard")
     checks.register(check_counter, "apiguard")
     checks.register(check_deployment, "apiguard", checks.Tags.security, deploy=True)

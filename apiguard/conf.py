@@ -22,7 +22,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from .errors import PolicyError, SettingError
-from .rules.headers import is_token
+from .rules.headers import is_forbidden_response_header, is_token
 from .rules.keys import check_namespace
 from .rules.networks import Network, parse_network
 from .rules.paths import PrefixTable, normalise_prefix
@@ -112,7 +112,18 @@ def _header_name(value: object) -> str:
     name = _text(value)
     if not is_token(name):
         raise _wrong(value, "This is not a header name.", 'Write a name such as "X-API-Key".')
+    lower = name.lower()
+    if lower in _TAKEN or (is_forbidden_response_header(name) and lower != "x-request-id"):
+        hint = "Write a name that nothing else uses."
+        raise _wrong(value, "This header has a meaning of its own.", hint)
     return name
+
+
+# Requests say other things with these; where we write, the rules of header policies add more.
+_TAKEN = frozenset(
+    "accept accept-encoding authorization content-type cookie expect forwarded host origin "
+    "proxy-authorization sec-fetch-site x-csrftoken x-forwarded-for x-forwarded-proto".split()
+)
 
 
 def _choice(*allowed: str) -> Callable[[object], str]:
@@ -223,6 +234,25 @@ def _unknown(name: object) -> SettingError:
     )
 
 
+def _metas(values: dict[str, Any], errors: list[SettingError]) -> dict[str, str]:
+    """The names of our headers as they stand in WSGI's environ; all of them differ."""
+    headers = ("api_key_header", "request_id_header", "forwarded_header")
+    defaults = {item.name: item.default for item in fields(Settings)}
+    metas = [_meta(values.get(header, defaults[header])) for header in headers]
+    if metas[0] == metas[1]:
+        value = values.get("api_key_header", defaults["api_key_header"])
+        reason = "Request ids are sent back and logged, and keys must not be."
+        hint = "Write another name than that of REQUEST_ID_HEADER."
+        errors.append(SettingError("wrong_value", value, reason, hint, field="API_KEY_HEADER"))
+        for header in headers[:2]:
+            values.pop(header, None)
+        return _metas(values, errors)
+    return {
+        header.replace("_header", "_meta"): meta
+        for header, meta in zip(headers, metas, strict=True)
+    }
+
+
 def parse(
     given: Mapping[str, object], caches: Mapping[str, object]
 ) -> tuple[Settings, list[SettingError]]:
@@ -243,10 +273,7 @@ def parse(
             )
     if "trusted_proxies" in values:
         values["trust_unix"] = "unix" in _strings(given["TRUSTED_PROXIES"])
-    defaults = {item.name: item.default for item in fields(Settings)}
-    for setting in ("api_key", "request_id", "forwarded"):
-        header = values.get(f"{setting}_header", defaults[f"{setting}_header"])
-        values[f"{setting}_meta"] = _meta(header)
+    values |= _metas(values, errors)
     counter = values["counter"]
     known = counter == "memory" or counter.startswith("redis+cluster://") or counter in caches
     if not known:

@@ -24,8 +24,9 @@ from .request import body, pipeline, response
 from .request.doors import counts_itself, signed_in_user
 from .request.effects import Steps, perform, recall, run
 from .request.facts import facts_of
+from .request.header_store import store_of
 from .request.passage import Passage
-from .request.request_id import current_id, request_id
+from .request.request_id import current_ids, ids_of
 from .request.verdict import Outcome, Verdict
 from .telemetry import proxies, refusals
 from .telemetry.buffer import buffer
@@ -61,8 +62,8 @@ class ApiGuardMiddleware:
     # -- the two ways of waiting ------------------------------------------------
 
     def _call(self, request: HttpRequest, settings: conf.Settings) -> HttpResponseBase:
-        this_id = _id_of(request, settings)
-        token = current_id.set(this_id)
+        ids = ids_of(request.META, settings)
+        this_id, token = ids.request_id, current_ids.set(ids)
         try:
             try:
                 snapshot = current.ready() or current.snapshot()
@@ -79,11 +80,11 @@ class ApiGuardMiddleware:
             late = run(_count_late(passage), passage)
             return _leave(request, passage, answer, late)
         finally:
-            current_id.reset(token)
+            current_ids.reset(token)
 
     async def _call_async(self, request: HttpRequest, settings: conf.Settings) -> HttpResponseBase:
-        this_id = _id_of(request, settings)
-        token = current_id.set(this_id)
+        ids = ids_of(request.META, settings)
+        this_id, token = ids.request_id, current_ids.set(ids)
         try:
             try:
                 snapshot = current.ready() or await sync_to_async(current.snapshot)()
@@ -100,7 +101,7 @@ class ApiGuardMiddleware:
             late = await _run_async(_count_late(passage), passage)
             return _leave(request, passage, answer, late)
         finally:
-            current_id.reset(token)
+            current_ids.reset(token)
 
     # -- hooks ------------------------------------------------------------------
 
@@ -145,12 +146,6 @@ async def _run_async(steps: Steps[Any], passage: Passage) -> Any:
         return stop.value
 
 
-def _id_of(request: HttpRequest, settings: conf.Settings) -> str:
-    meta = request.META
-    inbound = meta.get(settings.request_id_meta)
-    return request_id(inbound, meta.get("REMOTE_ADDR") or "", settings)
-
-
 def _passage(
     request: HttpRequest, settings: conf.Settings, snapshot: Snapshot, this_id: str
 ) -> Passage:
@@ -161,7 +156,7 @@ def _passage(
         request.method or "",
         path,
         settings,
-        secure=request.scheme == "https",
+        secure=request.is_secure(),
         # What only Django's request can tell, and only guarded paths need to know.
         host=_host(request) if guarded else "",
         unannounced=guarded and body.is_unannounced(request),
@@ -239,7 +234,8 @@ def _leave(
         answer._resource_closers.append(passage.spool.close)  # type: ignore[attr-defined]
     if passage.enforced:
         response.finish(request, passage, answer)
-    answer.headers[passage.settings.request_id_header] = passage.request_id
+    header = passage.settings.request_id_header
+    store_of(answer)[header.lower()] = (header, passage.request_id)
     _tell(passage)
     return answer
 

@@ -131,14 +131,17 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "apiguard.request.request_id.RequestIdFilter"}},
+    "filters": {
+        "request_id": {"()": "apiguard.request.request_id.RequestIdFilter"},
+        "one_line": {"()": "apiguard.request.request_id.OneLineFilter"},
+    },
     "formatters": {
         "line": {"format": "{levelname} {name} [{request_id}] {message}", "style": "{"},
     },
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
-            "filters": ["request_id"],
+            "filters": ["request_id", "one_line"],
             "formatter": "line",
         },
     },

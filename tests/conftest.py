@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -38,9 +40,13 @@ def _not_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     _not_skipped(report)
+    if report.when == "call":
+        item.called = report  # type: ignore[attr-defined] # Fixtures look at how the test ended.
     return report
 
 
@@ -49,6 +55,28 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _not_skipped(report)
     return report
+
+
+@pytest.fixture
+def cors_table(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """``cors_table(driver)``: count this test as a row of the table of CORS."""
+    return lambda driver: record_property("cors_table", driver)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many rows of the table of CORS each of its drivers has seen, and how they ended."""
+    seen: dict[str, Counter[str]] = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            driver = dict(report.user_properties).get("cors_table")
+            if driver is not None and report.when == "call":
+                seen.setdefault(str(driver), Counter())[outcome] += 1
+    if seen:
+        terminalreporter.section("the table of CORS")
+    for driver, counts in sorted(seen.items()):
+        terminalreporter.line(
+            f"{driver}: {counts.total()} rows, {counts['passed']} passed, {counts['failed']} failed"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.core import checks as django_checks
 from django.test import override_settings
 
 from apiguard import checks
+from apiguard.models import AllowedOrigin, CorsPolicy
 
 ANOTHER = "django.middleware.common.CommonMiddleware"
 
@@ -261,11 +263,55 @@ def test_what_must_not_be_deployed_is_told(given, expected):
         assert ids(checks.check_deployment()) == expected
 
 
-def test_no_check_reads_the_database():
+@pytest.mark.parametrize(
+    ("apps", "middleware", "expected"),
+    [
+        pytest.param([], [], [], id="neither"),
+        pytest.param(["corsheaders"], [], ["apiguard.W013"], id="the app"),
+        pytest.param(["corsheaders.apps.CorsHeadersAppConfig"], [], ["apiguard.W013"], id="config"),
+        pytest.param(
+            [], ["corsheaders.middleware.CorsMiddleware"], ["apiguard.W013"], id="the middleware"
+        ),
+    ],
+)
+def test_moving_over_step_by_step_is_a_warning(apps, middleware, expected, monkeypatch):
+    # Not override_settings: the package need not be installed here.
+    monkeypatch.setattr(
+        checks,
+        "django_settings",
+        SimpleNamespace(
+            INSTALLED_APPS=["apiguard", *apps], MIDDLEWARE=[checks.MIDDLEWARE, *middleware]
+        ),
+    )
+    assert ids(checks.check_corsheaders()) == expected
+
+
+@pytest.mark.django_db
+def test_what_is_wrong_with_rows_is_told_where_django_looks_at_the_database():
+    cors = CorsPolicy.objects.create(name="browsers")
+    AllowedOrigin.objects.bulk_create([AllowedOrigin(policy=cors, pattern="HTTPS://A.example/")])
+    assert ids(checks.check_policy()) == []
+    found = django_checks.run_checks(tags=["apiguard"], databases=["default"])
+    told = [message for message in found if message.id == "apiguard.W014"]
+    (row,) = AllowedOrigin.objects.all()
+    assert [message.hint for message in told] == [problem.hint for problem in row.problems()]
+    assert all("HTTPS://A.example/" in message.msg for message in told)
+    # What Django calls serious stops migrate.
+    assert not any(message.is_serious() for message in told)
+
+
+def test_nothing_is_told_of_rows_before_their_tables_are_there(monkeypatch):
+    monkeypatch.setattr(checks.load, "tables_exist", lambda: False)
+    assert checks.check_policy(databases=["default"]) == []
+
+
+def test_no_check_reads_the_database_unasked():
     # Database access outside django_db tests is an error: pytest-django sees to it.
     for check in (
         checks.check_settings,
         checks.check_middleware,
+        checks.check_corsheaders,
+        checks.check_policy,
         checks.check_sqlite,
         checks.check_counter,
         checks.check_deployment,

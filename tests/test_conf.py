@@ -86,7 +86,13 @@ def test_a_good_value_is_taken(name, value, attribute, expected):
         pytest.param("TRUSTED_PROXIES", [5], id="a number of proxies"),
         pytest.param("FORWARDED_HEADER", "X-Real-IP", id="another header"),
         pytest.param("API_KEY_HEADER", "X Key", id="no header name"),
+        pytest.param("API_KEY_HEADER", "Authorization", id="a header of every credential"),
+        pytest.param("API_KEY_HEADER", "cookie", id="a header of the browser's"),
+        pytest.param("API_KEY_HEADER", "Content-Type", id="a header of the body"),
+        pytest.param("API_KEY_HEADER", "x-request-id", id="the header of request ids"),
         pytest.param("REQUEST_ID_HEADER", "", id="an empty header name"),
+        pytest.param("REQUEST_ID_HEADER", "Set-Cookie", id="a header that Django writes"),
+        pytest.param("REQUEST_ID_HEADER", "RateLimit", id="a header that limits write"),
         pytest.param("TRUST_REQUEST_ID", True, id="a boolean of trust"),
         pytest.param("KEY_NAMESPACE", "A_B", id="a namespace with a separator"),
         pytest.param("KEY_PEPPERS", ["a"], id="a list of peppers"),
@@ -115,6 +121,24 @@ def test_a_bad_value_is_told_at_its_name_and_keeps_the_default(name, value):
     if name not in ("COUNTER", "EXEMPT_PATHS"):
         default = getattr(parsed()[0], name.lower())
         assert getattr(settings, name.lower()) == default
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"REQUEST_ID_HEADER": "X-API-Key"}, id="the default one of keys"),
+        pytest.param({"API_KEY_HEADER": "X-Request-Id"}, id="the default one of ids"),
+        pytest.param({"API_KEY_HEADER": "X-A", "REQUEST_ID_HEADER": "x-a"}, id="in another case"),
+        pytest.param({"API_KEY_HEADER": "X-A", "REQUEST_ID_HEADER": "X_A"}, id="as WSGI reads it"),
+    ],
+)
+def test_keys_never_come_in_the_header_that_is_sent_back(given):
+    settings, errors = parsed(**given)
+    assert [error.field for error in errors] == ["API_KEY_HEADER"]
+    assert (settings.api_key_meta, settings.request_id_meta) == (
+        "HTTP_X_API_KEY",
+        "HTTP_X_REQUEST_ID",
+    )
 
 
 def test_the_counter_is_the_alias_of_our_name_if_there_is_one():

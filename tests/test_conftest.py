@@ -48,3 +48,12 @@ def test_an_expected_failure_is_no_skip(tmp_path):
     source = "import pytest\n@pytest.mark.xfail(reason='why')\ndef test_it(): assert False\n"
     done = outcome_of(source, tmp_path, CI="true")
     assert done.returncode == 0, done.stdout
+
+
+def test_rows_of_the_table_of_cors_are_counted_by_driver(tmp_path):
+    rows = [
+        "def test_a(cors_table): cors_table('x')",
+        "def test_b(cors_table): cors_table('x'); 1/0",
+    ]
+    done = outcome_of("\n".join(rows), tmp_path)
+    assert "x: 2 rows, 1 passed, 1 failed" in done.stdout

@@ -7,14 +7,15 @@ that have an error, say what they are for, and what to do while they are empty.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
-from django.db import models, transaction
+from django.db import models, router, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -25,6 +26,7 @@ from ..models import acting
 from ..policy.current import PolicyUnavailable, current
 from ..policy.snapshot import Snapshot
 from .forms import PolicyForm
+from .overtaken import settled
 from .refused import (
     EditRefused,
     ShowsRefusal,
@@ -78,8 +80,13 @@ class Screen(StockAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         words = {"about": self.about, "when_empty": self.when_empty}
+        listed = partial(super().changelist_view, request, {**words, **(extra_context or {})})
         with acting_for(request):
-            return super().changelist_view(request, {**words, **(extra_context or {})})
+            return self.settled(request, listed)
+
+    def settled(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
+        """What ``view`` answers; see ``overtaken``."""
+        return settled(request, router.db_for_write(self.model), view)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         # A digest that can be filtered by can be guessed digit by digit.
@@ -108,12 +115,13 @@ class PolicyAdmin(Screen):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
+        shown = partial(super().changeform_view, request, object_id, form_url, extra_context)
         with acting_for(request):
             try:
-                return super().changeform_view(request, object_id, form_url, extra_context)
+                return self.settled(request, shown)
             except EditRefused as refused:
                 show_again(request, refused.refusal)
-                return super().changeform_view(request, object_id, form_url, extra_context)
+                return shown()
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
@@ -139,8 +147,9 @@ class PolicyAdmin(Screen):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        asked = partial(super().delete_view, request, object_id, extra_context)
         with acting_for(request):
-            return super().delete_view(request, object_id, extra_context)
+            return self.settled(request, asked)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         # One by one, so that the history names each row.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -88,6 +88,39 @@ class ClientAdmin(PolicyAdmin):
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
         # Whose limits there are to choose from is known once the client has its tier.
         return [] if obj is None else [OverrideInline]
+
+    # -- and its first key -------------------------------------------------------
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        popup = "_popup" in request.GET or "_popup" in request.POST
+        context["may_make_key"] = self._may_make_keys(request) and not popup
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """To the form of a key, if that is what was asked for."""
+        if "_make_key" in request.POST and self._may_make_keys(request):
+            return self._to_a_new_key(request, obj)
+        return super().response_add(request, obj, post_url_continue)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """To the form of a key, if that is what was asked for."""
+        if "_make_key" in request.POST and self._may_make_keys(request):
+            return self._to_a_new_key(request, obj)
+        return super().response_change(request, obj)
+
+    def _may_make_keys(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("apiguard.add_apikey"))
+
+    def _to_a_new_key(self, request: HttpRequest, client: Any) -> HttpResponse:
+        text = _("The client “%(name)s” is saved. Now its key.") % {"name": client.name}
+        self.message_user(request, text, messages.SUCCESS)
+        return HttpResponseRedirect(f"{self._keys('add')}?client={client.pk}")
+
+    # -- lists ------------------------------------------------------------------
 
     @admin.display(description=_("keys not revoked"), ordering="keys_total")
     def key_count(self, client: Any) -> SafeString:

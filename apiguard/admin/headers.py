@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import HeaderPolicy, ResponseHeader
 from .base import PolicyAdmin, PolicyInline
-from .words import lines
+from .words import lines, listed
 
 if TYPE_CHECKING:
     HeaderFormSetBase = forms.BaseInlineFormSet[Any, Any, Any]
@@ -22,28 +22,31 @@ else:
 
 
 class HeaderFormSet(HeaderFormSetBase):
-    """Each name once, whatever its case: the database compares them so too."""
+    """Each name once for the same types, whatever its case: the database compares them so too."""
 
     def clean(self) -> None:
         super().clean()
-        seen: set[str] = set()
+        seen: set[tuple[str, tuple[str, ...]]] = set()
         for form in self.forms:
             if form in self.deleted_forms or not hasattr(form, "cleaned_data"):
                 continue
             name = str(form.cleaned_data.get("name", "")).lower()
-            if name and name in seen:
+            row = (name, tuple(form.cleaned_data.get("content_types") or ()))
+            if name and row in seen:
                 form.add_error("name", _("This header is listed twice. Remove one of the rows."))
-            seen.add(name)
+            seen.add(row)
 
 
 class HeaderInline(PolicyInline):
     model = ResponseHeader
     formset = HeaderFormSet
-    fields = ("name", "value", "mode", "condition")
+    fields = ("name", "value", "mode", "condition", "content_types")
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "value":
             kwargs["widget"] = forms.TextInput(attrs={"size": 44})
+        if db_field.name == "content_types":
+            kwargs["widget"] = forms.Textarea(attrs={"rows": 1, "cols": 20})
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
 
@@ -70,12 +73,13 @@ class HeaderPolicyAdmin(PolicyAdmin):
 
 
 def header_words(header: ResponseHeader) -> str:
-    """Such as "Expires: 0 (default)"; "without X-Powered-By"."""
-    if header.mode == ResponseHeader.Mode.REMOVE:
-        return f"without {header.name}"
+    """Such as "Expires: 0 (default)"; "without X-Powered-By (text/html)"."""
+    removed = header.mode == ResponseHeader.Mode.REMOVE
+    says = f"without {header.name}" if removed else f"{header.name}: {header.value}"
     notes = [header.mode] if header.mode == ResponseHeader.Mode.DEFAULT else []
     notes += ["https"] if header.condition == ResponseHeader.Condition.HTTPS else []
-    return f"{header.name}: {header.value}" + (f" ({', '.join(notes)})" if notes else "")
+    notes += listed(header.content_types)
+    return says + (f" ({', '.join(notes)})" if notes else "")
 
 
 SCREENS = {HeaderPolicy: HeaderPolicyAdmin}

@@ -1,31 +1,52 @@
-"""JWT issuers: whose tokens are accepted."""
+"""JWT issuers: whose tokens are accepted, and by which keys."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django import forms
-from django.contrib import admin
-from django.http import HttpRequest
-from django.utils.translation import gettext
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from .. import conf
+from ..errors import PolicyError
 from ..models import JwtIssuer
+from ..policy import jwks
+from ..policy.compilers.issuers import keys_at_hand
+from ..rules.jwks import KeyProblem, KeySet, VerifyingKey
 from .base import PolicyAdmin
-from .words import listed
+from .issuer_form import IssuerForm, KeySetField
+from .words import DASH, listed
 
-
-class KeySetField(forms.JSONField):
-    """A JWK set, or nothing: an empty field rather than the word null."""
-
-    def prepare_value(self, value: Any) -> Any:
-        return "" if value is None else super().prepare_value(value)
+DROPPED_WORDS = {
+    KeyProblem.NOT_A_KEY: _("no key"),
+    KeyProblem.SECRET: _("a secret"),
+    KeyProblem.PRIVATE: _("a private key: the issuer should replace it"),
+    KeyProblem.BAD_KID: _("its kid is not printable ASCII"),
+    KeyProblem.NOT_FOR_SIGNING: _("not for signatures"),
+    KeyProblem.OTHER_KIND: _("of another family"),
+    KeyProblem.OTHER_ALGORITHM: _("for another algorithm"),
+    KeyProblem.WEAK: _("too weak, or unusually large"),
+    KeyProblem.UNREADABLE: _("cannot be read"),
+}
 
 
 class JwtIssuerAdmin(PolicyAdmin):
     """Who signs tokens, and what a token must say."""
 
+    form = IssuerForm
     about = _("A token is held against the one issuer whose name is exactly its “iss”.")
     when_empty = _("There are no issuers, so no JSON Web Token is accepted.")
     list_display = (
@@ -40,13 +61,16 @@ class JwtIssuerAdmin(PolicyAdmin):
     list_filter = ("enabled", "tier")
     list_select_related = ("tier",)
     search_fields = ("name", "issuer")
-    readonly_fields = ("fetched_at",)
+    readonly_fields = ("keys_held", "fetched_at")
     fieldsets = (
         (None, {"fields": ("name", "issuer", "audiences", "enabled")}),
         (
             _("Keys"),
             {
-                "fields": ("algorithms", "secret_name", "jwks", "jwks_url", "fetched_at"),
+                "fields": (
+                    *("algorithms", "key_source", "secret_name", "jwks", "jwks_url"),
+                    *("keys_held", "fetched_at"),
+                ),
                 "description": _(
                     "Where the keys come from: exactly one of a named secret of the settings "
                     "(HS algorithms), public keys pasted here, or a URL that serves them."
@@ -60,6 +84,8 @@ class JwtIssuerAdmin(PolicyAdmin):
         ),
     )
 
+    # -- the form -----------------------------------------------------------------
+
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "jwks_url":
             kwargs["assume_scheme"] = "https"
@@ -71,12 +97,63 @@ class JwtIssuerAdmin(PolicyAdmin):
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
+        form.user = request.user
         if "secret_name" in form.base_fields:
             field = form.base_fields["secret_name"]
             names = ", ".join(sorted(conf.current().jwt_secrets)) or gettext("none")
             known = gettext("In the settings now: %(names)s.") % {"names": names}
             field.help_text = f"{field.help_text} {known}"
         return form
+
+    # -- fetching keys ------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.fetch_view)
+        name = "apiguard_jwtissuer_fetch"
+        return [path("<path:object_id>/fetch/", view, name=name), *super().get_urls()]
+
+    def fetch_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """POST fetches the keys of an issuer now, and says what came of it."""
+        issuer = self.get_object(request, unquote(object_id))
+        if not self.has_change_permission(request, issuer):
+            raise PermissionDenied
+        if issuer is None:
+            raise Http404
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        self._fetch(request, issuer)
+        change = "admin:apiguard_jwtissuer_change"
+        return HttpResponseRedirect(
+            reverse(change, args=[issuer.pk], current_app=self.admin_site.name)
+        )
+
+    def _fetch(self, request: HttpRequest, issuer: JwtIssuer) -> None:
+        problems = issuer.problems()
+        if problems or not issuer.jwks_url:
+            text = str(problems[0]) if problems else gettext("This issuer has no URL of keys.")
+            self.message_user(request, text, messages.ERROR)
+            return
+        try:
+            keys = jwks.fetch_now(issuer)
+        except PolicyError as error:
+            text = gettext("The keys could not be fetched. %(why)s") % {"why": error}
+            self.message_user(request, text, messages.ERROR)
+            return
+        text = ngettext("%d key was fetched.", "%d keys were fetched.", len(keys)) % len(keys)
+        self.message_user(request, f"{text} {_dropped(keys)}".strip(), messages.SUCCESS)
+
+    # -- columns ------------------------------------------------------------------
+
+    @admin.display(description=_("keys held"))
+    def keys_held(self, issuer: JwtIssuer) -> SafeString | str:
+        """Name, kind, length and use of every key; never the key itself."""
+        if issuer._state.adding or issuer.problems():
+            return DASH
+        keys = keys_at_hand(issuer)
+        if not keys:
+            return gettext("None yet: they are fetched with the first token, or by “Fetch now”.")
+        lines = format_html_join("", "<li>{}</li>", ((_words(key),) for key in keys.keys))
+        return format_html("<ul>{}</ul>{}", lines, _dropped(keys))
 
     @admin.display(description=_("algorithms"))
     def algorithm_words(self, issuer: JwtIssuer) -> str:
@@ -85,6 +162,21 @@ class JwtIssuerAdmin(PolicyAdmin):
     @admin.display(description=_("audiences"))
     def audience_words(self, issuer: JwtIssuer) -> str:
         return ", ".join(listed(issuer.audiences))
+
+
+def _words(key: VerifyingKey) -> str:
+    """Such as "2026-01: RSA, 2048 bits, for sig"."""
+    name = key.kid if key.kid is not None else gettext("without a name")
+    use = gettext("for %(use)s") % {"use": key.use} if key.use else gettext("use not said")
+    bits = gettext("%(bits)d bits") % {"bits": key.bits}
+    return f"{name}: {key.kind}, {bits}, {use}"
+
+
+def _dropped(keys: KeySet) -> str:
+    if not keys.dropped:
+        return ""
+    parts = (f"{kid or '?'} ({DROPPED_WORDS[problem]})" for kid, problem in keys.dropped)
+    return gettext("Not used: %(keys)s.") % {"keys": ", ".join(parts)}
 
 
 SCREENS = {JwtIssuer: JwtIssuerAdmin}

@@ -9,64 +9,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from .. import conf
 from ..models import ApiKey
+from ..rules.keys import find
 from . import tickets
 from .base import PolicyAdmin
-from .forms import PolicyForm
-from .key_states import StateFilter, state_of
-from .owners import NOT_YOURS_TO_MAKE, may_make_keys
+from .key_forms import KeyForm, NewKeyForm
+from .key_pages import public_part
+from .key_states import StateFilter, UnusedFilter, state_badge
 from .revoking import RevokingAdmin
-from .words import DASH, badge, listed
+from .rotating import RotatingAdmin
+from .whose import WhoseAdmin
+from .words import DASH, listed
 
-MADE_ONCE = _("This form is too old to make a key with. It is a new one now: look it over, save.")
-
-
-class KeyForm(PolicyForm):
-    """What may be decided, and changed later, about a key."""
-
-    def clean(self) -> dict[str, Any] | None:
-        cleaned = super().clean()
-        begins = self.cleaned_data.get("not_before", self.instance.not_before)
-        ends = self.cleaned_data.get("expires_at")
-        if begins and ends and ends <= begins:
-            self.add_error("expires_at", _("The key would end before it begins."))
-        return cleaned
+WHOLE_KEY_SEARCHED = _(
+    "That was a whole key, and searches stand in the browser's history and in access logs. "
+    "If they are kept or shared, rotate the key. Use “Whose key is this?” for whole keys."
+)
 
 
-class NewKeyForm(KeyForm):
-    """The form that makes a key, once; ``user`` is who may send it."""
-
-    user: Any = None
-
-    ticket = forms.CharField(widget=forms.HiddenInput, required=False, max_length=200)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial["ticket"] = tickets.new(self.user.pk)
-
-    def clean(self) -> dict[str, Any] | None:
-        cleaned = super().clean()
-        if not tickets.is_good(self.cleaned_data.get("ticket", ""), self.user.pk):
-            self.data = {**self.data.dict(), "ticket": self.initial["ticket"]}  # type: ignore[attr-defined]
-            self.add_error(None, MADE_ONCE)
-        client = self.cleaned_data.get("client")
-        if client is not None and not may_make_keys(self.user, client):
-            self.add_error("client", NOT_YOURS_TO_MAKE)
-        return cleaned
-
-
-class ApiKeyAdmin(RevokingAdmin, PolicyAdmin):
+class ApiKeyAdmin(RotatingAdmin, RevokingAdmin, WhoseAdmin, PolicyAdmin):
     """Credentials of clients."""
 
     can_break_policy = False
@@ -82,13 +54,13 @@ class ApiKeyAdmin(RevokingAdmin, PolicyAdmin):
         "expires_at",
         "last_used_at",
     )
-    list_filter = (StateFilter, "environment", "client__tier")
+    list_filter = (StateFilter, UnusedFilter, "environment", "client__tier")
     list_select_related = ("client",)
     search_fields = ("name", "key_id", "client__name", "client__slug")
     autocomplete_fields = ("client",)
     decided = ("masked", "client", "environment", "not_before")
     editable = ("name", "scopes", "allowed_networks", "expires_at")
-    facts = ("state", "created_at", "last_used_at", "replaces")
+    facts = ("state", "created_at", "last_used_at", "line")
     revocation = ("revoked_at", "revoked_by", "revoke_reason")
 
     # -- forms ----------------------------------------------------------------
@@ -128,7 +100,7 @@ class ApiKeyAdmin(RevokingAdmin, PolicyAdmin):
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except tickets.TicketUsed as used:
-            return self._made_before(request, used.key_pk)
+            return self.made_before(request, used.key_pk)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -148,38 +120,26 @@ class ApiKeyAdmin(RevokingAdmin, PolicyAdmin):
         tickets.use(request, form.cleaned_data["ticket"], obj.pk)
         request._apiguard_key_text = text  # type: ignore[attr-defined]
 
-    @sensitive_variables("text", "context")
+    @sensitive_variables("text")
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
     ) -> HttpResponse:
         """The one response that holds the text of the key."""
-        text = request.__dict__.pop("_apiguard_key_text")
-        context = self._page(request, _("Copy this key now"), obj)
-        context |= {"text": text, "header": conf.current().api_key_header}
-        response = TemplateResponse(request, "admin/apiguard/apikey/created.html", context)
-        response["Cache-Control"] = "no-store"
-        response["Referrer-Policy"] = "no-referrer"
-        return response
-
-    def _made_before(self, request: HttpRequest, key_pk: int) -> HttpResponse:
-        key = ApiKey.objects.select_related("client").filter(pk=key_pk).first()
-        context = self._page(request, _("This key was made already"), key)
-        template = "admin/apiguard/apikey/made_before.html"
-        return TemplateResponse(request, template, context, status=409)
-
-    def _page(self, request: HttpRequest, title: Any, key: ApiKey | None) -> dict[str, Any]:
-        request.current_app = self.admin_site.name
-        return {
-            **self.admin_site.each_context(request),
-            "title": title,
-            "opts": self.opts,
-            "key": key,
-            "masked": self.masked(key) if key else "",
-            "is_popup": "_popup" in request.POST or "_popup" in request.GET,
-            "media": self.media,
-        }
+        return self.shown_once(request, obj, request.__dict__.pop("_apiguard_key_text"))
 
     # -- lists ----------------------------------------------------------------
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        searched = request.GET.get("q", "")[:1000].encode("utf-8", "replace")
+        for _end, parts in find(searched, conf.current().key_namespace):
+            if parts is not None:
+                self.message_user(request, WHOLE_KEY_SEARCHED, messages.WARNING)
+                query = request.GET.copy()
+                query["q"] = parts.key_id
+                return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
+        return super().changelist_view(request, extra_context)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -191,7 +151,7 @@ class ApiKeyAdmin(RevokingAdmin, PolicyAdmin):
 
     @admin.display(description=_("key"), ordering="key_id")
     def masked(self, key: ApiKey) -> str:
-        return f"{conf.current().key_namespace}_{key.environment}_{key.key_id}_…"
+        return public_part(key)
 
     @admin.display(description=_("scopes"))
     def scope_words(self, key: ApiKey) -> str:
@@ -199,7 +159,20 @@ class ApiKeyAdmin(RevokingAdmin, PolicyAdmin):
 
     @admin.display(description=_("state"))
     def state(self, key: ApiKey) -> SafeString:
-        return badge(state_of(key, timezone.now()))
+        return state_badge(key, timezone.now())
+
+    @admin.display(description=_("before and after it"))
+    def line(self, key: ApiKey) -> SafeString | str:
+        """The key that this one replaces, and those that replace it."""
+        found = [(_("replaces"), key.replaces)] if key.replaces is not None else []
+        found += [(_("replaced by"), other) for other in key.replaced_by.order_by("pk")]
+        links = [(word, self._link(other)) for word, other in found]
+        return format_html_join("", '<span class="apiguard-line">{} {}</span>', links) or DASH
+
+    def _link(self, key: ApiKey) -> SafeString:
+        change = "admin:apiguard_apikey_change"
+        address = reverse(change, args=[key.pk], current_app=self.admin_site.name)
+        return format_html('<a href="{}">{}</a>', address, public_part(key))
 
 
 SCREENS = {ApiKey: ApiKeyAdmin}

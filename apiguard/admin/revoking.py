@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -13,18 +14,16 @@ from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ..models import ApiKey
-from .base import PolicyAdmin, acting_for
+from .base import acting_for
+from .key_pages import KeyPages, public_part
 
-if TYPE_CHECKING:
-    Base = PolicyAdmin
-else:
-    Base = object
+# What one form may bring back: DATA_UPLOAD_MAX_NUMBER_FIELDS is 1,000.
+MOST_AT_ONCE = 500
 
 
 class RevokeForm(forms.Form):
@@ -38,7 +37,7 @@ class RevokeForm(forms.Form):
     )
 
 
-class RevokingAdmin(Base):
+class RevokingAdmin(KeyPages):
     """The part of the key screen that ends keys: a button and an action."""
 
     actions = ("revoke_selected",)
@@ -50,25 +49,37 @@ class RevokingAdmin(Base):
             *super().get_urls(),
         ]
 
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Whether who is signed in may end keys."""
+        return bool(request.user.has_perm("apiguard.revoke_apikey"))
+
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """GET asks, POST revokes."""
-        key = self.get_object(request, unquote(object_id))
-        if not self.has_change_permission(request, key):
+        if not self.has_revoke_permission(request):
             raise PermissionDenied
+        key = self.get_object(request, unquote(object_id))
         if key is None:
             raise Http404
+        return self.settled(request, partial(self._revoke_one, request, key))
+
+    def _revoke_one(self, request: HttpRequest, key: ApiKey) -> HttpResponse:
         done = self._ask_or_revoke(request, [key], sent=request.method == "POST")
         if done is not None:
             return done
-        change = reverse(
-            "admin:apiguard_apikey_change", args=[key.pk], current_app=self.admin_site.name
-        )
-        return HttpResponseRedirect(change)
+        here = self.admin_site.name
+        after = reverse("admin:index", current_app=here)
+        if self.has_view_permission(request, key):
+            after = reverse("admin:apiguard_apikey_change", args=[key.pk], current_app=here)
+        return HttpResponseRedirect(after)
 
-    @admin.action(description=_("Revoke selected keys"), permissions=["change"])
+    @admin.action(description=_("Revoke selected keys"), permissions=["revoke"])
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """The same for the rows that are ticked in the list."""
-        keys = list(queryset.select_related("client"))
+        keys = list(queryset.select_related("client")[: MOST_AT_ONCE + 1])
+        if len(keys) > MOST_AT_ONCE:
+            text = _("These are too many to look over. Filter the list, or tick at most %d keys.")
+            self.message_user(request, text % MOST_AT_ONCE, messages.ERROR)
+            return None
         return self._ask_or_revoke(request, keys, sent="post" in request.POST, action=True)
 
     def _ask_or_revoke(
@@ -80,19 +91,15 @@ class RevokingAdmin(Base):
         if sent and form.is_valid():
             self._revoke(request, alive, form.cleaned_data["reason"])
             return None
-        request.current_app = self.admin_site.name
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Revoke keys") if action else _("Revoke this key"),
-            "opts": self.opts,
-            "media": self.media,
-            "form": form,
-            "keys": [(key, self.masked(key)) for key in alive],  # type: ignore[attr-defined]
-            "revoked_before": len(keys) - len(alive),
-            "action_checkbox_name": ACTION_CHECKBOX_NAME if action else "",
-            "status": 200,
-        }
-        return TemplateResponse(request, "admin/apiguard/apikey/revoke.html", context)
+        return self.page(
+            request,
+            "revoke",
+            _("Revoke keys") if action else _("Revoke this key"),
+            form=form,
+            keys=[(key, public_part(key)) for key in alive],
+            revoked_before=len(keys) - len(alive),
+            action_checkbox_name=ACTION_CHECKBOX_NAME if action else "",
+        )
 
     def _revoke(self, request: HttpRequest, keys: Sequence[ApiKey], reason: str) -> None:
         by = request.user if request.user.is_authenticated else None

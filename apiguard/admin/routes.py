@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
@@ -78,6 +78,12 @@ class RouteAdmin(PolicyAdmin):
             refused_count=refusals_of_a_day(enforced=True),
         )
         return rows.prefetch_related("anonymous_tier__limits")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if form.has_changed():
+            for oddity in obj.oddities():
+                messages.warning(request, f"{oddity.reason} {oddity.hint}")
 
     @admin.display(description=_("mode"), ordering="mode")
     def mode_badge(self, route: Route) -> SafeString:

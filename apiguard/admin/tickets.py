@@ -14,6 +14,8 @@ import secrets
 from django.core import signing
 from django.http import HttpRequest
 
+from ..models import ApiKey
+
 SALT = "apiguard.admin.tickets"
 SESSION_KEY = "apiguard_used_tickets"
 LIFETIME = 12 * 3600  # Seconds.
@@ -23,7 +25,7 @@ KEPT = 200
 class TicketUsed(Exception):
     """This form has made its key already; ``key_pk`` is that key."""
 
-    def __init__(self, key_pk: int) -> None:
+    def __init__(self, key_pk: int | None) -> None:
         super().__init__("This ticket was used.")
         self.key_pk = key_pk
 
@@ -43,19 +45,33 @@ def is_good(ticket: str, user_pk: object) -> bool:
 
 
 def use(request: HttpRequest, ticket: str, key_pk: int) -> None:
-    """Mark ``ticket`` as used for the key ``key_pk``.
+    """Mark ``ticket`` as used for the key ``key_pk``, which was made just now.
 
     Raises:
         TicketUsed: it was used before.
     """
-    session = request.session
-    stored = type(session)(session.session_key).get(SESSION_KEY, {})
-    used: dict[str, int] = {**stored, **session.get(SESSION_KEY, {})}
-    if ticket in used:
-        raise TicketUsed(used[ticket])
+    used = _used(request)
+    _refuse(used, ticket, key_pk)
     used[ticket] = key_pk
-    session[SESSION_KEY] = dict(list(used.items())[-KEPT:])
-    session.save()
+    request.session[SESSION_KEY] = dict(list(used.items())[-KEPT:])
+    request.session.save()
+
+
+def refuse_used(request: HttpRequest, ticket: str) -> None:
+    """Raise ``TicketUsed`` if ``ticket`` was used before; ``use`` is what marks it."""
+    _refuse(_used(request), ticket, None)
+
+
+def _used(request: HttpRequest) -> dict[str, int]:
+    session = request.session
+    return dict(type(session)(session.session_key).get(SESSION_KEY, {}))
+
+
+def _refuse(used: dict[str, int], ticket: str, key_pk: int | None) -> None:
+    earlier = used.get(ticket)
+    # A try that was rolled back may have left its mark in a store that is no database.
+    if earlier not in (None, key_pk) and ApiKey.objects.filter(pk=earlier).exists():
+        raise TicketUsed(earlier)
 
 
 def _signer(user_pk: object) -> signing.TimestampSigner:

@@ -3,6 +3,7 @@
 import django.core.serializers.json
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.comparison
 import django.db.models.functions.text
 import django.utils.timezone
 from django.conf import settings
@@ -405,6 +406,10 @@ class Migration(migrations.Migration):
                     "recent",
                     models.JSONField(default=list, editable=False, verbose_name="recent changes"),
                 ),
+                (
+                    "changed_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="changed at"),
+                ),
             ],
             options={
                 "verbose_name": "policy state",
@@ -485,7 +490,7 @@ class Migration(migrations.Migration):
                     apiguard.models.fields.StringListField(
                         blank=True,
                         default=list,
-                        help_text="Media types of request bodies; empty: not checked. Permitted: application/json or image/*. Prohibited: json.",
+                        help_text="Media types of request bodies; empty: not checked. Permitted: application/json, application/*+json or image/*. Prohibited: json.",
                         verbose_name="accepts",
                     ),
                 ),
@@ -699,7 +704,7 @@ class Migration(migrations.Migration):
                     apiguard.models.fields.StringListField(
                         blank=True,
                         default=list,
-                        help_text="Of one family. Permitted: HS256. Prohibited: none, or HS256 with RS256.",
+                        help_text="Of one family: HS, RS, PS, ES or EdDSA. Prohibited: HS256 beside RS256.",
                         verbose_name="algorithms",
                     ),
                 ),
@@ -721,7 +726,14 @@ class Migration(migrations.Migration):
                         verbose_name="public keys",
                     ),
                 ),
-                ("jwks_url", models.URLField(blank=True, verbose_name="URL of public keys")),
+                (
+                    "jwks_url",
+                    models.URLField(
+                        blank=True,
+                        help_text="https; answers with a JWK set.",
+                        verbose_name="URL of public keys",
+                    ),
+                ),
                 (
                     "fetched_jwks",
                     models.JSONField(
@@ -878,6 +890,21 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "rotated_at",
+                    models.DateTimeField(
+                        blank=True, editable=False, null=True, verbose_name="rotated at"
+                    ),
+                ),
+                (
+                    "planned_end_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        verbose_name="end planned before rotation",
+                    ),
+                ),
+                (
                     "created_at",
                     models.DateTimeField(
                         default=django.utils.timezone.now, editable=False, verbose_name="created at"
@@ -927,7 +954,24 @@ class Migration(migrations.Migration):
                 "verbose_name": "API key",
                 "verbose_name_plural": "API keys",
                 "ordering": ["client", "-created_at"],
+                "permissions": (
+                    ("rotate_apikey", "Can rotate API key"),
+                    ("revoke_apikey", "Can revoke API key"),
+                ),
                 "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("revoke_reason", ""), ("revoked_at", None), ("revoked_by", None)
+                            ),
+                            models.Q(
+                                ("revoked_at__isnull", False),
+                                models.Q(("revoke_reason", ""), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="apiguard_key_revoked_for_a_reason",
+                    ),
                     models.CheckConstraint(
                         condition=models.Q(
                             ("not_before", None),
@@ -1079,6 +1123,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "content_types",
+                    apiguard.models.fields.StringListField(
+                        blank=True,
+                        default=list,
+                        help_text="Media types of responses; empty: all. Permitted: text/html or application/*+json. Prohibited: text/html;charset=utf-8.",
+                        verbose_name="content types",
+                    ),
+                ),
+                (
                     "policy",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
@@ -1096,7 +1149,11 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(
                         models.F("policy"),
                         django.db.models.functions.text.Lower("name"),
+                        django.db.models.functions.comparison.Cast(
+                            "content_types", models.TextField()
+                        ),
                         name="apiguard_header_once",
+                        violation_error_message="This policy has the header for the same types already.",
                     )
                 ],
             },

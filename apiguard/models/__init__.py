@@ -12,6 +12,7 @@ from .cors import AllowedOrigin, CorsPolicy
 from .headers import HeaderPolicy, ResponseHeader
 from .incidents import CounterOutage, UntrustedProxy
 from .issuers import JwtIssuer
+from .key_identification import Identified, identify
 from .keys import ApiKey
 from .numbers import HourlyCount, ShadowCount
 from .routes import Route
@@ -27,6 +28,7 @@ __all__ = [
     "CounterOutage",
     "HeaderPolicy",
     "HourlyCount",
+    "Identified",
     "JwtIssuer",
     "Limit",
     "LimitOverride",
@@ -42,4 +44,5 @@ __all__ = [
     "UntrustedProxy",
     "acting",
     "everything",
+    "identify",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
@@ -17,6 +17,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from ..signals import after_commit, policy_changed
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -46,6 +48,25 @@ def acting(
         yield
     finally:
         _actor.reset(token)
+
+
+@contextmanager
+def on_behalf(user: AbstractBaseUser | None, reason: str) -> Iterator[None]:
+    """Inside the block, name ``user`` and ``reason`` where nobody has named one."""
+    actor = _actor.get() or Actor()
+    name = actor.name or (user.get_username() if user is not None else "")[:150]
+    filled = replace(actor, user=actor.user or user, name=name, reason=actor.reason or reason)
+    token = _actor.set(filled)
+    try:
+        yield
+    finally:
+        _actor.reset(token)
+
+
+def acting_user() -> AbstractBaseUser | None:
+    """The user on whose behalf policy is being changed, if it is one."""
+    actor = _actor.get()
+    return None if actor is None else actor.user
 
 
 class PolicyChange(models.Model):
@@ -99,7 +120,9 @@ def record(
 ) -> None:
     """Append one entry on behalf of whoever ``acting()`` names."""
     actor = _actor.get() or Actor()
-    PolicyChange.objects.using(using).create(
+    change = PolicyChange.objects.using(
+        using
+    ).create(
         revision=revision,
         action=action,
         actor=actor.user,  # type: ignore[misc]
@@ -112,3 +135,4 @@ def record(
         before=before,
         after=after,
     )
+    after_commit(policy_changed, PolicyChange, using, change=change)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -94,18 +95,31 @@ def type_problems(row: models.Model) -> list[PolicyError]:
 
 
 def _type_problems(row: models.Model) -> Iterator[PolicyError]:
-    for field in row._meta.concrete_fields:
-        wanted = next((type_ for kind, type_ in _TYPES if isinstance(field, kind)), None)
+    for field, wanted, choices in _typed_fields(type(row)):
         value = getattr(row, field.attname)
-        if field.primary_key or wanted is None or (value is None and field.null):
+        if value is None and field.null:
             continue
-        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        if type(value) is not wanted and (isinstance(value, bool) or not isinstance(value, wanted)):
             reason = f"{value!r} is not a value of this field."
             yield PolicyError("wrong_type", value, reason, "Save the row anew.", field=field.name)
-        elif field.choices and value not in dict(field.flatchoices) and (value or not field.blank):
-            hint = f"Write one of {', '.join(str(name) for name, _ in field.flatchoices)}."
+        elif choices and value not in choices and (value or not field.blank):
+            hint = f"Write one of {', '.join(map(str, choices))}."
             reason = f"{value!r} is not one of the choices."
             yield PolicyError("unknown_choice", value, reason, hint, field=field.name)
+
+
+# Of many thousand rows the same is asked.
+@functools.cache
+def _typed_fields(
+    model: type[models.Model],
+) -> tuple[tuple[models.Field[Any, Any], type, dict[Any, Any]], ...]:
+    """The fields whose type is known, with that type and their choices."""
+    kinds = [
+        (field, next((type_ for kind, type_ in _TYPES if isinstance(field, kind)), None))
+        for field in model._meta.concrete_fields
+        if not field.primary_key
+    ]
+    return tuple((field, kind, dict(field.flatchoices)) for field, kind in kinds if kind)
 
 
 def number_problem(row: models.Model, field: str, least: int, most: int) -> list[PolicyError]:

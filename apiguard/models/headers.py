@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Cast, Lower
 from django.utils.translation import gettext_lazy as _
 
+from .. import conf
 from ..errors import PolicyError
 from ..rules.headers import check_response_header
+from ..rules.media import parse_essence_range
 from .base import PolicyModel
-from .fields import rule_problem
+from .fields import StringListField, list_problems, rule_problem
 
 
 class HeaderPolicy(PolicyModel):
@@ -29,7 +31,11 @@ class HeaderPolicy(PolicyModel):
 
 
 class ResponseHeader(PolicyModel):
-    """One response header of a policy."""
+    """One response header of a policy, on responses of all media types or of some.
+
+    Of several rows for one header the one that names a response's type most
+    closely decides.
+    """
 
     class Condition(models.TextChoices):
         ALWAYS = "always", _("always")
@@ -61,13 +67,26 @@ class ResponseHeader(PolicyModel):
         _("condition"), max_length=16, choices=Condition, default=Condition.ALWAYS
     )
     mode = models.CharField(_("mode"), max_length=16, choices=Mode, default=Mode.DEFAULT)
+    content_types = StringListField(
+        _("content types"),
+        help_text=_(
+            "Media types of responses; empty: all. "
+            "Permitted: text/html or application/*+json. Prohibited: text/html;charset=utf-8."
+        ),
+    )
 
     class Meta:
         verbose_name = _("response header")
         verbose_name_plural = _("response headers")
         ordering: ClassVar[list[str]] = ["policy", "id"]
         constraints = (
-            models.UniqueConstraint("policy", Lower("name"), name="apiguard_header_once"),
+            models.UniqueConstraint(
+                "policy",
+                Lower("name"),
+                Cast("content_types", models.TextField()),
+                name="apiguard_header_once",
+                violation_error_message=_("This policy has the header for the same types already."),
+            ),
         )
 
     def __str__(self) -> str:
@@ -75,7 +94,9 @@ class ResponseHeader(PolicyModel):
 
     def rule_problems(self) -> list[PolicyError]:
         removing = self.mode == self.Mode.REMOVE
+        taken = (conf.current().request_id_header.lower(),)
         problem = rule_problem(
-            "value", check_response_header, self.name, self.value, removing=removing
+            "value", check_response_header, self.name, self.value, removing=removing, taken=taken
         )
-        return [] if problem is None else [problem]
+        types = list_problems(self, "content_types", parse_essence_range)
+        return types if problem is None else [problem, *types]

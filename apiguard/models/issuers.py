@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from datetime import datetime
+from typing import Any, ClassVar
 
 from django.contrib.auth import get_user_model
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from .. import conf
 from ..errors import IssuerError, PolicyError
+from ..rules.jwks import KeyProblem, parse_key_set
+from ..rules.jwks_url import parse_keys_url
 from ..rules.jwt import check_algorithms, prepare_key
-from .base import PolicyModel
+from .base import PolicyModel, PolicyQuerySet
 from .fields import StringListField, list_problems, number_problem, rule_problem
 
 MAX_LEEWAY = 120
+
+KEY_SOURCES = ("secret_name", "jwks", "jwks_url")
+
+
+class JwtIssuerQuerySet(PolicyQuerySet[Any]):
+    """Issuers, and the one write that fetching their keys causes."""
+
+    def keep_copy(self, pk: Any, url: str, jwks: dict[str, Any], at: datetime) -> int:
+        """Store fetched keys, if the row still names this URL. Publishes nothing."""
+        older = Q(fetched_at=None) | Q(fetched_at__lt=at)
+        rows = self.filter(older, pk=pk, jwks_url=url)
+        # With the URL: keys of an issuer's former address must not outlive it.
+        return models.QuerySet.update(rows, fetched_jwks={**jwks, "url": url}, fetched_at=at)
 
 
 class JwtIssuer(PolicyModel):
     """One issuer of JSON Web Tokens (RFC 7519), known by its exact ``iss``."""
 
     # Rows that passed no form may hold a private key in them.
-    unaudited: ClassVar[frozenset[str]] = frozenset({"jwks", "fetched_jwks"})
+    unaudited: ClassVar[frozenset[str]] = frozenset({"jwks", "fetched_jwks", "fetched_at"})
 
     name = models.CharField(_("name"), max_length=100, unique=True)
     issuer = models.CharField(
@@ -35,7 +52,7 @@ class JwtIssuer(PolicyModel):
     )
     algorithms = StringListField(
         _("algorithms"),
-        help_text=_("Of one family. Permitted: HS256. Prohibited: none, or HS256 with RS256."),
+        help_text=_("Of one family: HS, RS, PS, ES or EdDSA. Prohibited: HS256 beside RS256."),
     )
     secret_name = models.CharField(
         _("name of the secret"),
@@ -46,7 +63,9 @@ class JwtIssuer(PolicyModel):
     jwks = models.JSONField(
         _("public keys"), null=True, blank=True, help_text=_("A JWK set (RFC 7517), pasted here.")
     )
-    jwks_url = models.URLField(_("URL of public keys"), blank=True)
+    jwks_url = models.URLField(
+        _("URL of public keys"), blank=True, help_text=_("https; answers with a JWK set.")
+    )
     fetched_jwks = models.JSONField(_("fetched keys"), null=True, blank=True, editable=False)
     fetched_at = models.DateTimeField(_("fetched at"), null=True, blank=True, editable=False)
     leeway = models.PositiveSmallIntegerField(
@@ -79,6 +98,8 @@ class JwtIssuer(PolicyModel):
         help_text=_("Field of the user model that equals sub. Empty: tokens have no user row."),
     )
     enabled = models.BooleanField(_("enabled"), default=True)
+
+    objects: ClassVar[Any] = models.Manager.from_queryset(JwtIssuerQuerySet)()
 
     class Meta:
         verbose_name = _("JWT issuer")
@@ -115,17 +136,18 @@ class JwtIssuer(PolicyModel):
         return [*problems, *self._key_problems()]
 
     def _key_problems(self) -> list[PolicyError]:
-        sources = [bool(self.secret_name), bool(self.jwks), bool(self.jwks_url)]
-        if sources != [True, False, False] or not self.algorithms[0].startswith("HS"):
-            return [
-                IssuerError(
-                    "no_key_source",
-                    self.secret_name,
-                    "Keys of this kind cannot be verified yet, or their source is not clear.",
-                    "Choose an HS algorithm and name a secret of APIGUARD['JWT_SECRETS'].",
-                    field="secret_name",
-                )
-            ]
+        given = [name for name in KEY_SOURCES if getattr(self, name) not in (None, "")]
+        if len(given) != 1:
+            return [_unclear_source(given)]
+        if (given[0] == "secret_name") != self.algorithms[0].startswith("HS"):
+            return [_wrong_source(given[0])]
+        return {
+            "secret_name": self._secret_problems,
+            "jwks": self._jwks_problems,
+            "jwks_url": self._url_problems,
+        }[given[0]]()
+
+    def _secret_problems(self) -> list[PolicyError]:
         secret = conf.current().jwt_secrets.get(self.secret_name)
         if secret is None:
             return [
@@ -139,6 +161,47 @@ class JwtIssuer(PolicyModel):
             ]
         found = [rule_problem("secret_name", prepare_key, secret, alg) for alg in self.algorithms]
         return [problem for problem in found if problem is not None][:1]
+
+    def _jwks_problems(self) -> list[PolicyError]:
+        try:
+            dropped = parse_key_set(self.jwks, self.algorithms).dropped
+        except IssuerError as error:
+            return [error.at("jwks")]
+        if not {key.problem for key in dropped} & {KeyProblem.PRIVATE, KeyProblem.SECRET}:
+            return []
+        return [
+            IssuerError(
+                "private_key",
+                "",
+                "A key of the set is private or secret, and whoever holds it can sign.",
+                "Paste public keys only, and have the issuer replace the one that was here.",
+                field="jwks",
+            )
+        ]
+
+    def _url_problems(self) -> list[PolicyError]:
+        problem = rule_problem("jwks_url", parse_keys_url, self.jwks_url)
+        return [] if problem is None else [problem]
+
+
+def _unclear_source(given: list[str]) -> IssuerError:
+    return IssuerError(
+        "two_key_sources" if given else "no_key_source",
+        ", ".join(given),
+        "It is not clear where the keys come from.",
+        "Give exactly one of a named secret, pasted public keys, and a URL.",
+        field=given[-1] if given else "algorithms",
+    )
+
+
+def _wrong_source(given: str) -> IssuerError:
+    return IssuerError(
+        "wrong_key_source",
+        "",
+        "These algorithms take another kind of key.",
+        "HS algorithms take a named secret; all others public keys, pasted or from a URL.",
+        field=given,
+    )
 
 
 def _user_field_problems(name: str) -> list[PolicyError]:

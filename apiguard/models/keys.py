@@ -7,87 +7,33 @@ operator why a caller is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .. import conf
+from .. import conf, signals
 from ..errors import PolicyError
-from ..rules import keys as key_rules
+from ..rules.key_life import KeyState, key_state, succession
 from ..rules.networks import parse_network
 from ..rules.scopes import check_registered, parse_scopes
-from .base import PolicyManager, PolicyModel
+from .audit import acting_user, on_behalf
+from .base import PolicyModel
 from .clients import NETWORKS_HELP, Client
 from .fields import StringListField, list_problems
-from .key_queryset import ApiKeyQuerySet, irreversible, may_be_null
-from .state import What
+from .key_manager import ApiKeyManager
+from .key_queryset import irreversible, may_be_null
+from .state import PolicyState, What
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
-
-
-class ApiKeyManager(PolicyManager.from_queryset(ApiKeyQuerySet)):  # type: ignore[misc]
-    """``ApiKey.objects``."""
-
-    def build(
-        self,
-        client: Client,
-        name: str,
-        scopes: Iterable[str] = (),
-        environment: str = "live",
-        expires_at: datetime | None = None,
-        **fields: Any,
-    ) -> tuple[ApiKey, str]:
-        """An unsaved key and its text.
-
-        Raises:
-            ScopeError: a scope is not an RFC 6749 scope token.
-        """
-        settings_ = conf.current()
-        parts = key_rules.generate(settings_.key_namespace, environment)
-        pepper_id, pepper = next(iter(settings_.key_peppers.items()), ("", None))
-        key = self.model(
-            client=client,
-            name=name,
-            environment=environment,
-            key_id=parts.key_id,
-            digest=key_rules.digest(parts.text, pepper),
-            pepper_id=pepper_id,
-            scopes=list(parse_scopes(scopes)),
-            expires_at=expires_at,
-            **fields,
-        )
-        return key, parts.text
-
-    def issue(
-        self,
-        client: Client,
-        name: str,
-        scopes: Iterable[str] = (),
-        environment: str = "live",
-        expires_at: datetime | None = None,
-        **fields: Any,
-    ) -> tuple[ApiKey, str]:
-        """Make a key for ``client``.
-
-        Returns:
-            The saved row, and the key's text, which nothing can show again.
-
-        Raises:
-            ScopeError: a scope is not an RFC 6749 scope token.
-            ValidationError: a field is wrong, such as an unregistered scope.
-        """
-        key, text = self.build(client, name, scopes, environment, expires_at, **fields)
-        key.full_clean()
-        key.save(using=self._db)
-        return key, text
 
 
 class ApiKey(PolicyModel):
@@ -141,6 +87,11 @@ class ApiKey(PolicyModel):
         on_delete=models.PROTECT,
         related_name="replaced_by",
     )
+    rotated_at = models.DateTimeField(_("rotated at"), null=True, blank=True, editable=False)
+    # A grace time brings expires_at forward; successors live as long as was meant before.
+    planned_end_at = models.DateTimeField(
+        _("end planned before rotation"), null=True, blank=True, editable=False
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     last_used_at = models.DateTimeField(_("last used at"), null=True, blank=True, editable=False)
 
@@ -150,12 +101,22 @@ class ApiKey(PolicyModel):
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")
         ordering: ClassVar[list[str]] = ["client", "-created_at"]
+        permissions = (
+            ("rotate_apikey", "Can rotate API key"),
+            ("revoke_apikey", "Can revoke API key"),
+        )
         constraints = (
             models.CheckConstraint(
                 condition=Q(not_before=None)
                 | Q(expires_at=None)
                 | Q(expires_at__gt=models.F("not_before")),
                 name="apiguard_key_valid_some_time",
+            ),
+            # A constraint sees one state of a row, not that it was another before.
+            models.CheckConstraint(
+                condition=Q(revoked_at=None, revoked_by=None, revoke_reason="")
+                | (Q(revoked_at__isnull=False) & ~Q(revoke_reason="")),
+                name="apiguard_key_revoked_for_a_reason",
             ),
         )
 
@@ -172,10 +133,39 @@ class ApiKey(PolicyModel):
             problems += [problem.at("scopes") for problem in unknown]
         return problems
 
+    def clean(self) -> None:
+        super().clean()
+        if self.pk is not None and self.revoked_at is None:
+            stored = type(self)._base_manager.using(self._for_write())
+            if stored.filter(pk=self.pk, revoked_at__isnull=False).exists():
+                raise irreversible()
+
     def check_change(self, before: Self) -> None:
         """Refuse to bring a revoked key back, whoever read it before it was revoked."""
         if before.revoked_at is not None and may_be_null(self.revoked_at):
             raise irreversible()
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        is_new = self._state.adding
+        super().save(*args, **kwargs)
+        if is_new:
+            self._tell(signals.key_created, key=self, by=acting_user())
+
+    # -- its life ---------------------------------------------------------------
+
+    def state(self, now: datetime | None = None) -> KeyState:
+        """What this key can do at ``now``; reads ``client``."""
+        settings_ = conf.current()
+        return key_state(
+            now or timezone.now(),
+            revoked=self.revoked_at is not None,
+            not_before=self.not_before,
+            expires_at=self.expires_at,
+            test_refused=self.environment == "test" and not settings_.allow_test_keys,
+            client_enabled=self.client.enabled,
+            pepper_known=not self.pepper_id or self.pepper_id in settings_.key_peppers,
+            broken=bool(self.problems() or self.client.problems()),
+        )
 
     def revoke(self, reason: str, by: AbstractBaseUser | None = None) -> None:
         """End this key now and for good. Revoking twice changes nothing.
@@ -183,19 +173,16 @@ class ApiKey(PolicyModel):
         Args:
             reason: why, for the operators who will ask.
             by: who did it, if it was a user.
-        """
-        self._read_revocation()
-        if self.revoked_at is not None:
-            return
-        self.revoked_at = timezone.now()
-        self.revoke_reason = reason[:255]
-        self.revoked_by = by  # type: ignore[assignment]
-        self.save(update_fields=["revoked_at", "revoke_reason", "revoked_by"])
 
-    def _read_revocation(self) -> None:
-        """Somebody else may have revoked this key since it was read."""
-        fields = ["revoked_at", "revoked_by", "revoke_reason"]
-        self.refresh_from_db(using=self._state.db, fields=fields)
+        Raises:
+            ValidationError: no reason is given.
+        """
+        if not reason.strip():
+            raise ValidationError({"revoke_reason": _("Say why, for whoever asks later.")})
+        with self._locked(), on_behalf(by, reason):
+            if self.revoked_at is None:
+                self._note_revocation(reason, by)
+                self.save(update_fields=_REVOCATION)
 
     def rotate(
         self,
@@ -205,30 +192,90 @@ class ApiKey(PolicyModel):
     ) -> tuple[ApiKey, str]:
         """Make this key's successor; this one ends when ``grace`` is over.
 
+        The successor belongs to the same client, so that no quota begins anew,
+        and has the settings that are stored now, whatever this object says.
+
         Returns:
             The new key and its text.
 
         Raises:
-            ValidationError: this key is revoked already.
+            ValidationError: this key is revoked or expired; somebody rotated it
+                since it was read; or its settings are wrong by now.
         """
-        self._read_revocation()
+        seen, reason = self.rotated_at, reason.strip() or "rotated"
+        with self._locked() as now, on_behalf(by, reason):
+            self._refuse_to_rotate(now, seen)
+            planned_end = self.planned_end_at if self.rotated_at else self.expires_at
+            times = succession(
+                now,
+                grace,
+                made=self.created_at,
+                begins=self.not_before,
+                ends=self.expires_at,
+                planned_end=planned_end,
+            )
+            key, text = (
+                type(self)
+                .objects.db_manager(self._for_write())
+                .issue(
+                    self.client,
+                    self.name,
+                    self.scopes,
+                    self.environment,
+                    times.ends,
+                    allowed_networks=self.allowed_networks,
+                    not_before=times.begins,
+                    replaces=self,
+                )
+            )
+            self.rotated_at, self.planned_end_at = now, planned_end
+            if times.old_ends is None:
+                self._note_revocation(reason, by)
+            else:
+                self.expires_at = times.old_ends
+            self.save(update_fields=[*_REVOCATION, "expires_at", "rotated_at", "planned_end_at"])
+            self._tell(signals.key_rotated, old=self, new=key, by=by, reason=reason)
+        return key, text
+
+    def _refuse_to_rotate(self, now: datetime, seen: datetime | None) -> None:
         if self.revoked_at is not None:
             raise ValidationError(_("This key is revoked; issue a new one for its client."))
-        with transaction.atomic(using=self._state.db):
-            key, text = type(self).objects.issue(
-                self.client,
-                self.name,
-                self.scopes,
-                self.environment,
-                # As long as this one was meant to live, counted from now.
-                self.expires_at and timezone.now() + (self.expires_at - self.created_at),
-                allowed_networks=self.allowed_networks,
-                replaces=self,
-            )
-            if grace <= timedelta(0):
-                self.revoke(reason or "rotated", by)
-            else:
-                end = timezone.now() + grace
-                self.expires_at = min(self.expires_at, end) if self.expires_at else end
-                self.save(update_fields=["expires_at"])
-        return key, text
+        if self.expires_at is not None and self.expires_at <= now:
+            raise ValidationError(_("This key has expired; issue a new one for its client."))
+        if self.rotated_at != seen:
+            raise rotated_meanwhile()
+
+    def _note_revocation(self, reason: str, by: AbstractBaseUser | None) -> None:
+        self.revoked_at = timezone.now()
+        self.revoke_reason = reason.strip()[:255]
+        self.revoked_by = by  # type: ignore[assignment]
+        self._tell(signals.key_revoked, key=self, by=by, reason=self.revoke_reason)
+
+    @contextmanager
+    def _locked(self) -> Iterator[datetime]:
+        """A transaction that holds the lock of every change, and this row as it is stored."""
+        with transaction.atomic(using=self._for_write()):
+            states = PolicyState.objects.using(self._for_write()).select_for_update()
+            states.filter(pk=1).first()
+            self.refresh_from_db(using=self._for_write())
+            yield timezone.now()
+
+    def _for_write(self) -> str:
+        return router.db_for_write(type(self), instance=self)
+
+    def _tell(self, signal: Any, **named: Any) -> None:
+        signals.after_commit(signal, type(self), self._for_write(), **named)
+
+
+_REVOCATION = ("revoked_at", "revoke_reason", "revoked_by")
+
+
+def rotated_meanwhile() -> ValidationError:
+    """What is said to the second of two who rotate one key at once."""
+    return ValidationError(
+        _(
+            "Somebody else has rotated this key meanwhile, and it has a successor. "
+            "Look at it first; if you still need another, rotate once more."
+        ),
+        code="rotated_meanwhile",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.conf import settings as django_settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -68,7 +69,7 @@ class Route(PolicyModel):
         _("accepts"),
         help_text=_(
             "Media types of request bodies; empty: not checked. "
-            "Permitted: application/json or image/*. Prohibited: json."
+            "Permitted: application/json, application/*+json or image/*. Prohibited: json."
         ),
     )
     produces = StringListField(
@@ -150,6 +151,27 @@ class Route(PolicyModel):
             *list_problems(self, "accepts", parse_media_range),
             *list_problems(self, "produces", parse_media_type),
         ]
+
+    def oddities(self) -> list[PolicyError]:
+        """What is enforced as it stands, but can hardly be meant."""
+        most = getattr(django_settings, "DATA_UPLOAD_MAX_MEMORY_SIZE", None)
+        if most is None or (self.max_body_bytes or 0) <= most or self._takes_uploads_alone():
+            return []
+        return [
+            PolicyError(
+                "above_djangos_limit",
+                self.max_body_bytes,
+                f"Django takes no more than {most:,} bytes into memory, uploaded files apart, so "
+                "many views answer larger bodies with 413 all the same.",
+                "Lower it, or raise DATA_UPLOAD_MAX_MEMORY_SIZE in the settings.",
+                field="max_body_bytes",
+            )
+        ]
+
+    def _takes_uploads_alone(self) -> bool:
+        return bool(self.accepts) and all(
+            item.lower().startswith("multipart/form-data") for item in self.accepts
+        )
 
     def _scope_problems(self) -> list[PolicyError]:
         problems = list_problems(self, "required_scopes", lambda scope: parse_scopes([scope]))

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from django.db import IntegrityError, connections, models, router, transaction
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 # How many changes a worker may be behind and still keep its records.
@@ -123,12 +124,14 @@ class PolicyState(models.Model):
 
     ``stamp`` is random and renewed with every revision, because numbers are
     reused by rolled-back tests and restored backups and stamps are not.
+    ``changed_at`` is when that was, by the clock of whoever wrote it.
     """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     revision = models.BigIntegerField(_("revision"), default=0, editable=False)
     stamp = models.CharField(_("stamp"), max_length=32, default="", editable=False)
     recent = models.JSONField(_("recent changes"), default=list, editable=False)
+    changed_at = models.DateTimeField(_("changed at"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("policy state")
@@ -187,5 +190,5 @@ def _advance(alias: str, stamp: str) -> int:
     return (
         PolicyState.objects.using(alias)
         .filter(pk=1)
-        .update(revision=models.F("revision") + 1, stamp=stamp)
+        .update(revision=models.F("revision") + 1, stamp=stamp, changed_at=timezone.now())
     )

@@ -4,10 +4,12 @@
 most once per ``POLICY_MAX_AGE`` and after every change that this process has
 committed; a look costs one query, a reload a dozen. Promises:
 
-- One thread looks. Others go on with the held snapshot only while its last
-  good look is younger than twice ``POLICY_MAX_AGE``; else they wait, so that
-  an idle worker never answers by an hour-old policy.
-- A failed read keeps the held snapshot, for ``POLICY_MAX_STALENESS`` at most.
+- One look at a time. Requests go on with the held snapshot only while its
+  last good look is younger than twice ``POLICY_MAX_AGE``; else they wait, so
+  that an idle worker never answers by an hour-old policy.
+- Nobody waits long for a database that hangs: who looks is not a request (see
+  ``crew``). A failed read keeps the held snapshot, for ``POLICY_MAX_STALENESS``
+  at most; while reads fail, looks are farther and farther apart.
 - What is read inside an open transaction serves that transaction alone.
 - Before apiguard's tables are made there is no policy: ``None``. Tables that
   vanish later are a failed read.
@@ -19,26 +21,31 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
 
 from .. import conf
-from ..models.state import Change, PendingChange, PolicyState, committed, write_alias
-from . import load
-from .compile import compile_rows
-from .keyring import Keyring
-from .rows import Rows
+from ..models.state import PendingChange, committed, write_alias
+from . import clock, load, reading
+from .backoff import Backoff
+from .crew import Crew, NoAnswer, do_here, works_in_place
+from .look import ANSWER_SECONDS, GRACE_SECONDS, Look
+from .reading import Reading
 from .snapshot import Snapshot, empty
+from .standing import Standing, told
 
 logger = logging.getLogger("apiguard.policy")
 
-# After a failed look nobody looks for this long: requests must not queue for
-# a database that does not answer.
-RETRY_SECONDS = 1.0
+# Looks that one request may wait for: one that began before the change that it
+# must see, or before the machine slept, is not good enough.
+LOOKS = 3
+# More looks than this never hang at once.
+crew = Crew("apiguard-policy", most=8)
 
 
 class PolicyUnavailable(Exception):
@@ -49,19 +56,23 @@ class Current:
     """Holds the newest snapshot of this process."""
 
     def __init__(self) -> None:
+        # Told true when a look begins and false when it ends; must neither wait nor raise.
+        self.on_look: Callable[[bool], None] = lambda is_begun: None
         self._reset()
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._held: Snapshot | None = None
         self._override: Snapshot | None = None
-        # Monotonic seconds; None: never.
+        self._look: Look | None = None
+        # When the last good look began, by our clock; None: never.
         self._looked_at: float | None = None
-        self._failed_at: float | None = None
-        self._looking_since: float | None = None
+        self._backoff = Backoff()
         self._committed = committed.count
+        self._committed_when_failed = -1
         self._epoch = committed.epoch
         self._without_tables = False
+        self._standing = Standing()
 
     # -- what requests ask --------------------------------------------------
 
@@ -73,7 +84,7 @@ class Current:
             return None
         if self._held is None or self._epoch != committed.epoch:
             return None
-        return self._held if self._is_fresh(1) else None
+        return self._held if self._is_fresh(1) or self._others_care() else None
 
     def snapshot(self) -> Snapshot | None:
         """The policy to judge one request by; ``None`` before ``migrate``.
@@ -87,23 +98,34 @@ class Current:
             self.forget()
         pending = PendingChange.newest(write_alias())
         if pending is not None:
-            return self._uncommitted(pending)
+            return _uncommitted(pending)
         if conf.current().policy_max_age is None and self._held is None and not self._changed():
             return empty()
         if self._is_fresh(1):
-            return self._held
-        if self._in_transaction():
+            return self._last_good()
+        if connections[write_alias()].in_atomic_block:
             return self._read_for_this_request()
-        return self._look_or_wait()
+        self._have_looked()
+        return self._last_good()
+
+    def standing(self) -> Standing:
+        """How the policy in force stands in this process; no query."""
+        return self._standing
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the database is known to be away: it need not be asked for anything else."""
+        return self._backoff.is_known()
 
     def forget(self) -> None:
         """Hold nothing; the next request reads all policy anew."""
         with self._lock:
-            self._held = None
-            self._looked_at = self._failed_at = None
+            self._looked_at = self._look = self._held = None
+            self._backoff.succeeded()
             # What was committed into the new tables is still to be looked for.
             self._committed, self._epoch = committed.count_before_epoch, committed.epoch
             self._without_tables = False
+            self._standing = Standing()
 
     @contextmanager
     def override(self, snapshot: Snapshot) -> Iterator[Snapshot]:
@@ -114,7 +136,7 @@ class Current:
         finally:
             self._override = before
 
-    # -- looking --------------------------------------------------------------
+    # -- may what is held serve? ----------------------------------------------
 
     def _changed(self) -> bool:
         return self._committed != committed.count
@@ -124,146 +146,154 @@ class Current:
         if self._looked_at is None or self._changed():
             return False
         max_age = conf.current().policy_max_age
-        return max_age is None or time.monotonic() - self._looked_at < ages * max_age
+        return max_age is None or clock.seconds() - self._looked_at < ages * max_age
 
     def _may_go_on(self) -> bool:
         """Whether the held policy may serve although a look is due."""
-        if self._failed_at is None:
+        if not self._backoff.failing:
             return self._is_fresh(2)
-        if self._looking_since is not None:
-            # A database that is away may let one look wait for long; it is enough if one does.
-            return self._looking_since - self._failed_at < 2 * RETRY_SECONDS
-        return time.monotonic() - self._failed_at < RETRY_SECONDS
+        # What this process has committed since, it must see: the database is back.
+        return self._backoff.is_known() and self._committed_when_failed == committed.count
 
-    def _look_or_wait(self) -> Snapshot | None:
-        if not self._lock.acquire(blocking=False):
-            if self._may_go_on():
-                return self._last_good()
-            self._lock.acquire()
-        try:
-            waited_long_enough = self._is_fresh(1) or (
-                self._failed_at is not None and self._may_go_on()
-            )
-            if not waited_long_enough:
-                self._looking_since = time.monotonic()
-                self._look()
-        finally:
-            self._looking_since = None
-            self._lock.release()
-        return self._last_good()
+    def _others_care(self) -> bool:
+        """Whether the held policy may serve, and this request need not begin a look."""
+        cared = not self._backoff.is_over() if self._backoff.failing else self._look is not None
+        return cared and self._may_go_on() and not self._is_too_stale()
+
+    def _is_too_stale(self) -> bool:
+        if not self._backoff.failing:
+            return False
+        limit = conf.current().policy_max_staleness
+        return self._looked_at is None or clock.seconds() - self._looked_at > limit
 
     def _last_good(self) -> Snapshot | None:
-        if self._failed_at is None:
-            return self._held
-        age = None if self._looked_at is None else time.monotonic() - self._looked_at
-        if self._held is None or age is None or age > conf.current().policy_max_staleness:
+        held = self._held
+        # After ``held``, which is swapped last: in between, nobody passes unguarded.
+        nothing = held is None and not self._without_tables
+        if nothing or (self._backoff.failing and (held is None or self._is_too_stale())):
             raise PolicyUnavailable
-        return self._held
+        return held
 
-    def _look(self) -> None:
-        """One look at the state row, and what follows from it. Holds the lock."""
-        count, started = committed.count, time.monotonic()
-        try:
-            snapshot: Snapshot | None = self._following(self._held, load.state())
-        except (DatabaseError, load.PolicyMoved) as error:
-            if not self._tables_are_missing():
-                self._note_failure(error)
+    # -- looking --------------------------------------------------------------
+
+    def _have_looked(self) -> None:
+        """Wait for a look for as long as the held policy may not go on without it."""
+        for _ in range(LOOKS):
+            look, is_mine = self._next_look()
+            if look is None:
                 return
-            snapshot = None
-        if self._failed_at is not None:
-            logger.warning("Policy can be read again.")
-        self._swap(snapshot)
-        # From before the read: what was committed meanwhile is looked for again.
-        self._committed, self._looked_at, self._failed_at = count, started, None
+            goes_on, began = self._may_go_on(), committed.count
+            if is_mine:
+                self._send(look)
+            if goes_on:
+                look.wait(GRACE_SECONDS if is_mine and not self._backoff.failing else 0)
+                return
+            if not look.wait(ANSWER_SECONDS):
+                self._give_up(look, NoAnswer(f"No answer within {ANSWER_SECONDS:g} s."))
+                return
+            if self._backoff.failing or look.is_good_for(began):
+                return
 
-    def _swap(self, snapshot: Snapshot | None) -> None:
+    def _next_look(self) -> tuple[Look | None, bool]:
+        """The look that is under way, or a new one and true; none while it is too early."""
+        with self._lock:
+            look = self._look
+            if look is not None:
+                if look.hangs and self._backoff.is_known() and not look.given_up:
+                    self._note_failure(look, NoAnswer("No answer yet."))
+                if not (look.given_up and look.hangs and self._backoff.is_over()):
+                    return look, False
+            elif self._is_fresh(1):
+                return None, False  # Somebody else was faster.
+            known = self._committed_when_failed == committed.count
+            if self._backoff.failing and known and not self._backoff.is_over():
+                return None, False
+            self._look = Look(committed.count)
+            return self._look, True
+
+    def _send(self, look: Look) -> None:
+        self.on_look(True)
+        send = do_here if works_in_place(write_alias()) else crew.send
+        send(partial(self._read, look), partial(self._finish, look))
+
+    def _read(self, look: Look) -> Reading:
+        """One look at the state row, and what follows from it."""
+        held = self._held
+        try:
+            state = load.state()
+            look.is_answered = True
+            return reading.following(held, state)
+        except (DatabaseError, load.PolicyMoved):
+            if not reading.tables_are_missing(held):
+                raise
+            return Reading(None)
+
+    def _finish(self, look: Look, read: Reading | None, error: Exception | None) -> None:
+        with self._lock:
+            # A look that was given up, and another begun since, would swap back.
+            if self._look is look:
+                if read is None:
+                    self._note_failure(look, error or NoAnswer())
+                else:
+                    self._swap(look, read)
+                self._look = None
+                self.on_look(False)
+        look.done.set()
+
+    def _give_up(self, look: Look, error: Exception) -> None:
+        with self._lock:
+            if self._look is look and not look.given_up:
+                self._note_failure(look, error)
+
+    def _note_failure(self, look: Look, error: Exception) -> None:
+        look.given_up = True
+        if not self._backoff.failing:
+            logger.error("Policy cannot be read (%s); going on with what is held.", told(error))
+        if not isinstance(error, DatabaseError | load.PolicyMoved):
+            logger.error("This should not happen.", exc_info=error)
+        self._committed_when_failed = look.count
+        self._backoff.failed()
+        since = self._standing.failed_since or time.time()
+        self._standing = replace(self._standing, failed_since=since, error=told(error))
+
+    def _swap(self, look: Look, read: Reading) -> None:
+        snapshot, before = read.snapshot, self._held
+        if self._backoff.failing:
+            logger.warning("Policy can be read again.")
         if snapshot is None and not self._without_tables:
             logger.error("apiguard's tables do not exist: nothing is guarded. Run migrate.")
         self._without_tables = snapshot is None
-        if snapshot is not None and snapshot is not self._held:
+        if snapshot is not None and snapshot is not before:
             logger.info("Policy revision %s is in force.", snapshot.revision)
             for problem in snapshot.problems:
                 logger.error("Policy problem: %s", problem)
         self._held = snapshot
-
-    def _note_failure(self, error: Exception) -> None:
-        if self._failed_at is None:
-            logger.error("Policy cannot be read (%s); going on with what is held.", error)
-        self._failed_at = time.monotonic()
-
-    def _tables_are_missing(self) -> bool:
-        """Whether ``migrate`` is still to come; tables that vanish are a failed read."""
-        if self._held is not None and self._held.revision > 0:
-            return False
-        try:
-            return not load.was_migrated()
-        except DatabaseError:
-            return False
-
-    def _following(self, held: Snapshot | None, state: PolicyState) -> Snapshot:
-        """The snapshot of ``state``, keeping of ``held`` whatever did not change."""
-        if held is None:
-            return _compile(*load.rows(state))
-        if (held.revision, held.stamp) == (state.revision, state.stamp):
-            return held
-        if not state.revision:
-            raise load.PolicyMoved("its state row is gone; run manage.py apiguard publish")
-        changes = state.changes_since(held.revision, held.stamp)
-        if changes is not None and all(change.what in ("keys", "clients") for change in changes):
-            keyring = _kept(held.keyring, changes)
-            return replace(held, revision=state.revision, stamp=state.stamp, keyring=keyring)
-        # The revision may have moved on while rows were read: later changes count too.
-        after, rows = load.rows(state)
-        return replace(
-            _compile(after, rows),
-            keyring=_kept(held.keyring, after.changes_since(held.revision, held.stamp)),
-        )
+        self._standing = self._standing.seen(snapshot, look.looked_at, read.published_at)
+        # From before the read: what was committed meanwhile is looked for again.
+        self._committed, self._looked_at = look.count, look.begun
+        self._backoff.succeeded()
 
     # -- inside an open transaction ---------------------------------------------
-
-    def _in_transaction(self) -> bool:
-        return connections[write_alias()].in_atomic_block
-
-    def _uncommitted(self, pending: PendingChange) -> Snapshot:
-        if pending.held is None:
-            try:
-                pending.held = _compile(*load.rows(load.state()))
-            except (DatabaseError, load.PolicyMoved) as error:
-                raise PolicyUnavailable from error
-        held: Snapshot = pending.held
-        return held
 
     def _read_for_this_request(self) -> Snapshot | None:
         try:
             # A savepoint: PostgreSQL gives up a transaction in which a query failed.
             with transaction.atomic(using=write_alias()):
-                return self._following(self._held, load.state())
+                return reading.following(self._held, load.state()).snapshot
         except (DatabaseError, load.PolicyMoved) as error:
-            if self._tables_are_missing():
+            if reading.tables_are_missing(self._held):
                 return None
             raise PolicyUnavailable from error
 
 
-def _compile(state: PolicyState, rows: Rows) -> Snapshot:
-    return compile_rows(rows, revision=state.revision, stamp=state.stamp)
-
-
-def _kept(keyring: Keyring, changes: list[Change] | None) -> Keyring:
-    """The records that these changes (``None``: unknown ones) did not touch."""
-    if changes is None or any(change.what == "everything" for change in changes):
-        return Keyring()
-    return keyring.without(_pks(changes, "keys"), _pks(changes, "clients"))
-
-
-def _pks(changes: list[Change], what: str) -> set[object] | None:
-    named: set[object] = set()
-    for change in changes:
-        if change.what != what:
-            continue
-        if change.pks is None:
-            return None
-        named.update(change.pks)
-    return named
+def _uncommitted(pending: PendingChange) -> Snapshot:
+    if pending.held is None:
+        try:
+            pending.held = reading.anew().snapshot
+        except (DatabaseError, load.PolicyMoved) as error:
+            raise PolicyUnavailable from error
+    held: Snapshot = pending.held
+    return held
 
 
 current = Current()

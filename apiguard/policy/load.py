@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, FieldError, ValidationError
-from django.db import connections
+from django.db import connections, router
 from django.db.migrations.recorder import MigrationRecorder
 
-from ..models import ApiKey, PolicyState
+from ..models import ApiKey, JwtIssuer, PolicyState
 from ..models.state import write_alias
 from .records import KeyRecord, key_record
 from .rows import MODELS, Rows
@@ -87,6 +87,17 @@ def key(key_id: str) -> KeyRecord | None:
     return None if found is None else key_record(found)
 
 
+def issuer(pk: Any) -> JwtIssuer | None:
+    """The row of an issuer as it is now, with the copy of its keys; one query."""
+    found: JwtIssuer | None = JwtIssuer._base_manager.using(write_alias()).filter(pk=pk).first()
+    return found
+
+
+def user_alias() -> str:
+    """The database that users are written to: whoever was made inactive a moment ago, is."""
+    return router.db_for_write(get_user_model())
+
+
 def user(field: str, value: object) -> AbstractBaseUser | None:
     """The one active user whose ``field`` is, letter for letter, ``value``; one query.
 
@@ -95,7 +106,7 @@ def user(field: str, value: object) -> AbstractBaseUser | None:
     model = get_user_model()
     try:
         column = model._meta.pk if field == "pk" else model._meta.get_field(field)
-        found = list(model._default_manager.filter(**{field: value})[:2])
+        found = list(model._default_manager.using(user_alias()).filter(**{field: value})[:2])
     except (FieldDoesNotExist, FieldError, ValueError, TypeError, ValidationError):
         return None  # A subject that cannot be a value of that field names nobody.
     if len(found) != 1 or not column.concrete:

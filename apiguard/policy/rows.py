@@ -59,9 +59,11 @@ class Problems:
 
     def of(self, row: PolicyModel, errors: Iterable[PolicyError] | None = None) -> list[RowProblem]:
         """Note the row's own errors, or these ones; return what was noted."""
+        found = list(row.problems() if errors is None else errors)
+        if not found:
+            return []  # As nearly every row.
         noted = [
-            RowProblem(row._meta.model_name or "", row.pk, _name(row), error)
-            for error in (row.problems() if errors is None else errors)
+            RowProblem(row._meta.model_name or "", row.pk, _name(row), error) for error in found
         ]
         self.found += noted
         return noted

@@ -7,13 +7,14 @@ which fills with the records that requests ask for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from ..errors import PolicyError
-from ..rules.jwt import PreparedKey, TokenRules
+from ..rules.jwks import KeySet
+from ..rules.jwt import TokenRules
 from ..rules.limits import Limit
 from ..rules.media import MediaType
 from ..rules.origins import OriginSet
@@ -44,20 +45,45 @@ class Cors:
     origins: OriginSet
     methods: frozenset[str]
     headers: frozenset[str]
-    allow_credentials: bool
     refuse_foreign: bool
     preflight_headers: tuple[tuple[str, str], ...]
-    exposed_headers: str
+    # Beside Access-Control-Allow-Origin, which names the request's own origin.
+    preflight_grants: Rendered
+    response_grants: Rendered
+
+
+# One decision about caching: a view that makes it makes all of it.
+CACHING = frozenset({"cache-control", "pragma", "expires"})
+
+Rendered = Mapping[str, tuple[str, str]]
+"""Response headers as Django keeps them: lower-case name -> (name, value)."""
 
 
 @dataclass(frozen=True, slots=True)
-class HeaderRule:
-    """One response header of a route."""
+class HeaderWrites:
+    """What a header policy does to a response.
 
-    name: str
-    value: str
-    https_only: bool
-    mode: str
+    ``caching`` are defaults too, but one group: a view that decides about
+    caching decides all of it.
+    """
+
+    remove: tuple[str, ...] = ()
+    force: Rendered = field(default_factory=dict)
+    default: Rendered = field(default_factory=dict)
+    caching: Rendered = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteHeaders:
+    """The same for requests that came over http, and over https.
+
+    ``by_type`` says it for a response's Content-Type (empty: it has none); it
+    is ``None`` where all rows are for all media types.
+    """
+
+    http: HeaderWrites = HeaderWrites()
+    https: HeaderWrites = HeaderWrites()
+    by_type: Callable[[str], RouteHeaders] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +112,18 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class IssuerPolicy:
-    """An enabled, valid issuer, and its verifying key by algorithm."""
+    """An enabled, valid issuer.
+
+    Where there is a ``jwks_url``, ``keys`` are those of the stored copy that was
+    fetched at ``fetched_at``; what is held now, ``jwks.py`` knows.
+    """
 
     pk: Any
     name: str
     rules: TokenRules
-    keys: Mapping[str, PreparedKey] = field(repr=False)
-    secret_name: str
+    keys: KeySet = field(repr=False)
+    jwks_url: str
+    fetched_at: datetime | None
     tier_pk: Any
     tier_claim: str
     scope_claim: str
@@ -117,7 +148,7 @@ class RoutePolicy:
     max_body_bytes: int | None = None
     cost: int = 1
     cors: Cors | None = None
-    headers: tuple[HeaderRule, ...] = ()
+    headers: RouteHeaders = RouteHeaders()
     anonymous_tier: Any = None
     user_tier: Any = None
     broken: tuple[RowProblem, ...] = ()

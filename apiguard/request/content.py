@@ -1,15 +1,20 @@
 """The cheap rules: methods, lengths, media types, Accept. Empty rule: not checked.
 
 In the order of the table of refusals: what is wrong with the request itself
-comes before what the route does not want.
+comes before what the route does not want. Two things are always checked: a
+length, and a charset that Django cannot read in.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
+from functools import lru_cache
+
+from django.utils.http import parse_header_parameters
 
 from ..policy.snapshot import RoutePolicy
-from ..rules.media import accepted, satisfies
+from ..rules.media import MAX_REMEMBERED, accepted, satisfies
 from .facts import Facts
 from .passage import Passage
 from .verdict import Outcome, Verdict
@@ -40,24 +45,57 @@ def judge(passage: Passage) -> Verdict | None:
 
 def _judge_body(route: RoutePolicy, facts: Facts) -> Verdict | None:
     length = int(facts.content_length or 0)
-    if not length and not facts.unknown_length:
-        return None
     if facts.unknown_length == "endless":
         return Verdict(Outcome.LENGTH_REQUIRED, reason="the server does not end chunked bodies")
+    if ";" in facts.content_type and _is_unreadable(facts.content_type):
+        return _not_accepted(route, facts, "names a charset that no text is in")
+    if not length and not facts.unknown_length:
+        return None
     if route.accepts and not accepted(facts.content_type, route.accepts):
-        return _not_accepted(route, facts)
+        return _not_accepted(route, facts, "is not listed")
     if route.max_body_bytes is not None and length > route.max_body_bytes:
         return too_large(route.max_body_bytes)
     return None
 
 
-def _not_accepted(route: RoutePolicy, facts: Facts) -> Verdict:
-    headers = [("Accept", route.accept)]
-    if facts.method == "PATCH":
+def _is_unreadable(content_type: str) -> bool:
+    if "charset" not in content_type.lower():
+        return False
+    if len(content_type) > MAX_REMEMBERED:
+        return _names_no_text(content_type)
+    return _remembered(content_type)
+
+
+def _names_no_text(content_type: str) -> bool:
+    """Whether Django would read even the query string in a codec that is none for text.
+
+    It takes any codec of Python's, with a body or without, and fails over
+    ``hex``, ``zlib`` or ``idna`` with a 500.
+    """
+    try:
+        charset = parse_header_parameters(content_type)[1].get("charset", "utf-8")
+        codecs.lookup(charset)
+    except (LookupError, ValueError):
+        return False  # Django ignores it.
+    try:
+        _BYTES.decode(charset, "replace")
+    except (LookupError, ValueError):
+        return True
+    return False
+
+
+_remembered = lru_cache(maxsize=256)(_names_no_text)
+# Not ASCII, and something of everything that a query string may hold.
+_BYTES = b"a-b=%&\xff\x80\xc3"
+
+
+def _not_accepted(route: RoutePolicy, facts: Facts, why: str) -> Verdict:
+    headers = [("Accept", route.accept)] if route.accepts else []
+    if headers and facts.method == "PATCH":
         headers.append(("Accept-Patch", route.accept))
     return Verdict(
         Outcome.MEDIA_TYPE_NOT_ACCEPTED,
-        reason=f"{facts.content_type[:100]!r} is not listed",
+        reason=f"{facts.content_type[:100]!r} {why}",
         headers=tuple(headers),
     )
 

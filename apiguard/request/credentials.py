@@ -13,14 +13,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ..policy import jwks
 from ..policy.records import KeyRecord
 from ..policy.snapshot import IssuerPolicy
 from ..rules import jwt, keys, networks
+from ..rules.jwks import KeySet
 from ..rules.jwt import ParsedToken, TokenProblem, TokenRefused
 from ..rules.scopes import split_scope_claim
 from ..telemetry.buffer import buffer
 from .challenge import challenge
-from .effects import Failed, LookUpKey, LookUpUser, Steps
+from .effects import Failed, FetchKeys, LookUpKey, LookUpUser, Steps
 from .failures import failures
 from .offered import Offered, find
 from .passage import Credential, Passage
@@ -202,36 +204,52 @@ def _bad_token(passage: Passage, reason: str, outcome: Outcome = Outcome.TOKEN_R
 def _verify_token(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
     try:
         parsed = jwt.parse(offered.value)
-        issuer = judge_token(parsed, passage.snapshot.issuers, time.time())
+        issuer = claimed_issuer(parsed, passage.snapshot.issuers)
+        keys_now = jwks.held(issuer)
+        if issuer.jwks_url and keys_now.find(parsed.kid, parsed.algorithm) is None:
+            fetched = yield FetchKeys(issuer)
+            if isinstance(fetched, Failed):
+                return _keys_away(issuer, fetched)
+            keys_now = fetched
+        judge_token(parsed, issuer, keys_now, time.time())
     except TokenRefused as refused:
-        outcome = (
-            Outcome.TOKEN_EXPIRED
-            if refused.problem is TokenProblem.EXPIRED
-            else Outcome.TOKEN_REFUSED
-        )
+        expired = refused.problem is TokenProblem.EXPIRED
+        outcome = Outcome.TOKEN_EXPIRED if expired else Outcome.TOKEN_REFUSED
         return _bad_token(passage, str(refused.problem), outcome)
     return (yield from _as_subject(parsed.claims, issuer, offered, passage))
 
 
-def judge_token(
-    parsed: ParsedToken, issuers: Mapping[str, IssuerPolicy], now: float
-) -> IssuerPolicy:
-    """The issuer whose rules a token fulfils; its signature is judged before its times.
+def _keys_away(issuer: IssuerPolicy, failed: Failed) -> Verdict:
+    reason = f"the keys of issuer {issuer.name!r} cannot be fetched"
+    return Verdict(Outcome.ISSUER_KEYS_AWAY, reason=reason, retry_after=failed.retry_after)
+
+
+def claimed_issuer(parsed: ParsedToken, issuers: Mapping[str, IssuerPolicy]) -> IssuerPolicy:
+    """The issuer that a token says it is from, if its header fits that issuer's rules.
 
     Raises:
-        TokenRefused: with the problem that was found first.
+        TokenRefused: no such issuer is enabled, or its tokens have another algorithm or type.
     """
     name = parsed.claims.get("iss")
     issuer = issuers.get(name) if isinstance(name, str) else None
     if issuer is None:
         raise TokenRefused(TokenProblem.UNKNOWN_ISSUER)
     jwt.check_header(parsed, issuer.rules)
-    if parsed.kid is not None and parsed.kid != issuer.secret_name:
+    return issuer
+
+
+def judge_token(parsed: ParsedToken, issuer: IssuerPolicy, held: KeySet, now: float) -> None:
+    """Hold a token against its issuer's keys and rules; its signature is judged before its times.
+
+    Raises:
+        TokenRefused: with the problem that was found first.
+    """
+    key = held.find(parsed.kid, parsed.algorithm)
+    if key is None:
         raise TokenRefused(TokenProblem.UNKNOWN_KID)
-    if not jwt.verify_signature(parsed, issuer.keys[parsed.algorithm], parsed.algorithm):
+    if not jwt.verify_signature(parsed, key, parsed.algorithm):
         raise TokenRefused(TokenProblem.BAD_SIGNATURE)
     jwt.check_claims(parsed.claims, issuer.rules, now)
-    return issuer
 
 
 def _as_subject(
@@ -245,7 +263,6 @@ def _as_subject(
             return _unavailable("the user of a token cannot be looked up")
         if user is None:
             return _bad_token(passage, "no such user", Outcome.TOKEN_USER_UNKNOWN)
-    tier = passage.snapshot.tiers_by_slug.get(str(claims.get(issuer.tier_claim, "")))
     return Credential(
         kind="token",
         scheme=offered.scheme,
@@ -253,5 +270,12 @@ def _as_subject(
         auth=claims,
         scopes=split_scope_claim(claims.get(issuer.scope_claim)),
         user=user,
-        tier_pk=tier.pk if issuer.tier_claim and tier is not None else issuer.tier_pk,
+        tier_pk=_tier_of(claims, issuer, passage),
     )
+
+
+def _tier_of(claims: dict[str, Any], issuer: IssuerPolicy, passage: Passage) -> Any:
+    """The tier that the claim names, if there is one of that slug; else the issuer's."""
+    slug = claims.get(issuer.tier_claim) if issuer.tier_claim else None
+    tier = passage.snapshot.tiers_by_slug.get(slug) if isinstance(slug, str) else None
+    return issuer.tier_pk if tier is None else tier.pk

@@ -7,12 +7,14 @@ it, blocking; nothing else on a request's way waits for anything.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..counters.base import StoreFailed
-from ..policy import lookups
+from ..policy import jwks, lookups
+from ..policy.snapshot import IssuerPolicy
+from ..rules.jwks import KeySet
 from ..rules.limits import Decision, Limit
 from .counting import counting
 from .passage import Passage
@@ -44,13 +46,23 @@ class CountLimits:
     cost: int
 
 
+@dataclass(frozen=True, slots=True)
+class FetchKeys:
+    """A key that an issuer may have published since. Answer: ``KeySet`` or ``Failed``."""
+
+    issuer: IssuerPolicy
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
-    """The answer could not be had."""
+    """The answer could not be had; it may be in ``retry_after`` seconds."""
+
+    retry_after: int = 1
 
 
 FAILED = Failed()
 
-Effect = LookUpKey | LookUpUser | CountLimits
+Effect = LookUpKey | LookUpUser | CountLimits | FetchKeys
 R = TypeVar("R")
 Steps = Generator[Effect, Any, R]
 
@@ -59,6 +71,8 @@ def perform(effect: Effect, passage: Passage) -> Any:
     """Do what a stage asks for, blocking."""
     if isinstance(effect, CountLimits):
         return _count(effect, passage)
+    if isinstance(effect, FetchKeys):
+        return _asked(jwks.sources.of(effect.issuer).ask)
     try:
         if isinstance(effect, LookUpKey):
             return lookups.key(passage.snapshot, effect.key_id)
@@ -70,6 +84,8 @@ def perform(effect: Effect, passage: Passage) -> Any:
 
 def recall(effect: Effect, passage: Passage) -> Any:
     """The answer, if memory has it; else ``None``. Waits for nothing."""
+    if isinstance(effect, FetchKeys):
+        return _asked(jwks.sources.of(effect.issuer).settled)
     if not isinstance(effect, CountLimits):
         return None
     counted = counting(passage.settings)
@@ -94,3 +110,10 @@ def _count(effect: CountLimits, passage: Passage) -> Decision | Failed:
     except StoreFailed as error:
         logger.debug("Limits cannot be counted: %s", error)  # The outage itself is said once.
         return FAILED
+
+
+def _asked(ask: Callable[[], KeySet | None]) -> KeySet | Failed | None:
+    try:
+        return ask()
+    except jwks.KeysAway as away:
+        return Failed(away.retry_after)

@@ -73,7 +73,11 @@ class Passage:
     )
 
     def __init__(
-        self, facts: Facts, settings: Settings, snapshot: Snapshot, request_id: str = ""
+        self,
+        facts: Facts,
+        settings: Settings,
+        snapshot: Snapshot,
+        request_id: str = "",
     ) -> None:
         self.facts = facts
         self.settings = settings

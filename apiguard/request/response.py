@@ -8,6 +8,7 @@ keeps its cookies, its status and whatever the view has set.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from django.conf import settings as django_settings
 from django.core.exceptions import RequestDataTooBig
@@ -15,18 +16,15 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from ..conf import Settings
-from ..policy.snapshot import HeaderRule
+from ..policy.snapshot import CACHING, HeaderWrites
 from ..rules.headers import merge_vary
 from ..rules.limits import rate_limit_headers
 from ..rules.media import prefers_html
 from . import cors
+from .header_store import Store, put, store_of
 from .passage import Passage
 from .problem import CONTENT_TYPES, encode, error_code, problem, title
 from .verdict import Outcome, Verdict
-
-# One decision about caching: a view that makes it makes all of it.
-CACHING = frozenset({"cache-control", "pragma", "expires"})
-
 
 # -- refusals -----------------------------------------------------------------
 
@@ -75,64 +73,64 @@ def finish(request: HttpRequest, passage: Passage, response: HttpResponseBase) -
         return
     if response.status_code >= 400:
         _as_problem(request, passage, response)
-    refused, secure = passage.verdict.refused, passage.facts.secure
-    _apply_rules(response, route.headers, secure=secure, refused=refused)
-    _apply_cors(passage, response)
+    store = store_of(response)
+    headers = route.headers
+    if headers.by_type is not None:
+        headers = headers.by_type(_type_of(response, store))
+    writes = headers.https if passage.facts.secure else headers.http
+    apply_writes(writes, store, refused=passage.verdict.refused)
+    cors.write(passage, store)
     if passage.decision is not None:
-        for name, value in rate_limit_headers(
-            passage.decision, passage.settings.rate_limit_headers
-        ):
-            response.headers[name] = value
-    _apply_vary(passage, response)
+        put(store, rate_limit_headers(passage.decision, passage.settings.rate_limit_headers))
+    _apply_vary(passage, store)
 
 
-def _apply_rules(
-    response: HttpResponseBase, rules: tuple[HeaderRule, ...], *, secure: bool, refused: bool
-) -> None:
-    headers = response.headers
-    view_caches = not refused and any(name in headers for name in CACHING)
-    for rule in rules:
-        if rule.https_only and not secure:
-            continue
-        if rule.mode == "remove":
-            headers.pop(rule.name, None)
-        elif rule.mode == "force" or (
-            rule.name not in headers and not (view_caches and rule.name.lower() in CACHING)
-        ):
-            headers[rule.name] = rule.value
+def _type_of(response: HttpResponseBase, store: Store) -> str:
+    # Of a page that has not changed, what Django calls its type is a guess.
+    if response.status_code == 304 or "content-type" not in store:
+        return ""
+    return store["content-type"][1]
 
 
-def _apply_cors(passage: Passage, response: HttpResponseBase) -> None:
-    route = passage.route
-    if route is None or route.cors is None:
-        return
-    if passage.verdict.outcome is not Outcome.PREFLIGHT_ANSWERED:
-        # What a view or another middleware said would make a second answer.
-        for name in [name for name in response.headers if _is_cors(name)]:
-            del response.headers[name]
-    for name, value in cors.response_headers(passage):
-        response.headers[name] = value
+def apply_writes(writes: HeaderWrites, store: Store, *, refused: bool) -> None:
+    """Do what a header policy says to a response's headers, in place.
+
+    Args:
+        refused: whether the response is a refusal; its ``no-store`` is no view's choice.
+    """
+    view_caches = not refused and not CACHING.isdisjoint(store)
+    for name in writes.remove:
+        store.pop(name, None)
+    store.update(writes.force)
+    for name, header in writes.default.items():
+        store.setdefault(name, header)
+    if not view_caches:
+        for name, header in writes.caching.items():
+            store.setdefault(name, header)
 
 
-def _is_cors(name: str) -> bool:
-    return name.lower().startswith("access-control-")
-
-
-def _apply_vary(passage: Passage, response: HttpResponseBase) -> None:
+def _apply_vary(passage: Passage, store: Store) -> None:
     route, facts = passage.route, passage.facts
     if route is None or cors.is_answered_preflight(passage):
         return  # A preflight's own Vary is complete, and no credential is wanted there.
-    names = []
-    if route.cors is not None and not route.cors.origins.any:
-        names.append("Origin")
-    if (
+    by_origin = route.cors is not None and not route.cors.origins.any
+    by_credential = (
         route.access == "credentials"
         or facts.authorization is not None
         or facts.api_key is not None
-    ):
-        names += ["Authorization", passage.settings.api_key_header]
-    if names:
-        response.headers["Vary"] = merge_vary(response.headers.get("Vary", ""), names)
+    )
+    if by_origin or by_credential:
+        existing = store["vary"][1] if "vary" in store else ""
+        key_header = passage.settings.api_key_header if by_credential else ""
+        store["vary"] = ("Vary", _vary(existing, by_origin, key_header))
+
+
+@lru_cache(maxsize=256)
+def _vary(existing: str, by_origin: bool, key_header: str) -> str:
+    names = ["Origin"] if by_origin else []
+    if key_header:
+        names += ["Authorization", key_header]
+    return merge_vary(existing, names)
 
 
 # -- errors of Django and DRF ---------------------------------------------------
@@ -140,7 +138,7 @@ def _apply_vary(passage: Passage, response: HttpResponseBase) -> None:
 
 def _as_problem(request: HttpRequest, passage: Passage, response: HttpResponseBase) -> None:
     """Replace an error that is still HTML, unless a person's browser asked for HTML."""
-    if not isinstance(response, HttpResponse) or not _is_page(passage, response):
+    if not isinstance(response, HttpResponse) or not _is_page(response):
         return
     accept = passage.facts.accept
     if accept is not None and prefers_html(accept):
@@ -151,19 +149,24 @@ def _as_problem(request: HttpRequest, passage: Passage, response: HttpResponseBa
     members = problem(status, error, detail, passage.request_id, error_format=error_format)
     response.content = encode(members)
     response.headers["Content-Type"] = CONTENT_TYPES[error_format]
-    for name in ("Content-Encoding", "Content-Language", "ETag"):
+    for name in _OF_THE_PAGE:
         response.headers.pop(name, None)
     if "Content-Length" in response.headers:
         response.headers["Content-Length"] = str(len(response.content))
 
 
-def _is_page(passage: Passage, response: HttpResponse) -> bool:
+# Headers that were true of the page alone.
+_OF_THE_PAGE = ("Content-Disposition", "Content-Encoding", "Content-Language", "ETag")
+# In the plain text that Django sends under DEBUG, for exceptions of middleware too.
+_TECHNICAL = b"because you have DEBUG = True in your"
+
+
+def _is_page(response: HttpResponse) -> bool:
     """HTML, or the plain text that Django sends of an exception under DEBUG."""
     content_type = response.headers.get("Content-Type", "").lower()
-    technical = django_settings.DEBUG and passage.exception is not None
-    return content_type.startswith("text/html") or (
-        technical and content_type.startswith("text/plain")
-    )
+    if content_type.startswith("text/plain"):
+        return bool(django_settings.DEBUG) and _TECHNICAL in response.content
+    return content_type.startswith(("text/html", "application/xhtml+xml"))
 
 
 def describe(request: HttpRequest, passage: Passage, status: int) -> tuple[int, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from rest_framework.exceptions import APIException
@@ -14,8 +15,12 @@ from ..request import pipeline
 from ..request.effects import run
 from ..request.facts import facts_of
 from ..request.passage import Passage
-from ..request.request_id import request_id
+from ..request.request_id import ids_of
 from ..request.verdict import Outcome, Verdict
+from ..telemetry import refusals
+from ..telemetry.buffer import buffer
+
+logger = logging.getLogger("apiguard.request")
 
 
 class Refused(APIException):
@@ -23,14 +28,16 @@ class Refused(APIException):
 
     ``auth_header`` and ``wait`` are what DRF's own handler looks for, so that
     challenge and ``Retry-After`` are sent whichever handler is installed.
+    ``told``: word of it is left already.
     """
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: Verdict, *, told: bool = False) -> None:
         refusal = verdict.refusal
         if refusal is None:
             raise ValueError("An admitting verdict is not an exception.")
         super().__init__(refusal.detail, refusal.error)
         self.verdict = verdict
+        self.told = told
         self.status_code = refusal.status
         self.auth_header = dict(verdict.headers).get("WWW-Authenticate", "")
         if verdict.retry_after is not None:
@@ -71,8 +78,33 @@ def refuse(passage: Passage, verdict: Verdict) -> None:
     Raises:
         Refused: the verdict, where it is enforced.
     """
+    tell(passage, verdict)
     if passage.route is None or passage.route.enforced:
-        raise Refused(verdict)
+        raise Refused(verdict, told=True)
+
+
+def tell(passage: Passage, verdict: Verdict) -> None:
+    """Leave word of a refusal, unless the middleware does when the request leaves."""
+    route = passage.route
+    if route is not None and not isinstance(passage, _Alone):
+        return
+    if route is not None:
+        buffer.refused(route.pk, verdict.outcome, verdict.enforced)
+    refusals.log(
+        route="" if route is None else route.name,
+        outcome=verdict.outcome,
+        reason=verdict.reason,
+        request_id=passage.request_id,
+        principal=passage.principal,
+        # Where no route is, nobody observes: DRF's classes refuse in their own right.
+        enforced=verdict.enforced or route is None,
+    )
+
+
+class _Alone(Passage):
+    """A passage that no middleware completes."""
+
+    __slots__ = ()
 
 
 def without_policy(request: Request) -> Passage:
@@ -88,8 +120,7 @@ def _passage(request: Any, snapshot: Snapshot | None = None) -> Passage:
     if snapshot is None:
         silent = facts.authorization is None and facts.api_key is None
         snapshot = empty() if aside and silent else _snapshot()
-    this_id = request_id(meta.get(settings.request_id_meta), facts.remote_addr, settings)
-    passage = Passage(facts, settings, snapshot, this_id)
+    passage = _Alone(facts, settings, snapshot, ids_of(meta, settings).request_id)
     if aside:  # What a view asks of credentials goes on; no route holds, nothing is counted.
         passage.route, passage.counted = None, True
     return passage
@@ -99,4 +130,6 @@ def _snapshot() -> Snapshot:
     try:
         return current.ready() or current.snapshot() or empty()
     except PolicyUnavailable as error:
-        raise Refused(Verdict(Outcome.POLICY_UNAVAILABLE, retry_after=1)) from error
+        logger.error("No policy can be read, so nothing can be judged: 503.")
+        verdict = Verdict(Outcome.POLICY_UNAVAILABLE, retry_after=1)
+        raise Refused(verdict, told=True) from error

@@ -6,9 +6,11 @@ who looks at the browsable API still sees HTML.
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
+from django.conf import settings as django_settings
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_handler
@@ -17,7 +19,10 @@ from ..request import access
 from ..request.passage import Passage
 from ..request.problem import CONTENT_TYPES, encode, error_code, problem
 from ..request.verdict import Verdict
-from .adopt import Refused, passage_of, without_policy
+from ..rules.media import prefers_html
+from .adopt import Refused, tell, without_policy
+
+logger = logging.getLogger("apiguard.request")
 
 
 class ProblemResponse(Response):
@@ -35,25 +40,40 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     request = context.get("request")
     if response is None or request is None:
         return response
+    if response.status_code == 500:
+        # Django logs what nobody handled; this was handled, and its text is not sent.
+        logger.error("A view failed: %s", type(exc).__name__, exc_info=exc)
     passage = _passage(request)
     members = _members(exc, response, passage)
-    renderer = getattr(request, "accepted_renderer", None)
-    if getattr(renderer, "format", "") in ("html", "api"):
+    if _is_for_a_person(request, passage):
         response.data = members
-        return response
-    content_type = CONTENT_TYPES[passage.settings.error_format]
-    headers = dict(response.headers)
-    headers.pop("Content-Type", None)
-    answer = ProblemResponse(members, response.status_code, headers=headers)
-    answer.content_type = content_type
-    return answer
+    else:
+        response = _problem(members, response, passage)
+    settings = passage.settings
+    if not settings.exempt_paths.find(passage.facts.path):
+        response.headers[settings.request_id_header] = passage.request_id
+    return response
 
 
 def _passage(request: Any) -> Passage:
-    try:
-        return passage_of(request)
-    except Refused:
-        return without_policy(request)
+    # What policy says plays no part here, and a broken transaction cannot be asked for it.
+    passage: Passage | None = getattr(request._request, "apiguard", None)
+    return without_policy(request) if passage is None else passage
+
+
+def _is_for_a_person(request: Any, passage: Passage) -> bool:
+    """Whether a browser asked for HTML, and the view renders it."""
+    renderer, accept = getattr(request, "accepted_renderer", None), passage.facts.accept
+    renders_html = str(getattr(renderer, "media_type", "")).startswith("text/html")
+    return renders_html and accept is not None and prefers_html(accept)
+
+
+def _problem(members: dict[str, Any], response: Response, passage: Passage) -> ProblemResponse:
+    headers = dict(response.headers)
+    headers.pop("Content-Type", None)
+    answer = ProblemResponse(members, response.status_code, headers=headers)
+    answer.content_type = CONTENT_TYPES[passage.settings.error_format]
+    return answer
 
 
 def _members(exc: Exception, response: Response, passage: Passage) -> dict[str, Any]:
@@ -73,7 +93,7 @@ def _members(exc: Exception, response: Response, passage: Passage) -> dict[str, 
     return problem(
         response.status_code,
         _error(exc, response.status_code),
-        "The request is invalid" if validation else _detail(response.data),
+        "The request is invalid" if validation else _detail(response),
         passage.request_id,
         error_format=passage.settings.error_format,
         retry_after=None if wait is None else max(1, math.ceil(wait)),
@@ -84,6 +104,8 @@ def _members(exc: Exception, response: Response, passage: Passage) -> dict[str, 
 def _verdict(exc: Exception, response: Response, passage: Passage) -> Verdict | None:
     """The verdict that this exception stands for, if it is one of ours; its headers are set."""
     if isinstance(exc, Refused):
+        if not exc.told:
+            tell(passage, exc.verdict)
         if not passage.verdict.refused:
             passage.verdict = exc.verdict
         for name, value in exc.verdict.all_headers:
@@ -108,7 +130,10 @@ def _is_csrf(exc: Exception) -> bool:
     return str(getattr(exc, "detail", "")).startswith("CSRF Failed")
 
 
-def _detail(data: Any) -> str:
+def _detail(response: Response) -> str:
+    data = response.data
+    if response.status_code == 500 and not django_settings.DEBUG:
+        return "An error occurred"
     detail = data.get("detail") if isinstance(data, dict) else None
     if detail is None:
         return "The request was refused"

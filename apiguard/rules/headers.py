@@ -8,7 +8,7 @@ Lists from requests are measured before they are split.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
 from apiguard.errors import HeaderError
@@ -129,11 +129,14 @@ def check_method(method: str) -> str:
     return method
 
 
-def check_response_header(name: str, value: str, *, removing: bool) -> None:
+def check_response_header(
+    name: str, value: str, *, removing: bool, taken: Container[str] = ()
+) -> None:
     """Check one row of a header policy.
 
     Args:
         removing: the row removes the header; only then may the value be empty.
+        taken: lower-case names that are forbidden besides.
 
     Raises:
         HeaderError: at field ``name`` or ``value``; ``forbidden_header`` for
@@ -144,7 +147,7 @@ def check_response_header(name: str, value: str, *, removing: bool) -> None:
         check_field_name(name)
     except HeaderError as error:
         raise error.at("name") from None
-    if is_forbidden_response_header(name):
+    if is_forbidden_response_header(name) or name.lower() in taken:
         reason = "This header is written for each response and cannot be set by policy."
         hint = "Remove this row; CORS, limits and cookies have settings of their own."
         raise HeaderError("forbidden_header", name, reason, hint, field="name")

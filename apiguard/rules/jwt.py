@@ -1,9 +1,10 @@
 """JSON Web Tokens: the one door to reading, verifying and judging them.
 
-``parse`` (``jwt_parse.py``), then ``check_header``, then ``verify_signature``
-(``jwt_keys.py``), then ``check_claims``: in this order, so that nothing of a
-token is believed before its signature was verified, and only the holder of a
-good token learns that it expired. RFC 7519, 8725 and 9068.
+``parse`` (``jwt_parse.py``), then ``check_header``, then the key that the token
+names (``jwks.py``), then ``verify_signature`` (``jwt_keys.py``), then
+``check_claims``: in this order, so that nothing of a token is believed before
+its signature was verified, and only the holder of a good token learns that it
+expired. RFC 7519, 8725 and 9068.
 """
 
 from __future__ import annotations

@@ -106,6 +106,18 @@ def prepare_key(key: Any, algorithm: str) -> PreparedKey:
     return PreparedKey(algorithm, prepared)
 
 
+def key_of_jwk(jwk: dict[str, Any], algorithm: str) -> Any:
+    """The key object of one JWK that was checked before (see ``jwks.py``).
+
+    Raises:
+        IssuerError: it cannot be read: a member is missing, a point is not on its curve.
+    """
+    try:
+        return _ALGORITHMS[algorithm].from_jwk(jwk)
+    except Exception as error:  # PyJWT, cryptography and OpenSSL each have their own
+        raise _bad_key(algorithm) from error
+
+
 def verify_signature(parsed: ParsedToken, key: bytes | PreparedKey, algorithm: str) -> bool:
     """Whether ``key`` signed the token with ``algorithm``; False for a key that does not fit."""
     if parsed.header.get("alg") != algorithm:

@@ -17,6 +17,7 @@ import re
 import secrets
 import string
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -28,6 +29,8 @@ BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID_LENGTH = 12
 _SECRET_LENGTH = 32
 _CRC_LENGTH = 6
+# Two digits of base 62 at a time; three pairs hold any CRC32.
+_PAIRS = [high + low for high in BASE62 for low in BASE62]
 _NAMESPACE = re.compile(r"[a-z][a-z0-9]{1,7}")
 
 
@@ -82,7 +85,7 @@ def parse(text: str, namespace: str) -> KeyParts | None:
 
     The length is looked at first, so the cost does not depend on the input.
     """
-    if len(text) != _key_length(namespace):
+    if len(text) != key_length(namespace):
         return None
     match = _compiled(namespace).fullmatch(text)
     if match is None or _checksum(text[:-_CRC_LENGTH]) != text[-_CRC_LENGTH:]:
@@ -106,6 +109,32 @@ def pattern(namespace: str) -> str:
     )
 
 
+def shown(namespace: str, environment: str, key_id: str) -> str:
+    """A key as people may see it: its public part, and that there is more."""
+    return f"{namespace}_{environment}_{key_id}_…"
+
+
+def mask(text: str, namespace: str) -> str:
+    """``text`` with the secret of every key in it, whole or cut short, made unreadable.
+
+    Keys are found inside words too (``%22ag_live_…``, ``\\nag_live_…``): for a
+    log, rather one masked too many. What is masked already stays as it is.
+    """
+    if f"{namespace}_" not in text:
+        return text
+    return _maskable(namespace).sub(r"\1_…", text)
+
+
+def find(data: bytes, namespace: str) -> Iterator[tuple[int, KeyParts | None]]:
+    """Everything in ``data`` that has the form of a key: where it ends, and its parts.
+
+    ``None`` stands for what has the form and a wrong checksum. Unlike
+    ``pattern``, this finds a key inside a word, because the checksum tells.
+    """
+    for match in _findable(namespace).finditer(data):
+        yield match.end(), parse(match[0].decode("ascii"), namespace)
+
+
 def digest(text: str, pepper: bytes | None) -> str:
     """What is stored of a key: 64 hexadecimal digits over its whole text.
 
@@ -115,7 +144,7 @@ def digest(text: str, pepper: bytes | None) -> str:
     message = text.encode("utf-8", "surrogatepass")
     if pepper is None:
         return hashlib.sha256(message).hexdigest()
-    return hmac.new(pepper, message, hashlib.sha256).hexdigest()
+    return hmac.digest(pepper, message, "sha256").hex()
 
 
 def matches(text: str, pepper: bytes | None, stored: str) -> bool:
@@ -131,16 +160,31 @@ def _random_text(length: int) -> str:
 
 
 def _checksum(text: str) -> str:
-    number = zlib.crc32(text.encode("ascii"))
-    digits = ""
-    for _ in range(_CRC_LENGTH):
-        number, rest = divmod(number, 62)
-        digits = BASE62[rest] + digits
-    return digits
+    rest, last = divmod(zlib.crc32(text.encode("ascii")), len(_PAIRS))
+    first, middle = divmod(rest, len(_PAIRS))
+    return _PAIRS[first] + _PAIRS[middle] + _PAIRS[last]
 
 
-def _key_length(namespace: str) -> int:
+def key_length(namespace: str) -> int:
+    """How many characters a key of ``namespace`` has."""
     return len(namespace) + 1 + 4 + 1 + _ID_LENGTH + 1 + _SECRET_LENGTH + _CRC_LENGTH
+
+
+@lru_cache(maxsize=16)
+def _maskable(namespace: str) -> re.Pattern[str]:
+    environments = "|".join(ENVIRONMENTS)
+    return re.compile(
+        rf"({re.escape(namespace)}_(?:{environments})_[0-9A-Za-z]{{{_ID_LENGTH}}})_[0-9A-Za-z]+"
+    )
+
+
+@lru_cache(maxsize=16)
+def _findable(namespace: str) -> re.Pattern[bytes]:
+    tail = _SECRET_LENGTH + _CRC_LENGTH
+    return re.compile(
+        rf"{re.escape(namespace)}_(?:{'|'.join(ENVIRONMENTS)})"
+        rf"_[0-9A-Za-z]{{{_ID_LENGTH}}}_[0-9A-Za-z]{{{tail}}}".encode()
+    )
 
 
 @lru_cache(maxsize=16)

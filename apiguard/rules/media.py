@@ -2,7 +2,12 @@
 
 Types, subtypes and parameter names are case-insensitive and kept in lower case
 (RFC 9110 section 8.3.1). What staff typed is refused with
-:class:`~apiguard.errors.MediaTypeError`; what a request brought never raises.
+:class:`~apiguard.errors.MediaTypeError`; what a request or a view brought never
+raises.
+
+A structured syntax suffix (RFC 6839) says how a body can be parsed, not what
+it means: ``application/json`` does not cover ``application/vnd.api+json``.
+Staff may list ``application/*+json``; in Accept, RFC 9110 has no such range.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from apiguard.errors import MediaTypeError
@@ -23,6 +29,9 @@ MAX_CONTENT_TYPE_LENGTH: Final = 512
 MAX_ACCEPT_LENGTH: Final = 4096
 """Characters; a longer Accept is treated as absent."""
 
+MAX_REMEMBERED: Final = 256
+"""Characters of an Accept header whose judgement is remembered."""
+
 MAX_ACCEPT_ELEMENTS: Final = 64
 """Elements of an Accept header that are looked at, from the left."""
 
@@ -33,6 +42,7 @@ _PARAMETER = re.compile(rf';[ \t]*(?:({_WORD})=(?:({_WORD})|"((?:[^"\\]|\\.)*)")
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))+')
 # Fewer and more digits than RFC 9110 section 12.4.2 allows are sent: ".2" by Java.
 _WEIGHT = re.compile(r"0?\.[0-9]{1,9}|0\.?|1(?:\.0{0,9})?")
+_SUFFIX_RANGE = re.compile(r"\*\+[^*+]+")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\u0100-\U0010ffff]")
 _ABBREVIATIONS = {
     "csv": "text/csv",
@@ -48,6 +58,8 @@ _ABBREVIATIONS = {
 @dataclass(frozen=True, slots=True)
 class MediaType:
     """A media type, or a range where ``type`` or ``subtype`` is ``*``.
+
+    A ``subtype`` such as ``*+json`` is every one with that suffix.
 
     Args:
         type: lower case.
@@ -78,14 +90,14 @@ def parse_media_type(text: str) -> MediaType:
             ``wildcard_position``, ``weight`` or ``wildcard``.
     """
     media = parse_media_range(text)
-    if media.subtype == "*":
+    if "*" in media.essence:
         hint = "Write one media type per entry."
         raise MediaTypeError("wildcard", text, "A range is no media type.", hint)
     return media
 
 
 def parse_media_range(text: str) -> MediaType:
-    """Read a media type, ``type/*`` or ``*/*`` that staff typed.
+    """Read a media type, ``type/*+suffix``, ``type/*`` or ``*/*`` that staff typed.
 
     Raises:
         MediaTypeError: like :func:`parse_media_type`, without ``wildcard``.
@@ -102,9 +114,9 @@ def parse_media_range(text: str) -> MediaType:
         raise MediaTypeError(
             "malformed", text, "This is not a media type.", hint, suggestion=_suggestion(text)
         )
-    if not _has_valid_wildcards(media):
-        hint = "Write */* or one like text/*."
-        reason = "A * stands for a whole subtype, or for everything."
+    if not (_has_valid_wildcards(media) or _is_suffix_range(media)):
+        hint = "Write */*, or one like text/* or application/*+json."
+        reason = "A * stands for a whole subtype, for all before a suffix, or for everything."
         raise MediaTypeError("wildcard_position", text, reason, hint)
     if any(name == "q" for name, _ in media.parameters):
         rest = tuple(pair for pair in media.parameters if pair[0] != "q")
@@ -113,6 +125,43 @@ def parse_media_range(text: str) -> MediaType:
         hint = "Leave out q."
         raise MediaTypeError("weight", text, reason, hint, suggestion=_accepted(bare))
     return media
+
+
+def parse_essence_range(text: str) -> MediaType:
+    """Read a range of responses that staff typed; it has no parameters.
+
+    Raises:
+        MediaTypeError: like :func:`parse_media_range`, and ``parameters``.
+    """
+    media = parse_media_range(text)
+    if media.parameters:
+        reason = "Responses are told apart by type alone."
+        hint = "Leave out the parameters."
+        raise MediaTypeError("parameters", text, reason, hint, suggestion=media.essence)
+    return media
+
+
+def essence_of(content_type: str) -> MediaType | None:
+    """The type of a response as browsers read it, whatever follows it.
+
+    None where there is none. Source: MIME Sniffing, "parse a MIME type".
+    """
+    text = content_type.strip(" \t")
+    found = _ESSENCE.match(text)
+    if found is None or text[found.end() : found.end() + 1] not in ("", ";"):
+        return None
+    return MediaType(found[1].lower(), found[2].lower())
+
+
+def closeness(wanted: MediaType, media: MediaType) -> int:
+    """How closely a range that staff typed names a type, 1 to 4; 0 where it does not."""
+    if not _covers(wanted, media):
+        return 0
+    if wanted.type == "*":
+        return 1
+    if wanted.subtype == "*":
+        return 2
+    return 3 if _is_suffix_range(wanted) else 4
 
 
 def parse_content_type(header: str) -> MediaType | None:
@@ -127,7 +176,8 @@ def accepted(content_type: str, ranges: Sequence[MediaType]) -> bool:
     """Whether a route that accepts ``ranges`` takes a body of this Content-Type.
 
     Parameters of a range must be in the request, others may be; without ranges
-    everything is taken, malformed values included.
+    everything is taken, malformed values included. JSON that names no charset
+    is in UTF-8 (RFC 8259 section 8.1).
     """
     if not ranges:
         return True
@@ -135,6 +185,8 @@ def accepted(content_type: str, ranges: Sequence[MediaType]) -> bool:
     if media is None:
         return False
     sent = {(name, _folded(name, value)) for name, value in media.parameters}
+    if _is_json(media) and not any(name == "charset" for name, _ in sent):
+        sent.add(("charset", "utf-8"))
     return any(
         _covers(wanted, media)
         and all((name, _folded(name, value)) in sent for name, value in wanted.parameters)
@@ -150,10 +202,20 @@ def satisfies(accept: str, produces: Sequence[MediaType]) -> bool:
     header is absent, has no well-formed element or has over 4,096 characters;
     only its first 64 elements are looked at.
     """
+    if len(accept) > MAX_REMEMBERED:
+        return _satisfies(accept, tuple(produces))
+    return _remembered(accept, tuple(produces))
+
+
+def _satisfies(accept: str, produces: tuple[MediaType, ...]) -> bool:
     ranges = _accept_ranges(accept)
     if not ranges or not produces:
         return True
     return any(_weight(media, ranges) > 0 for media in produces)
+
+
+# A site's callers send a handful of values, each many times.
+_remembered = lru_cache(maxsize=1024)(_satisfies)
 
 
 def prefers_html(accept: str) -> bool:
@@ -199,7 +261,14 @@ def _quoted(value: str) -> str:
 
 
 def _folded(name: str, value: str) -> str:
-    return value.lower() if name == "charset" else value
+    if name != "charset":
+        return value
+    # The one alias that programs really send.
+    return "utf-8" if value.lower() == "utf8" else value.lower()
+
+
+def _is_json(media: MediaType) -> bool:
+    return media.type == "application" and (media.subtype == "json" or _has_suffix(media, "+json"))
 
 
 def _has_valid_wildcards(media: MediaType) -> bool:
@@ -208,6 +277,14 @@ def _has_valid_wildcards(media: MediaType) -> bool:
 
 def _is_subtype_range(media: MediaType) -> bool:
     return media.subtype == "*" and "*" not in media.type
+
+
+def _is_suffix_range(media: MediaType) -> bool:
+    return _SUFFIX_RANGE.fullmatch(media.subtype) is not None and "*" not in media.type
+
+
+def _has_suffix(media: MediaType, suffix: str) -> bool:
+    return media.subtype.endswith(suffix) and media.subtype != suffix
 
 
 def _suggestion(text: str) -> str | None:
@@ -224,7 +301,11 @@ def _accepted(candidate: str) -> str | None:
 
 
 def _covers(wanted: MediaType, media: MediaType) -> bool:
-    return wanted.type in ("*", media.type) and wanted.subtype in ("*", media.subtype)
+    if wanted.type not in ("*", media.type):
+        return False
+    if wanted.subtype.startswith("*+"):
+        return _has_suffix(media, wanted.subtype[1:])
+    return wanted.subtype in ("*", media.subtype)
 
 
 def _accept_ranges(accept: str) -> list[tuple[MediaType, float]]:

@@ -31,7 +31,6 @@ from ..rules.paths import normalise_prefix
 M = TypeVar("M", bound=PolicyModel)
 
 ROUTE_NAME = "api"
-HEADER_POLICY = "api"
 CORS_POLICY = "browser-apps"
 MAX_BODY_BYTES = 2**20
 JSON = "application/json"
@@ -45,18 +44,53 @@ TIERS: Mapping[str, tuple[tuple[str, int, int], ...]] = {
     "standard": (("per-minute", 1_000, MINUTE), ("per-day", 50_000, DAY)),
 }
 
-# Forced, because Django's own middleware sets some of them before apiguard does.
-FORCED_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "strict-origin-when-cross-origin",
-    "X-Frame-Options": "DENY",
-}
-# Left to a view that knows better: a cacheable response, a page with scripts.
-DEFAULT_HEADERS = {
-    "Cache-Control": "no-store, no-cache, must-revalidate, proxy-revalidate",
-    "Pragma": "no-cache",
-    "Expires": "0",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+_FORCE, _DEFAULT = ResponseHeader.Mode.FORCE, ResponseHeader.Mode.DEFAULT
+_REMOVE = ResponseHeader.Mode.REMOVE
+_ALWAYS, _HTTPS = ResponseHeader.Condition.ALWAYS, ResponseHeader.Condition.HTTPS
+
+API_CSP = "default-src 'none'; frame-ancestors 'none'"
+
+# What a page could ask the device for; no response of an API is such a page.
+FEATURES = (
+    *("accelerometer", "autoplay", "camera", "display-capture", "encrypted-media", "fullscreen"),
+    *("geolocation", "gyroscope", "magnetometer", "microphone", "midi", "payment"),
+    *("picture-in-picture", "publickey-credentials-get", "screen-wake-lock", "sync-xhr", "usb"),
+    *("web-share", "xr-spatial-tracking"),
+)
+
+# Header policy -> name, value, mode, condition. docs/headers.md says where each comes from.
+PRESETS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
+    "api": (
+        # Forced, because Django's own middleware sets some of them before apiguard does.
+        ("X-Content-Type-Options", "nosniff", _FORCE, _ALWAYS),
+        ("Referrer-Policy", "strict-origin-when-cross-origin", _FORCE, _ALWAYS),
+        ("X-Frame-Options", "DENY", _FORCE, _ALWAYS),
+        ("Strict-Transport-Security", "max-age=31536000; includeSubDomains", _FORCE, _HTTPS),
+        ("X-Powered-By", "", _REMOVE, _ALWAYS),
+        # Left to a view that knows better: a cacheable response, a page with scripts.
+        (
+            "Cache-Control",
+            "no-store, no-cache, must-revalidate, proxy-revalidate",
+            _DEFAULT,
+            _ALWAYS,
+        ),
+        ("Pragma", "no-cache", _DEFAULT, _ALWAYS),
+        ("Expires", "0", _DEFAULT, _ALWAYS),
+        ("Content-Security-Policy", API_CSP, _DEFAULT, _ALWAYS),
+    ),
+    # Whatever the views say. Not preload: that binds the whole domain, for years.
+    "strict": (
+        ("Cache-Control", "no-store", _FORCE, _ALWAYS),
+        ("Content-Security-Policy", API_CSP, _FORCE, _ALWAYS),
+        ("Strict-Transport-Security", "max-age=63072000; includeSubDomains", _FORCE, _HTTPS),
+        ("X-Content-Type-Options", "nosniff", _FORCE, _ALWAYS),
+        ("X-Frame-Options", "DENY", _FORCE, _ALWAYS),
+        ("Permissions-Policy", ", ".join(f"{name}=()" for name in FEATURES), _FORCE, _ALWAYS),
+        ("Referrer-Policy", "no-referrer", _FORCE, _ALWAYS),
+        ("Cross-Origin-Opener-Policy", "same-origin", _FORCE, _ALWAYS),
+        ("Cross-Origin-Resource-Policy", "same-origin", _FORCE, _ALWAYS),
+        *((name, "", _REMOVE, _ALWAYS) for name in ("Server", "X-Powered-By", "X-XSS-Protection")),
+    ),
 }
 
 RATE_LIMIT_HEADERS = (
@@ -66,12 +100,14 @@ RATE_LIMIT_HEADERS = (
 )
 
 
-def write_baseline(prefix: str = "/api/", enforce: bool = False) -> list[str]:
+def write_baseline(prefix: str = "/api/", enforce: bool = False, preset: str = "api") -> list[str]:
     """Make what is missing of the recommended policy, in one transaction.
 
     Args:
         prefix: the path prefix of the route.
         enforce: whether a route that is made refuses anything; else it observes.
+        preset: which of ``PRESETS`` a route that is made sends; the header policy
+            has the same name.
 
     Returns:
         One line per row that was made; none if everything was there.
@@ -82,16 +118,16 @@ def write_baseline(prefix: str = "/api/", enforce: bool = False) -> list[str]:
     """
     prefix = normalise_prefix(prefix)
     try:
-        return _write(prefix, enforce)
+        return _write(prefix, enforce, preset)
     except (IntegrityError, ValidationError):
         # Somebody made the same rows at this moment. Now they can be seen.
-        return _write(prefix, enforce)
+        return _write(prefix, enforce, preset)
 
 
-def _write(prefix: str, enforce: bool) -> list[str]:
+def _write(prefix: str, enforce: bool, preset: str) -> list[str]:
     with transaction.atomic(using=write_alias()):
         pen = _Pen()
-        headers = _header_policy(pen)
+        headers = _header_policy(pen, preset)
         tiers = {slug: _tier(pen, slug) for slug in TIERS}
         cors = _cors_policy(pen)
         pen.make(
@@ -138,27 +174,15 @@ class _Pen:
             self.add(row, of)
 
 
-def _header_policy(pen: _Pen) -> HeaderPolicy:
-    policy, new = pen.make(HeaderPolicy, {"name": HEADER_POLICY})
+def _header_policy(pen: _Pen, preset: str) -> HeaderPolicy:
+    policy, new = pen.make(HeaderPolicy, {"name": preset})
     if new:
-        pen.add_all((_header(policy, *row) for row in _headers()), of=policy)
+        rows = (
+            ResponseHeader(policy=policy, name=name, value=value, mode=mode, condition=condition)
+            for name, value, mode, condition in PRESETS[preset]
+        )
+        pen.add_all(rows, of=policy)
     return policy
-
-
-def _headers() -> Iterable[tuple[str, str, str, str]]:
-    """Name, value, mode, condition."""
-    mode, condition = ResponseHeader.Mode, ResponseHeader.Condition
-    yield from ((*item, mode.FORCE, condition.ALWAYS) for item in FORCED_HEADERS.items())
-    hsts = "max-age=31536000; includeSubDomains"
-    yield "Strict-Transport-Security", hsts, mode.FORCE, condition.HTTPS
-    yield "X-Powered-By", "", mode.REMOVE, condition.ALWAYS
-    yield from ((*item, mode.DEFAULT, condition.ALWAYS) for item in DEFAULT_HEADERS.items())
-
-
-def _header(
-    policy: HeaderPolicy, name: str, value: str, mode: str, condition: str
-) -> ResponseHeader:
-    return ResponseHeader(policy=policy, name=name, value=value, mode=mode, condition=condition)
 
 
 def _tier(pen: _Pen, slug: str) -> Tier:

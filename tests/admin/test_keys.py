@@ -244,12 +244,15 @@ def test_a_key_that_ends_before_it_begins_is_refused_at_its_field(admin_client, 
 
 NOW = timezone.now()
 HOUR = timedelta(hours=1)
+WHY = {"revoke_reason": "lost"}
 STATES = [
     pytest.param({}, True, "valid", id="valid"),
     pytest.param({"expires_at": NOW + HOUR}, True, "valid", id="still valid"),
     pytest.param({"not_before": NOW - HOUR}, True, "valid", id="valid since"),
-    pytest.param({"revoked_at": NOW}, True, "revoked", id="revoked"),
-    pytest.param({"revoked_at": NOW, "expires_at": NOW - HOUR}, False, "revoked", id="all at once"),
+    pytest.param({"revoked_at": NOW, **WHY}, True, "revoked", id="revoked"),
+    pytest.param(
+        {"revoked_at": NOW, **WHY, "expires_at": NOW - HOUR}, False, "revoked", id="all at once"
+    ),
     pytest.param({"expires_at": NOW}, True, "expired", id="expires now"),
     pytest.param({"expires_at": NOW - HOUR}, False, "expired", id="expired"),
     pytest.param({"not_before": NOW + HOUR}, True, "not yet valid", id="early"),

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apiguard.models import HourlyCount, Limit, Route
 
-from .desk import url
+from .desk import fields_of, url
 
 
 def list_of(browser, **query):
@@ -84,3 +84,16 @@ def test_a_route_is_marked_when_its_tier_is_broken(admin_client, route, tier):
 )
 def test_routes_are_filtered_and_searched(admin_client, route, query, found):
     assert len(list_of(admin_client, **query).context["cl"].result_list) == found
+
+
+@pytest.mark.parametrize(
+    ("size", "warned"), [pytest.param(10_000_000, True, id="more"), (2_000_000, False)]
+)
+def test_who_permits_more_than_django_takes_is_told_so_and_it_is_saved(
+    admin_client, route, size, warned
+):
+    address = url("route_change", route.pk)
+    fields = fields_of(admin_client.get(address).content.decode())
+    page = admin_client.post(address, {**fields, "max_body_bytes": size}, follow=True)
+    assert Route.objects.get().max_body_bytes == size
+    assert ("DATA_UPLOAD_MAX_MEMORY_SIZE" in page.content.decode()) is warned

@@ -154,7 +154,9 @@ HOUR = timedelta(hours=1)
 def test_a_key_is_listed_with_what_it_can_still_do(run, acme, fields, enabled, status):
     ApiKey.objects.issue(acme, "ci")
     now = timezone.now()
-    ApiKey.objects.update(name="ci", **{name: now + ago for name, ago in fields.items()})
+    why = "lost" if "revoked_at" in fields else ""
+    times = {name: now + ago for name, ago in fields.items()}
+    ApiKey.objects.update(name="ci", revoke_reason=why, **times)
     Client.objects.update(enabled=enabled)
     (row,) = run("key", "list", "--json").json
     assert row["status"] == status

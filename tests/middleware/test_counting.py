@@ -338,7 +338,7 @@ def store_away(monkeypatch):
         raise StoreFailed("no answer")
 
     store = ResilientCounter(SimpleNamespace(decide=decide), MemoryCounter(), Breaker())
-    here = Counting(store, Denials(), store.breaker)
+    here = Counting(store, Denials())
     monkeypatch.setattr(effects, "counting", lambda _: here)
     return asked
 

@@ -384,6 +384,24 @@ def test_a_refusal_carries_exactly_these_headers(name, door):
     assert [header for header in sent if header.lower().startswith("access-control-")] == []
 
 
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("format_", ["problem", "simple"])
+@pytest.mark.parametrize(
+    "name", [name for name, case in CASES.items() if case.call.method == "GET"]
+)
+def test_a_refused_head_says_what_get_would(name, format_, door):
+    answers = []
+    for method in ("GET", "HEAD"):
+        case = CASES[name]
+        with guarded(*_rows(case), ERROR_FORMAT=format_):
+            call = _call(case).but({"X-Request-ID": "the-id"}, method=method)
+            response = DOORS[door](call)
+        headers = {n: v for n, v in response.headers.items() if "reset" not in n.lower()}
+        answers.append((response.status_code, headers))
+        assert bool(response.content) == (method == "GET")
+    assert answers[0] == answers[1]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_refusal_says_the_same_under_wsgi_and_asgi(name):
     case = CASES[name]

@@ -8,7 +8,7 @@ import re
 import pytest
 from django.test import override_settings
 
-from apiguard.request.request_id import RequestIdFilter, current_id
+from apiguard.request.request_id import NOBODY, RequestIdFilter, current_ids
 from tests.request.site import DOORS, Call, guarded, route
 
 MADE = re.compile(r"[0-9a-f]{32}\Z")
@@ -86,16 +86,18 @@ class Keeps(logging.Handler):
         super().__init__()
         self.addFilter(RequestIdFilter())
         self.ids = []
+        self.traces = []
 
     def emit(self, record):
         self.ids.append(record.request_id)
+        self.traces.append((record.trace_id, record.span_id))
 
 
 @pytest.fixture
 def kept():
     handler, logger = Keeps(), logging.getLogger("tests.view")
     logger.addHandler(handler)
-    yield handler.ids
+    yield handler
     logger.removeHandler(handler)
 
 
@@ -106,8 +108,8 @@ def test_every_log_line_of_a_request_has_its_id_and_no_other_has_one(door, kept)
         for this_id in ("first", "second"):
             DOORS[door](Call(path="/open/get-only", headers={"X-Request-ID": this_id}))
             logging.getLogger("tests.view").warning("outside")
-    assert kept == ["first", "", "second", ""]
-    assert current_id.get() == ""
+    assert kept.ids == ["first", "", "second", ""]
+    assert current_ids.get() is NOBODY
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -115,4 +117,42 @@ def test_every_log_line_of_a_request_has_its_id_and_no_other_has_one(door, kept)
 def test_no_id_leaks_out_of_a_request(door, path):
     with guarded(route()):
         DOORS[door](Call(path=path, headers={"X-Request-ID": "theirs"}))
-    assert current_id.get() == ""
+    assert current_ids.get() is NOBODY
+
+
+CHAIN = ["apiguard.middleware.ApiGuardMiddleware", "tests.middleware.test_request_ids.Logs"]
+TRACE = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+TRACEPARENT = f"00-{TRACE[0]}-{TRACE[1]}-01"
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(
+    ("sent", "trace"),
+    [
+        pytest.param({}, ("", ""), id="none"),
+        pytest.param({"traceparent": TRACEPARENT}, TRACE, id="one"),
+        pytest.param({"traceparent": TRACEPARENT.upper()}, ("", ""), id="a malformed one"),
+    ],
+)
+def test_the_caller_s_trace_stands_beside_the_id(door, kept, sent, trace):
+    with guarded(route()), override_settings(MIDDLEWARE=CHAIN):
+        DOORS[door](Call(path="/api/get-only", headers={"X-Request-ID": "theirs", **sent}))
+        logging.getLogger("tests.view").warning("outside")
+    assert kept.ids == ["theirs", ""]
+    assert kept.traces == [trace, ("", "")]
+
+
+@pytest.fixture
+def kept_of_django():
+    handler, logger = Keeps(), logging.getLogger("django.request")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_what_django_logs_of_a_refusal_has_its_ids_too(door, kept_of_django):
+    with guarded(route(access="credentials")):
+        DOORS[door](Call(headers={"X-Request-ID": "theirs", "traceparent": TRACEPARENT}))
+    assert kept_of_django.ids == ["theirs"]
+    assert kept_of_django.traces == [TRACE]

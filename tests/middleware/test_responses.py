@@ -6,6 +6,7 @@ import gzip
 import json
 
 import pytest
+from django.core.exceptions import SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.test import Client, override_settings
 
@@ -122,6 +123,14 @@ def test_an_error_that_is_json_already_is_the_view_s_own():
     assert (response.status_code, response.json()) == (422, {"own": True})
 
 
+def test_a_page_in_xhtml_is_a_page_and_its_file_name_goes_with_it():
+    sent = "status=404&type=application/xhtml%2Bxml&Content-Disposition=attachment&Allow=GET"
+    response = ask("wsgi", Call(path=f"/api/decorated?{sent}"))
+    assert response.json()["error"] == "not_found"
+    assert "Content-Disposition" not in response.headers
+    assert response.headers["Allow"] == "GET"
+
+
 def test_the_allowed_methods_of_a_view_stay():
     response = ask("wsgi", Call("POST", "/api/get-only"))
     assert response.headers["Allow"] == "GET, HEAD"
@@ -149,6 +158,45 @@ def test_under_debug_a_program_is_told_what_failed(door, accept):
         response = ask(door, Call(path="/api/fails", headers={"Accept": accept}))
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.json()["detail"] == "RuntimeError: a text for the log alone"
+
+
+class Raises:
+    """A middleware that never gets as far as a view."""
+
+    raised: Exception = RuntimeError("a text for the log alone")
+
+    def __init__(self, get_response):
+        pass
+
+    def __call__(self, request):
+        raise self.raised
+
+
+class Suspects(Raises):
+    raised = SuspiciousOperation("a text for the log alone")
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize("accept", [None, "application/json", "text/plain"])
+@pytest.mark.parametrize(
+    ("name", "status", "error"),
+    [("Raises", 500, "internal_error"), ("Suspects", 400, "invalid_request")],
+)
+def test_an_exception_of_a_middleware_is_a_problem(door, debug, accept, name, status, error):
+    chain = [MIDDLEWARE[0], f"{__name__}.{name}", *MIDDLEWARE[1:]]
+    call = Call(headers={} if accept is None else {"Accept": accept})
+    with guarded(route()), override_settings(DEBUG=debug, MIDDLEWARE=chain):
+        response = DOORS[door](call)
+    assert (response.status_code, response.json()["error"]) == (status, error)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert b"log alone" not in response.content
+
+
+def test_under_debug_plain_text_of_the_view_s_own_stays():
+    with override_settings(DEBUG=True):
+        response = ask("wsgi", Call(path="/api/decorated?status=404"))
+    assert response.content == b"x" * 500
 
 
 @pytest.mark.parametrize("path", ["/api/fails", "/api/nowhere", "/api/suspicious"])

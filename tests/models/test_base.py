@@ -261,7 +261,8 @@ def _upsert(key, fields=("name", "revoked_at")):
 def test_keys_that_are_alive_may_be_revoked_by_an_expression():
     ApiKey.objects.issue(Client.objects.create(slug="a", name="A"), "k")
     before = revision()
-    assert ApiKey.objects.filter(revoked_at=None).update(revoked_at=Now()) == 1
+    alive = ApiKey.objects.filter(revoked_at=None)
+    assert alive.update(revoked_at=Now(), revoke_reason="moved") == 1
     assert revision() == before + 1
     assert ApiKey.objects.get().revoked_at is not None
 

@@ -41,6 +41,7 @@ from apiguard.rules import keys as key_rules
         pytest.param(AllowedOrigin(pattern="a.example"), "pattern", id="origin"),
         pytest.param(ResponseHeader(name="A B", value="c"), "name", id="header name"),
         pytest.param(ResponseHeader(name="A", value="c\n"), "value", id="header value"),
+        pytest.param(ResponseHeader(name="X-Request-ID", value="c"), "name", id="the id's header"),
         pytest.param(Limit(name="a", amount=0, period=1), "amount", id="amount"),
         pytest.param(Limit(name="a", amount=1), "period", id="period"),
         pytest.param(Limit(name="a", amount=1, kind="quota"), "calendar", id="calendar"),
@@ -156,6 +157,47 @@ def test_a_header_is_in_a_policy_once_whatever_its_case():
     ResponseHeader.objects.create(policy=policy, name="X-A", value="1")
     with pytest.raises(IntegrityError), transaction.atomic():
         ResponseHeader.objects.create(policy=policy, name="x-a", value="2")
+
+
+@pytest.mark.django_db
+def test_a_header_is_in_a_policy_once_for_the_same_types():
+    policy = HeaderPolicy.objects.create(name="h")
+    ResponseHeader.objects.create(policy=policy, name="X-A", value="1")
+    fields = {"policy": policy, "value": "2", "content_types": ["text/html"]}
+    ResponseHeader.objects.create(name="X-A", **fields)
+    twice = ResponseHeader(name="x-a", **fields)
+    with pytest.raises(ValidationError, match="same types"):
+        twice.full_clean()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        twice.save()
+    ResponseHeader(**{**fields, "name": "x-a", "content_types": ["text/css"]}).full_clean()
+
+
+@pytest.mark.parametrize(
+    ("limit", "fields", "odd"),
+    [
+        pytest.param(100, {"max_body_bytes": 101}, True, id="more than Django takes"),
+        pytest.param(100, {"max_body_bytes": 100}, False, id="as much"),
+        pytest.param(100, {"max_body_bytes": None}, False, id="not checked"),
+        pytest.param(None, {"max_body_bytes": 10**12}, False, id="Django takes everything"),
+        pytest.param(
+            100,
+            {"max_body_bytes": 101, "accepts": ["multipart/form-data"]},
+            False,
+            id="files alone, which Django does not count",
+        ),
+        pytest.param(
+            100,
+            {"max_body_bytes": 101, "accepts": ["multipart/form-data", "application/json"]},
+            True,
+            id="files, and more",
+        ),
+    ],
+)
+def test_a_route_that_permits_more_than_django_takes_is_odd(limit, fields, odd):
+    with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=limit):
+        found = Route(name="a", path_prefix="/a/", **fields).oddities()
+    assert [problem.code for problem in found] == ["above_djangos_limit"] * odd
 
 
 @pytest.mark.django_db
@@ -292,21 +334,25 @@ def test_grace_never_makes_a_key_live_longer(client):
 
 
 @pytest.mark.parametrize(
-    ("fields", "usable"),
+    ("begins", "ends", "usable"),
     [
-        pytest.param({}, True, id="plain"),
-        pytest.param({"not_before": timedelta(hours=1)}, False, id="not yet"),
-        pytest.param({"expires_at": timedelta(hours=-1)}, False, id="expired"),
-        pytest.param({"revoked_at": timedelta(hours=-1)}, False, id="revoked"),
-        pytest.param(
-            {"not_before": timedelta(hours=-1), "expires_at": timedelta(hours=1)}, True, id="now"
-        ),
+        pytest.param(None, None, True, id="plain"),
+        pytest.param(1, None, False, id="not yet"),
+        pytest.param(None, -1, False, id="expired"),
+        pytest.param(-1, 1, True, id="now"),
     ],
 )
-def test_usable_keys_are_those_that_can_still_do_something(client, fields, usable):
-    now = timezone.now()
-    key, _ = ApiKey.objects.issue(client, "k", **{name: now + d for name, d in fields.items()})
+def test_usable_keys_are_those_that_can_still_do_something(client, begins, ends, usable):
+    now, hour = timezone.now(), timedelta(hours=1)
+    key, _ = ApiKey.objects.issue(
+        client,
+        "k",
+        not_before=begins and now + begins * hour,
+        expires_at=ends and now + ends * hour,
+    )
     assert (key in ApiKey.objects.usable(now)) is usable
+    key.revoke("lost")
+    assert key not in ApiKey.objects.usable(now)
 
 
 def test_a_digest_is_replaced_only_if_it_is_still_the_old_one(client):

@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError
 from django.test.utils import override_settings
 
-from apiguard.policy import current as module
+from apiguard.policy import clock as own_clock
 from apiguard.policy import load
 from apiguard.policy.current import Current
 from tests.policy.processes import AGE, SECONDS_TO_WAIT, STALENESS, Clock
@@ -19,7 +19,7 @@ from tests.policy.processes import AGE, SECONDS_TO_WAIT, STALENESS, Clock
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(own_clock, "seconds", clock.monotonic)
     return clock
 
 

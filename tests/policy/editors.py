@@ -10,8 +10,10 @@ and what a reader missed.
 from __future__ import annotations
 
 import json
+import random
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import django
@@ -19,7 +21,7 @@ import django
 django.setup()
 
 from django.core.management import call_command
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.test.utils import override_settings
 
 from apiguard.models import ApiKey, Client, Limit, PolicyState, Route, Tier
@@ -188,7 +190,95 @@ def _seen(reader: Current, before: int) -> list[object]:
     return [snapshot.revision - before, [name for name in names if name != SHARED]]
 
 
-SCENARIOS = {run.__name__: run for run in (migrate, editors, overlapping, queueing)}
+# -- the same, hammered: whoever has committed is seen by whoever looks afterwards ---------
+
+
+def hammered(name: str) -> dict[str, object]:
+    reader, errors, missed = Reader(), [], []
+
+    def run(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - handed to the test
+            errors.append(f"{type(error).__name__}: {error}")
+        finally:
+            connections.close_all()
+
+    def edit(writer: int) -> None:
+        for number in range(ROUNDS):
+            made = f"h{name}{writer}x{number}"
+            _commit_in_any_order(made)
+            if made not in _names(reader.current):
+                missed.append(made)
+
+    writers = [threading.Thread(target=run, args=[lambda n=n: edit(n)]) for n in range(3)]
+    others = threading.Thread(target=run, args=[reader.run])
+    for thread in (*writers, others):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    reader.stop.set()
+    others.join()
+    return {"errors": errors, "missed": missed + reader.missed()}
+
+
+def _commit_in_any_order(made: str) -> None:
+    """A transaction that begins now and writes policy when others have; again if it must be."""
+    while True:
+        try:
+            with transaction.atomic():
+                Client.objects.count()  # Here REPEATABLE READ decides what it will see.
+                time.sleep(random.random() / 50)
+                first, second = random.sample([_make_tier, _make_route], 2)
+                first(made)
+                time.sleep(random.random() / 100)
+                second(made)
+            return
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") != "40001":
+                raise
+
+
+def _make_route(name: str) -> None:
+    Route.objects.create(name=name, path_prefix=f"/{name}/")
+
+
+def _make_tier(name: str) -> None:
+    Tier.objects.create(slug=name.lower(), name=name)
+
+
+def _names(reader: Current) -> set[str]:
+    return {route.name for route in reader.snapshot().routes._entries.values()}
+
+
+# -- looks of a process whose transactions see one moment only ------------------------------
+
+
+def isolated(name: str) -> dict[str, object]:
+    """What a reader sees inside an open transaction, beside it, and in the next one."""
+    reader = Current()
+    reader.snapshot()
+
+    def elsewhere(prefix: str) -> None:
+        thread = threading.Thread(
+            target=lambda: [_make_route(prefix), connections.close_all()], daemon=True
+        )
+        thread.start()
+        thread.join(SECONDS_TO_WAIT)
+
+    with transaction.atomic():
+        Client.objects.count()
+        elsewhere("meanwhile")
+        inside = "meanwhile" in _names(reader)
+    after = "meanwhile" in _names(reader)
+    with transaction.atomic():
+        following = "meanwhile" in _names(reader)
+    return {"inside": inside, "after": after, "following": following}
+
+
+SCENARIOS = {
+    run.__name__: run for run in (migrate, editors, overlapping, queueing, hammered, isolated)
+}
 
 if __name__ == "__main__":
     with override_settings(APIGUARD={"POLICY_MAX_AGE": 0}):

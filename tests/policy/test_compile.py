@@ -156,6 +156,27 @@ def test_a_bad_origin_matches_nothing_and_no_other_is_disturbed(row, policy):
     assert not broken(snapshot)
 
 
+@pytest.mark.parametrize(
+    "policies",
+    [
+        pytest.param([], id="gone"),
+        pytest.param([cors(allowed_methods=["get"])], id="broken"),
+        pytest.param([cors()], id="good"),
+    ],
+)
+def test_what_is_wrong_with_an_origin_is_told_whatever_its_policy_is(policies):
+    snapshot = compiled(*policies, origin("null"), origin("https://good.example", pk=2))
+    told = [problem.pk for problem in snapshot.problems if problem.model == "allowedorigin"]
+    assert told == [1]
+
+
+def test_the_limits_of_a_route_keep_their_order_among_those_of_all_routes():
+    limits = [limit(pk, route_id=at) for pk, at in enumerate((1, None, 2, None, 1), start=1)]
+    snapshot = compiled(tier(), *limits, route(1), route(2))
+    in_order = {at: [one.pk for one in snapshot.tiers[1].limits_at(at)] for at in (1, 2, 3)}
+    assert in_order == {1: [1, 2, 4, 5], 2: [2, 3, 4], 3: [2, 4]}
+
+
 def test_an_origin_that_is_disabled_matches_nothing_and_is_no_problem():
     snapshot = compiled(cors(), origin("https://a.example", enabled=False), route(cors_policy_id=1))
     assert not origins_of(snapshot).match("https://a.example")
@@ -179,7 +200,7 @@ def test_a_bad_cors_policy_allows_nobody_and_refuses_foreign_origins(fields):
     found = snapshot.routes.find("/r1/").cors
     assert not found.origins.match("https://a.example")
     assert found.refuse_foreign is True
-    assert found.allow_credentials is False
+    assert found.preflight_grants == found.response_grants == {}
     assert {problem.model for problem in snapshot.problems} == {"corspolicy"}
 
 
@@ -206,7 +227,8 @@ def test_a_bad_header_breaks_the_routes_of_its_policy_and_no_other(fields):
         route(2, header_policy_id=2),
     )
     assert broken(snapshot) == {"r1"}
-    assert [rule.value for rule in snapshot.routes.find("/r2/").headers] == ["DENY"]
+    headers = snapshot.routes.find("/r2/").headers.http
+    assert {**headers.force, **headers.default} == {"x-frame-options": ("X-Frame-Options", "DENY")}
 
 
 def test_a_header_of_no_policy_disturbs_nobody():

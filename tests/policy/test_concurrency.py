@@ -66,3 +66,28 @@ def test_a_transaction_that_began_earlier_and_commits_later_is_not_missed(on_pos
 def test_editors_queue_and_nobody_sees_what_is_not_committed(on_postgres):
     [answer] = on_postgres.answers(on_postgres.start("queueing"))
     assert answer["seen"] == [[0, []], [2, ["first", "second"]]]
+
+
+LEVELS = pytest.mark.parametrize(
+    "level",
+    [
+        pytest.param("", id="read committed"),
+        pytest.param("?isolation_level=3", id="repeatable read"),
+        pytest.param("?isolation_level=4", id="serializable"),
+    ],
+)
+
+
+@LEVELS
+def test_transactions_that_commit_in_any_order_are_missed_by_no_process(fresh_postgres_url, level):
+    database = Database(fresh_postgres_url + level)
+    answers = database.answers(*(database.start("hammered", name) for name in "abc"))
+    assert answers == [{"errors": [], "missed": []}] * 3
+
+
+@LEVELS
+def test_a_process_is_not_stuck_at_what_one_transaction_sees(fresh_postgres_url, level):
+    database = Database(fresh_postgres_url + level)
+    [answer] = database.answers(database.start("isolated"))
+    # Inside, it is the transaction's business what it sees; it ends there.
+    assert answer == {"inside": not level, "after": True, "following": True}

@@ -6,8 +6,8 @@ import pytest
 from django.db import OperationalError
 
 from apiguard.models import PolicyState
-from apiguard.policy import current as module
 from apiguard.policy import load
+from apiguard.policy.backoff import FIRST_PAUSE
 from apiguard.policy.current import PolicyUnavailable
 from tests.policy.processes import (
     AGE,
@@ -41,7 +41,7 @@ def test_after_a_failed_look_nobody_looks_for_a_while(current, clock, monkeypatc
     clock.forward(AGE)
     for _ in range(5):
         assert current.snapshot() is held
-    clock.forward(module.RETRY_SECONDS)
+    clock.forward(FIRST_PAUSE)
     current.snapshot()
     assert len(looks) == 2
 
@@ -53,7 +53,7 @@ def test_policy_comes_back_with_the_database(current, clock, away, caplog):
         clock.forward(STALENESS * 2)
         with pytest.raises(PolicyUnavailable):
             current.snapshot()
-    clock.forward(module.RETRY_SECONDS)
+    clock.forward(FIRST_PAUSE)
     assert names(current.snapshot()) == {"a"}
     assert "Policy can be read again." in caplog.messages
 
@@ -67,7 +67,7 @@ def test_a_worker_that_starts_while_the_database_is_away_recovers(current, clock
     add_route("a")
     with away(), pytest.raises(PolicyUnavailable):
         current.snapshot()
-    clock.forward(module.RETRY_SECONDS)
+    clock.forward(FIRST_PAUSE)
     assert names(current.snapshot()) == {"a"}
 
 
@@ -121,7 +121,7 @@ def test_a_state_row_that_vanishes_is_a_failed_read_until_somebody_publishes(
         clock.forward(AGE)
         assert current.snapshot() is held
     add_route("b")
-    clock.forward(module.RETRY_SECONDS)
+    clock.forward(FIRST_PAUSE)
     assert names(current.snapshot()) == {"a", "b"}
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apiguard import conf
 from apiguard.request import content
 from apiguard.request.facts import Facts
 from apiguard.request.passage import Passage
 from apiguard.request.verdict import Outcome
+from apiguard.testing import snapshot_of
 from tests.request.site import guarded, route
 
 JSON = {"accepts": ["application/json"]}
+SNAPSHOT = snapshot_of(route(accepts=["*/*"]))
 
 
 def judged(fields: dict[str, Any], **said: Any) -> Outcome | None:
@@ -62,6 +66,61 @@ def judged(fields: dict[str, Any], **said: Any) -> Outcome | None:
         ),
         pytest.param({}, {"content_length": "1"}, None, id="no type, not asked"),
         pytest.param(
+            JSON,
+            {"content_length": "1", "content_type": "text/plain"},
+            Outcome.MEDIA_TYPE_NOT_ACCEPTED,
+            id="a body on GET, of another type",
+        ),
+        pytest.param(
+            JSON,
+            {"content_length": "1", "content_type": "application/json"},
+            None,
+            id="a body on GET, of the type",
+        ),
+        pytest.param({"max_body_bytes": 0}, {}, None, id="GET without a body"),
+        pytest.param(
+            {"accepts": ["application/*+json"]},
+            {"content_length": "1", "content_type": "application/vnd.api+json"},
+            None,
+            id="a suffix",
+        ),
+        *(
+            pytest.param(
+                {},
+                {"content_type": f"text/plain; charset={charset}"},
+                Outcome.MEDIA_TYPE_NOT_ACCEPTED,
+                id=f"charset {charset}",
+            )
+            for charset in ("hex", '"ROT13"', "zlib", "idna", "punycode", "undefined", "base64")
+        ),
+        pytest.param(
+            {},
+            {"content_type": "a/b; CHARSET*=utf-8''hex"},
+            Outcome.MEDIA_TYPE_NOT_ACCEPTED,
+            id="a charset in RFC 8187",
+        ),
+        pytest.param(
+            {},
+            {"content_type": f"a/b; c={'d' * 600}; charset=hex"},
+            Outcome.MEDIA_TYPE_NOT_ACCEPTED,
+            id="a charset far behind",
+        ),
+        *(
+            pytest.param({}, {"content_type": f"text/plain; {said}"}, None, id=said)
+            for said in (
+                "charset=utf-8",
+                "charset=UTF-16",
+                "charset=latin-1",
+                "charset=utf-7",
+                "charset=nobody-knows-it",
+                "charset=",
+                "charset",
+                "charset=a\x00",
+                "a=hex",
+                "charset*=nope''x",
+            )
+        ),
+        pytest.param(
             JSON, {"unknown_length": "delimited"}, Outcome.MEDIA_TYPE_NOT_ACCEPTED, id="chunked"
         ),
         pytest.param({}, {"unknown_length": "endless"}, Outcome.LENGTH_REQUIRED, id="endless"),
@@ -93,6 +152,24 @@ def judged(fields: dict[str, Any], **said: Any) -> Outcome | None:
 )
 def test_a_rule_of_the_route(fields, said, outcome):
     assert judged(fields, **said) is outcome
+
+
+@given(st.text(max_size=60) | st.text(alphabet="chars et=;*'\"/hexzlib-8%", max_size=60))
+def test_no_content_type_is_too_strange_to_judge(content_type):
+    facts = Facts(method="POST", path="/api/x", content_length="1", content_type=content_type)
+    passage = Passage(facts, conf.current(), SNAPSHOT)
+    assert content.judge(passage) is None or content.judge(passage).refused
+
+
+def test_who_names_a_charset_of_no_text_learns_what_is_accepted_if_anything_is():
+    facts = Facts(method="PATCH", path="/api/x", content_type="text/plain; charset=hex")
+    with guarded(route(**JSON)) as snapshot:
+        listed = content.judge(Passage(facts, conf.current(), snapshot))
+    with guarded(route()) as snapshot:
+        unlisted = content.judge(Passage(facts, conf.current(), snapshot))
+    json = "application/json"
+    assert dict(listed.headers) == {"Accept": json, "Accept-Patch": json}
+    assert unlisted.headers == ()
 
 
 def test_where_no_route_is_nothing_is_judged():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import FileResponse, Http404, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.template import engines
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
@@ -100,6 +101,10 @@ def streaming(request):
 
 def streaming_html_error(request):
     return StreamingHttpResponse(iter([b"<p>", b"</p>"]), status=500, content_type="text/html")
+
+
+def a_file(request):
+    return FileResponse(BytesIO(b"a,b"), filename="orders.csv", as_attachment=True)
 
 
 def not_modified(request):
@@ -247,7 +252,21 @@ class Conflict(exceptions.APIException):
     default_code = "already_there"
 
 
+class ByAdmin(Raises):
+    renderer_classes = [renderers.JSONRenderer, renderers.AdminRenderer]
+
+    def get(self, request):
+        return Response([])
+
+
+class Away(exceptions.APIException):
+    status_code = 503
+    default_detail = "Closed on Sundays."
+
+
 RAISED = {
+    "server-error": exceptions.APIException("a text for the log alone"),
+    "unavailable": Away(),
     "conflict": Conflict(),
     "throttled": exceptions.Throttled(wait=2.2),
     "denied": exceptions.PermissionDenied(),
@@ -277,6 +296,7 @@ urlpatterns = [
     path("api/get-only", get_only),
     path("api/streaming", streaming),
     path("api/streaming-error", streaming_html_error),
+    path("api/file", a_file),
     path("api/not-modified", not_modified),
     path("api/decorated", decorated),
     path("api/templated", templated),
@@ -291,5 +311,6 @@ urlpatterns = [
     path("api/drf/session", OnlySession.as_view()),
     path("api/drf/own", Own.as_view()),
     path("api/drf/raises", Raises.as_view()),
+    path("api/drf/admin", ByAdmin.as_view()),
     *(path(f"api/drf/raises/{name}", Raises.as_view(what=what)) for name, what in RAISED.items()),
 ]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
+from django.test import override_settings
 from rest_framework import exceptions
 from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_handler
 
+from apiguard.policy.current import current
 from apiguard.rest_framework import exceptions as handled
 from apiguard.rest_framework.exceptions import exception_handler
+from apiguard.telemetry.buffer import buffer
+from tests.request import views
 from tests.request.site import DOORS, Call, Caller, guarded, headers, route, tier
 
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
@@ -232,10 +238,8 @@ def test_whatever_an_exception_holds_is_a_problem(detail):
 
 @MIDDLEWARE
 def test_the_transaction_is_rolled_back(middleware, monkeypatch):
-    from rest_framework import views
-
     called = []
-    monkeypatch.setattr(views, "set_rollback", lambda: called.append(True))
+    monkeypatch.setattr("rest_framework.views.set_rollback", lambda: called.append(True))
     ask("/api/drf/raises/denied", middleware=middleware)
     assert called == [True]
 
@@ -249,10 +253,6 @@ def test_a_problem_of_drf_gets_the_headers_of_the_route():
 
 @pytest.mark.parametrize("accept", ["*/*", BROWSER])
 def test_a_refusal_without_our_handler_keeps_status_challenge_and_wait(accept, monkeypatch):
-    from rest_framework.views import exception_handler as drf_handler
-
-    from tests.request import views
-
     monkeypatch.setattr(views.Seen, "get_exception_handler", lambda _: drf_handler)
     limits = tier("standard", 1)
     caller = Caller(tier=limits[0])
@@ -271,3 +271,131 @@ def test_the_response_keeps_its_data_for_tests_and_signals():
     response = ask("/api/drf/raises/denied")
     assert response.data["error"] == "forbidden"
     assert isinstance(response, handled.ProblemResponse)
+
+
+@MIDDLEWARE
+@pytest.mark.parametrize("debug", [True, False])
+def test_the_text_of_a_500_is_the_log_s(middleware, debug, caplog):
+    with override_settings(DEBUG=debug):
+        response = ask("/api/drf/raises/server-error", middleware=middleware)
+    detail = "a text for the log alone" if debug else "An error occurred"
+    expected = problem(500, "Internal Server Error", "internal_error", detail)
+    assert json.loads(response.content) == expected
+    assert "a text for the log alone" in caplog.text
+
+
+@MIDDLEWARE
+def test_a_view_that_is_away_says_so_itself(middleware):
+    response = ask("/api/drf/raises/unavailable", middleware=middleware)
+    assert (response.status_code, response.json()["detail"]) == (503, "Closed on Sundays.")
+
+
+@MIDDLEWARE
+@pytest.mark.parametrize(
+    ("path", "accept", "html"),
+    [
+        pytest.param("/api/drf/raises", BROWSER, True, id="a browser"),
+        pytest.param("/api/drf/raises?format=api", BROWSER, True, id="a browser that insists"),
+        pytest.param("/api/drf/raises?format=api", "*/*", False, id="a program that insists"),
+        pytest.param("/api/drf/raises?format=json", BROWSER, False, id="a browser that wants JSON"),
+        pytest.param("/api/drf/raises", "text/html;q=0.1, */*", False, id="rather not HTML"),
+        pytest.param("/api/drf/admin", BROWSER, True, id="the admin renderer"),
+    ],
+)
+def test_html_is_for_those_who_ask_for_it(middleware, path, accept, html):
+    sent = {"method": "POST", "body": b"{}", "headers": {"Accept": accept}}
+    response = ask(path, middleware=middleware, **sent)
+    assert response.status_code == 400
+    assert response.headers["Content-Type"].startswith("text/html") == html
+    if not html:
+        assert set(response.json()["errors"]) == {"name", "amount"}
+
+
+@MIDDLEWARE
+@pytest.mark.parametrize("accept", ["*/*", BROWSER])
+@pytest.mark.parametrize("path", ["/api/drf/raises/conflict", "/api/drf/scoped", "/api/drf/none"])
+def test_every_error_carries_its_request_id(middleware, accept, path):
+    with guarded(route(access="credentials"), middleware=middleware):
+        call = Call(path=path, headers={"Accept": accept, "X-Request-ID": "the-id"})
+        response = call.wsgi()
+    drf = middleware or path != "/api/drf/none"
+    assert response.headers.get("X-Request-ID") == ("the-id" if drf else None)
+
+
+def test_an_exempt_path_gets_no_header():
+    response = ask("/api/drf/raises/conflict", EXEMPT_PATHS=["/api/drf/"])
+    assert (response.status_code, response.json()["requestId"]) == (409, "the-id")
+    assert "X-Request-ID" not in response.headers
+
+
+def test_an_error_asks_nothing_of_the_database(monkeypatch):
+    def away():
+        raise AssertionError("the transaction may be broken")
+
+    monkeypatch.setattr(current, "ready", away)
+    monkeypatch.setattr(current, "snapshot", away)
+    assert ask("/api/drf/raises/conflict", middleware=False).status_code == 409
+
+
+# -- who is told ----------------------------------------------------------------
+
+
+def told(caplog):
+    return [
+        (record.apiguard_outcome, record.apiguard_route, record.apiguard_enforced)
+        for record in caplog.records
+        if record.name == "apiguard.refusals"
+    ]
+
+
+REFUSED = [
+    pytest.param({"X-API-Key": "x"}, "/api/drf", "key_malformed", id="a bad key"),
+    pytest.param({}, "/api/drf", "no_credential", id="none"),
+    pytest.param({"X-API-Key": "good"}, "/api/drf/scoped", "scope_missing", id="a view's scope"),
+    pytest.param({"X-API-Key": "spent"}, "/api/drf/open", "limit_exceeded", id="a limit"),
+]
+
+
+@MIDDLEWARE
+@pytest.mark.parametrize("handler", ["ours", "DRF's"])
+@pytest.mark.parametrize(("sent", "path", "outcome"), REFUSED)
+def test_a_refusal_is_told_once(middleware, handler, sent, path, outcome, caplog, monkeypatch):
+    if handler == "DRF's":
+        monkeypatch.setattr(views.Seen, "get_exception_handler", lambda _: drf_handler)
+    limits, caller, row = tier("standard", 1), Caller(), route(access="credentials")
+    spent = Caller(tier=limits[0], client_fields={"slug": "spent"})
+    keys = {"good": caller.text, "spent": spent.text}
+    call = Call(path=path, headers={name: keys.get(value, value) for name, value in sent.items()})
+    with (
+        guarded(row, *limits, *caller.rows, *spent.rows, middleware=middleware),
+        caplog.at_level(logging.INFO, "apiguard.refusals"),
+    ):
+        if outcome == "limit_exceeded":
+            call.wsgi()
+        call.wsgi()
+    expected = [(outcome, "/api/", True)]
+    if handler == "DRF's" and outcome == "scope_missing":
+        expected = []  # Raised by a permission, which DRF also asks where nothing is refused.
+    assert told(caplog) == expected
+    assert dict(buffer._waiting.refused) == {(row.pk, *one[::2]): 1 for one in expected}
+
+
+@pytest.mark.parametrize("middleware", [True, False])
+def test_a_refusal_where_no_route_is_is_told(middleware, caplog):
+    with (
+        guarded(route("/elsewhere/"), middleware=middleware),
+        caplog.at_level(logging.INFO, "apiguard.refusals"),
+    ):
+        response = Call(path="/api/drf", headers={"X-API-Key": "x"}).wsgi()
+    assert response.status_code == 401
+    assert told(caplog) == [("key_malformed", "", True)]
+
+
+def test_what_an_observing_route_would_have_refused_is_told(caplog):
+    with (
+        guarded(route(mode="observe", access="credentials"), middleware=False),
+        caplog.at_level(logging.INFO, "apiguard.refusals"),
+    ):
+        response = Call(path="/api/drf/open", headers={"X-API-Key": "x"}).wsgi()
+    assert response.status_code == 200
+    assert told(caplog) == [("key_malformed", "/api/", False)]

@@ -10,7 +10,10 @@ from apiguard.errors import MediaTypeError
 from apiguard.rules.media import (
     MediaType,
     accepted,
+    closeness,
+    essence_of,
     parse_content_type,
+    parse_essence_range,
     parse_media_range,
     parse_media_type,
     prefers_html,
@@ -66,7 +69,12 @@ def test_a_media_type_is_read_and_written_canonically(text, canonical):
         ('text/plain;a="\n"', "malformed", 'text/plain;a=""'),
         ("*", "malformed", None),
         ("*/json", "wildcard_position", None),
-        ("application/*+json", "wildcard_position", None),
+        ("*/*+json", "wildcard_position", None),
+        ("application/*+", "wildcard_position", None),
+        ("application/*+json+zip", "wildcard_position", None),
+        ("application/*+*", "wildcard_position", None),
+        ("application/x*+json", "wildcard_position", None),
+        ("application/*+json", "wildcard", None),
         ("te*t/plain", "wildcard_position", None),
         ("text/plain;q=0.5", "weight", "text/plain"),
         ("*/*", "wildcard", None),
@@ -79,7 +87,7 @@ def test_a_wrong_media_type_is_refused(text, code, suggestion):
     assert (caught.value.code, caught.value.suggestion) == (code, suggestion)
 
 
-@pytest.mark.parametrize("text", ["*/*", "text/*", "application/json"])
+@pytest.mark.parametrize("text", ["*/*", "text/*", "application/json", "application/*+json"])
 def test_ranges_are_read_where_they_are_allowed(text):
     assert parse_media_range(text).essence == text
 
@@ -145,6 +153,22 @@ def test_reading_a_content_type_never_raises(header):
         ("a/b;version=A", ["a/b;version=a"], False),
         ("application/jsonx", ["application/json"], False),
         ("application/vnd.api+json", ["application/json"], False),
+        ("application/vnd.api+json", ["application/*+json"], True),
+        ("application/VND.API+JSON; charset=utf-8", ["application/*+json"], True),
+        ("application/a+b+json", ["application/*+json"], True),
+        ("application/json", ["application/*+json"], False),
+        ("application/+json", ["application/*+json"], False),
+        ("application/vnd.api+jsonp", ["application/*+json"], False),
+        ("application/json+x", ["application/*+json"], False),
+        ("model/gltf+json", ["application/*+json"], False),
+        ("application/json; charset=utf8", ["application/json;charset=utf-8"], True),
+        ("application/json", ["application/json;charset=utf-8"], True),
+        ("application/a+json", ["application/*+json;charset=utf-8"], True),
+        ("application/json; charset=latin-1", ["application/json;charset=utf-8"], False),
+        ("application/json; charset=utf-16", ["application/json"], True),
+        ("text/json", ["text/json;charset=utf-8"], False),
+        ("multipart/form-data", ["multipart/form-data"], True),
+        ("multipart/mixed; boundary=x", ["multipart/form-data"], False),
     ],
 )
 def test_a_body_is_accepted_by_type_and_the_rules_parameters(content_type, wanted, expected):
@@ -198,10 +222,53 @@ def test_a_body_is_accepted_by_type_and_the_rules_parameters(content_type, wante
         ),
         pytest.param("text/html" + " " * 4096, ["application/json"], True, id="too long"),
         ("image/png", ["image/*"], True),
+        ("application/*+json", ["application/a+json"], True),
+        ("application/*+json, text/html", ["application/a+json"], False),
+        ("application/*+json;q=0, */*", ["application/a+json"], True),
     ],
 )
 def test_something_produced_is_acceptable_or_nothing_is(accept, produces, expected):
     assert satisfies(accept, ranges(*produces)) is expected
+
+
+def test_a_range_of_responses_has_no_parameters():
+    with pytest.raises(MediaTypeError) as caught:
+        parse_essence_range("text/html; charset=utf-8")
+    assert (caught.value.code, caught.value.suggestion) == ("parameters", "text/html")
+    assert parse_essence_range("Application/*+JSON").text == "application/*+json"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "essence"),
+    [
+        ("text/html", "text/html"),
+        ("Text/HTML; charset=utf-8", "text/html"),
+        ("text/html ;charset", "text/html"),
+        (" text/html;;;", "text/html"),
+        ('text/html; a="', "text/html"),
+        pytest.param("text/html; a=" + "b" * 600, "text/html", id="long"),
+        ("", None),
+        ("html", None),
+        ("text/html, text/plain", None),
+        ("text/html foo", None),
+        (";text/html", None),
+    ],
+)
+def test_a_responses_type_is_read_as_browsers_read_it(content_type, essence):
+    media = essence_of(content_type)
+    assert (media.essence if media else None) == essence
+
+
+@given(HOSTILE)
+def test_reading_a_responses_type_never_raises(content_type):
+    media = essence_of(content_type)
+    assert media is None or media.essence == media.essence.lower()
+
+
+def test_the_closer_of_two_ranges_is_the_more_specific():
+    media = MediaType("application", "vnd.api+json")
+    texts = ["text/*", "*/*", "application/*", "application/*+json", "application/vnd.api+json"]
+    assert [closeness(wanted, media) for wanted in ranges(*texts)] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,11 @@ the policy that it held before, however idle it was.
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,7 +19,7 @@ import pytest
 
 from tests.server.conftest import prepared, serving
 from tests.server.desk import Desk
-from tests.servers import manage
+from tests.servers import CHECKOUT, clean_environment, manage
 
 pytestmark = pytest.mark.slow
 
@@ -150,3 +153,26 @@ def test_what_another_process_changes_is_enforced_too(site, everywhere):
     time.sleep(BOUND)
     assert everywhere("GET", "/health", {"Origin": "https://evil.example"}) == {200}
     assert "X-RateLimit-Limit" not in site.get("/health").headers
+
+
+def test_four_workers_on_postgres_see_every_change_in_time_and_judge_by_one_revision(tmp_path):
+    path, count = tmp_path / "figures.json", 12
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.propagation"),
+            *("--changes", str(count), "--workers", "4", "--json", str(path)),
+        ],
+        cwd=CHECKOUT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert path.exists(), done.stderr
+    figures = json.loads(path.read_text())
+    assert (figures["changes"], len(figures["workers"])) == (count, 4)
+    assert (figures["mixed"], figures["relapses"], figures["failed"]) == (0, 0, 0)
+    assert figures["checked"] > 0
+    kept = figures["promises"]
+    assert kept["in force within 2 x POLICY_MAX_AGE and a reload"], figures["all"]

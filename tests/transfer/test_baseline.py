@@ -21,7 +21,7 @@ from apiguard.models import (
 from apiguard.policy import load
 from apiguard.policy.compile import compile_rows
 from apiguard.transfer import baseline
-from apiguard.transfer.baseline import write_baseline
+from apiguard.transfer.baseline import PRESETS, write_baseline
 
 pytestmark = pytest.mark.django_db
 
@@ -52,6 +52,40 @@ def test_the_header_policy_is_the_recommended_one():
             "default",
         ),
     }
+
+
+def test_the_strict_preset_leaves_nothing_to_the_views():
+    write_baseline(preset="strict")
+    rows = ResponseHeader.objects.filter(policy__name="strict")
+    sent = {row.name: row.value for row in rows if row.mode == "force"}
+    assert sent.pop("Permissions-Policy").startswith("accelerometer=(), autoplay=(), camera=()")
+    assert sent == {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    removed = {row.name for row in rows if row.mode == "remove"}
+    assert removed == {"Server", "X-Powered-By", "X-XSS-Protection"}
+    assert Route.objects.get().header_policy.name == "strict"
+    assert not HeaderPolicy.objects.filter(name="api").exists()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_hsts_is_sent_over_https_alone(preset):
+    write_baseline(preset=preset)
+    rows = ResponseHeader.objects.filter(condition="https")
+    assert [row.name for row in rows] == ["Strict-Transport-Security"]
+
+
+def test_another_preset_leaves_a_route_that_was_there_as_it_is():
+    write_baseline()
+    assert "header policy 'strict'" in write_baseline(preset="strict")
+    assert Route.objects.get().header_policy.name == "api"
 
 
 @pytest.mark.parametrize(
@@ -127,8 +161,9 @@ def test_the_route_asks_for_credentials_and_json(enforce, mode):
     assert route.user_tier.slug == "free"
 
 
-def test_the_baseline_compiles_without_a_problem():
-    write_baseline()
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_baseline_compiles_without_a_problem(preset):
+    write_baseline(preset=preset)
     _state, rows = load.rows(load.state())
     assert compile_rows(rows).problems == ()
 
@@ -202,7 +237,7 @@ def test_all_of_it_is_written_or_nothing():
 def test_rows_that_somebody_makes_meanwhile_are_taken(monkeypatch):
     calls = []
 
-    def lost_race(prefix, enforce):
+    def lost_race(prefix, enforce, preset):
         calls.append(prefix)
         if len(calls) == 1:
             raise IntegrityError

@@ -8,29 +8,38 @@ from django.core.exceptions import ValidationError
 
 from ...errors import PolicyError
 from ...models import Route, acting
-from ...transfer.baseline import write_baseline
+from ...transfer.baseline import PRESETS, write_baseline
 from ._console import Console, Options, SubCommand, refused
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """``[--prefix /api/] [--enforce]``."""
+    """``[--prefix /api/] [--enforce] [--preset api|strict]``."""
     parser.add_argument("--prefix", default="/api/", help="path prefix of the route (/api/)")
     parser.add_argument(
         "--enforce", action="store_true", help="refuse from the start, instead of only observing"
+    )
+    parser.add_argument(
+        "--preset", choices=PRESETS, default="api", help="response headers of the route (api)"
     )
 
 
 def run(console: Console, options: Options) -> None:
     """Make what is missing; one line per row on standard output."""
-    prefix, enforce = options["prefix"], options["enforce"]
+    prefix, enforce, preset = options["prefix"], options["enforce"], options["preset"]
     with acting(name="apiguard baseline (command line)", reason="The recommended baseline."):
         try:
-            made = write_baseline(prefix, enforce)
+            made = write_baseline(prefix, enforce, preset)
         except (PolicyError, ValidationError) as error:
             raise refused(error, f"The baseline cannot be written for {prefix!r}") from error
     lines = [f"Made {line}." for line in made]
     console.answer({"created": made}, lines or ["Everything is there already."])
-    route = Route.objects.filter(path_prefix=prefix).first()
+    route = Route.objects.filter(path_prefix=prefix).select_related("header_policy").first()
+    sent = str(route.header_policy) if route is not None and route.header_policy else ""
+    if route is not None and preset != "api" and sent != preset:
+        console.note(
+            f"The route {route.name!r} was there already and keeps its header policy"
+            f"{f' {sent!r}' if sent else ''}. Choose {preset!r} for it in the admin."
+        )
     if enforce and route is not None and route.mode != Route.Mode.ENFORCE:
         console.note(
             f"The route {route.name!r} was there already and stays in mode {route.mode!r}. "

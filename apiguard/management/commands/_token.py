@@ -20,7 +20,7 @@ from ...models import JwtIssuer
 from ...policy.compile import compile_rows
 from ...policy.rows import Rows
 from ...policy.snapshot import IssuerPolicy
-from ...request.credentials import judge_token
+from ...request.credentials import claimed_issuer, judge_token
 from ...rules import jwt as jwt_rules
 from ...rules.jwt import TokenRules
 from ...rules.scopes import check_registered, parse_scopes
@@ -120,7 +120,8 @@ def _signed(row: JwtIssuer, rules: TokenRules, claims: dict[str, Any]) -> str:
 
 def _judge(token: str, issuer: IssuerPolicy, now: int) -> None:
     try:
-        judge_token(jwt_rules.parse(token), {issuer.rules.issuer: issuer}, now)
+        parsed = jwt_rules.parse(token)
+        judge_token(parsed, claimed_issuer(parsed, {issuer.rules.issuer: issuer}), issuer.keys, now)
     except jwt_rules.TokenRefused as error:
         raise used_wrongly(
             f"Such a token would be refused ({error.problem.value}). "

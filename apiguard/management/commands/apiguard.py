@@ -15,10 +15,16 @@ from django.core.management.base import BaseCommand
 from django.db import Error as DatabaseError
 
 from ...policy import load
-from . import _baseline, _check, _key, _publish, _token
+from . import _baseline, _check, _import_corsheaders, _key, _publish, _token
 from ._console import Console, SubCommand, used_wrongly
 
-COMMANDS = (_baseline.COMMAND, _publish.COMMAND, _check.COMMAND, _token.COMMAND)
+COMMANDS = (
+    _baseline.COMMAND,
+    _publish.COMMAND,
+    _check.COMMAND,
+    _import_corsheaders.COMMAND,
+    _token.COMMAND,
+)
 
 # What every command of Django takes, wherever it stands in the line.
 EVERYWHERE = ("--settings", "--pythonpath")
@@ -27,7 +33,7 @@ EVERYWHERE = ("--settings", "--pythonpath")
 class Command(BaseCommand):
     """Finds the sub-command, and says plainly why it cannot be done."""
 
-    help = "Policy from the command line: baseline, publish, check, key, token."
+    help = "Policy from the command line: baseline, publish, check, import-corsheaders, key, token."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -3,35 +3,64 @@
 from __future__ import annotations
 
 from ... import conf
-from ...rules.jwt import TokenRules, prepare_key
+from ...errors import IssuerError
+from ...models import JwtIssuer
+from ...rules.jwks import NO_KEYS, KeySet, parse_key_set, secret_key_set
+from ...rules.jwt import TokenRules
 from ..rows import Problems, Rows
 from ..snapshot import IssuerPolicy
 
 
 def issuers(rows: Rows, problems: Problems) -> dict[str, IssuerPolicy]:
-    secrets = conf.current().jwt_secrets
     return {
-        row.issuer: IssuerPolicy(
-            pk=row.pk,
-            name=row.name,
-            rules=TokenRules(
-                issuer=row.issuer,
-                audiences=frozenset(row.audiences),
-                algorithms=frozenset(row.algorithms),
-                leeway=row.leeway,
-                token_types=_token_types(row.token_types),
-                max_lifetime=row.max_lifetime,
-            ),
-            keys={name: prepare_key(secrets[row.secret_name], name) for name in row.algorithms},
-            secret_name=row.secret_name,
-            tier_pk=row.tier_id,
-            tier_claim=row.tier_claim,
-            scope_claim=row.scope_claim,
-            user_field=row.user_field,
-        )
+        row.issuer: issuer_policy(row)
         for row in rows.issuers
         if row.enabled and not problems.of(row)
     }
+
+
+def issuer_policy(row: JwtIssuer) -> IssuerPolicy:
+    """What the tokens of a row without problems are held against."""
+    return IssuerPolicy(
+        pk=row.pk,
+        name=row.name,
+        rules=TokenRules(
+            issuer=row.issuer,
+            audiences=frozenset(row.audiences),
+            algorithms=frozenset(row.algorithms),
+            leeway=row.leeway,
+            token_types=_token_types(row.token_types),
+            max_lifetime=row.max_lifetime,
+        ),
+        keys=keys_at_hand(row),
+        jwks_url=row.jwks_url,
+        fetched_at=row.fetched_at,
+        tier_pk=row.tier_id,
+        tier_claim=row.tier_claim,
+        scope_claim=row.scope_claim,
+        user_field=row.user_field,
+    )
+
+
+def keys_at_hand(row: JwtIssuer) -> KeySet:
+    """The keys of a row without problems; of a URL, those of the stored copy."""
+    if row.secret_name:
+        secret = conf.current().jwt_secrets[row.secret_name]
+        return secret_key_set(row.secret_name, secret, row.algorithms)
+    if row.jwks_url:
+        return _stored(row)
+    return parse_key_set(row.jwks, row.algorithms)
+
+
+def _stored(row: JwtIssuer) -> KeySet:
+    """The copy of fetched keys, if it came from the URL that the row names now."""
+    copy = row.fetched_jwks
+    if not isinstance(copy, dict) or copy.get("url") != row.jwks_url:
+        return NO_KEYS
+    try:
+        return parse_key_set(copy, row.algorithms)
+    except IssuerError:
+        return NO_KEYS  # Nobody's mistake: the algorithms were changed since.
 
 
 def _token_types(listed: list[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from ...models import Route
 from ...rules.media import parse_media_range, parse_media_type
 from ...rules.paths import normalise_prefix
 from ..rows import Problems, Rows, missing
-from ..snapshot import Cors, RoutePolicy, RowProblem, TierPolicy
+from ..snapshot import Cors, RouteHeaders, RoutePolicy, RowProblem, TierPolicy
 from .headers import Headers
 
 
@@ -54,7 +54,7 @@ def _route(
         ("anonymous_tier", row.anonymous_tier_id, tiers),
         ("user_tier", row.user_tier_id, tiers),
     )
-    rules, header_problems = headers.get(row.header_policy_id, ((), []))
+    writes, header_problems = headers.get(row.header_policy_id, (RouteHeaders(), []))
     # Of a row with an error no rule can be trusted; it refuses everything anyway.
     methods = [] if own else list(row.methods)
     if "GET" in methods and "HEAD" not in methods:
@@ -76,7 +76,7 @@ def _route(
         max_body_bytes=None if own else row.max_body_bytes,
         cost=1 if own else row.cost,
         cors=cors.get(row.cors_policy_id),
-        headers=rules,
+        headers=writes,
         anonymous_tier=row.anonymous_tier_id,
         user_tier=row.user_tier_id,
         broken=(*own, *problems.of(row, dangling), *header_problems),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from ...models import Limit, Tier
@@ -24,18 +25,25 @@ def tiers(rows: Rows, problems: Problems) -> dict[Any, TierPolicy]:
 
 
 def _tier(row: Tier, limits: list[Limit], broken: bool) -> TierPolicy:
-    counted = [(_limit(limit), limit.route_id) for limit in limits]
-    routes = {route for _, route in counted if route is not None}
+    # With its place in the tier, whose order the limits of every route keep.
+    everywhere: list[tuple[int, CountedLimit]] = []
+    at_routes: dict[Any, list[tuple[int, CountedLimit]]] = {}
+    for place, limit in enumerate(limits):
+        at = limit.route_id
+        where = everywhere if at is None else at_routes.setdefault(at, [])
+        where.append((place, _limit(limit)))
     return TierPolicy(
         pk=row.pk,
         slug=row.slug,
         name=row.name,
-        by_route={
-            at: tuple(limit for limit, route in counted if route in (None, at)) for at in routes
-        },
-        everywhere=tuple(limit for limit, route in counted if route is None),
+        by_route={at: _in_order(everywhere + own) for at, own in at_routes.items()},
+        everywhere=_in_order(everywhere),
         broken=broken,
     )
+
+
+def _in_order(limits: list[tuple[int, CountedLimit]]) -> tuple[CountedLimit, ...]:
+    return tuple(limit for _, limit in sorted(limits, key=itemgetter(0)))
 
 
 def _limit(row: Limit) -> CountedLimit:

@@ -1,0 +1,74 @@
+"""How the policy in force of one process stands, told to people: plain values, nothing secret."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .snapshot import Snapshot
+
+LONGEST_ERROR = 200
+
+# Where drivers repeat what they were told to connect to, that may hold a password.
+SECRETS = re.compile(
+    r"[\w+.-]+://\S+|\b(?:password|passwd|pwd)\s*=\s*(?:'[^']*'|\S+)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a process knows of its own policy at one moment.
+
+    Attributes:
+        revision: of the held policy; ``None``: it holds none.
+        stamp: that belongs to the revision; "" where there is none.
+        looked_at: epoch seconds of the last good look at the database.
+        in_force_since: epoch seconds since when this revision is in force here.
+        delay: seconds from the publication of this revision until then, at
+            least 0; ``None`` where this process did not wait for it: it was
+            published before the process first looked.
+        failed_since: epoch seconds of the first of the looks that fail now.
+        error: class and message of the last of them, without passwords; else "".
+        problems: how many mistakes the policy in force has.
+    """
+
+    revision: int | None = None
+    stamp: str = ""
+    looked_at: float | None = None
+    in_force_since: float | None = None
+    delay: float | None = None
+    failed_since: float | None = None
+    error: str = ""
+    problems: int = 0
+
+    def seen(
+        self, snapshot: Snapshot | None, looked_at: float, published_at: float | None
+    ) -> Standing:
+        """As it stands after a good look that found ``snapshot``."""
+        if snapshot is None:
+            return Standing(looked_at=looked_at)
+        now = replace(self, looked_at=looked_at, failed_since=None, error="")
+        if (self.revision, self.stamp) == (snapshot.revision, snapshot.stamp):
+            return now
+        at = time.time()
+        delay = None if self.revision is None or published_at is None else at - published_at
+        return replace(
+            now,
+            revision=snapshot.revision,
+            stamp=snapshot.stamp,
+            in_force_since=at,
+            # Two machines' clocks may differ.
+            delay=None if delay is None else max(0.0, delay),
+            problems=len(snapshot.problems),
+        )
+
+
+def told(error: BaseException) -> str:
+    """An error in one line that may be shown and stored: without URLs and passwords."""
+    lines = str(error).strip().splitlines()
+    message = SECRETS.sub("(hidden)", lines[0] if lines else "")
+    name = type(error).__name__
+    return f"{name}: {message}"[:LONGEST_ERROR] if message else name

@@ -1,0 +1,63 @@
+"""Several people who edit the same rows in the admin at the same time; see test_overtaken.
+
+``python -m tests.admin.editors_at_once`` on the migrated database of
+``TEST_DATABASE_URL``. Prints one JSON object: the statuses of all edits, how
+many of them came back to the form, and how many edits the history knows.
+"""
+
+# ruff: noqa: E402 - models exist only after setup()
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import django
+
+django.setup()
+
+from django.contrib.auth.models import User
+from django.db import connections
+from django.test import Client as Browser
+
+from apiguard.models import Client, PolicyChange, Route, Tier
+from tests.server.desk import _Forms
+
+PEOPLE, EDITS = 4, 8
+
+
+def edit(number: int) -> list[tuple[int, bool]]:
+    """Sign in and edit rows of several tables, in an order of one's own."""
+    browser = Browser(raise_request_exception=False)
+    browser.force_login(User.objects.get(username="boss"))
+    rows = [("route", Route, "cost"), ("tier", Tier, "name"), ("client", Client, "name")]
+    seen = []
+    for turn in range(EDITS):
+        kind, model, field = rows[(number + turn) % len(rows)]
+        path = f"/admin/apiguard/{kind}/{model.objects.get().pk}/change/"
+        page = browser.get(path).content.decode()
+        form = next(form for form in _Forms(page).forms if field in form)
+        form[field] = [str(100 * number + turn + 2)]
+        answer = browser.post(path, form)
+        seen.append((answer.status_code, answer.headers.get("Location") == path))
+    connections.close_all()
+    return seen
+
+
+def main() -> None:
+    """Everybody at once."""
+    User.objects.create_superuser("boss", password="boss")
+    Route.objects.create(name="one", path_prefix="/one/")
+    tier = Tier.objects.create(slug="tier", name="Tier")
+    Client.objects.create(slug="client", name="Client", tier=tier)
+    before = PolicyChange.objects.count()
+    with ThreadPoolExecutor(PEOPLE) as pool:
+        seen = [one for person in pool.map(edit, range(PEOPLE)) for one in person]
+    statuses = sorted({status for status, _ in seen})
+    told = sum(came_back for _, came_back in seen)
+    edits = PolicyChange.objects.count() - before
+    print(json.dumps({"statuses": statuses, "told": told, "edits": edits}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Look-ups while the database is away: nobody waits for what is known not to answer."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import DataError, OperationalError, ProgrammingError
+
+from apiguard.policy import load, lookups
+from apiguard.policy.backoff import FIRST_PAUSE, Backoff
+from apiguard.policy.lookups import LookUpFailed
+from apiguard.policy.snapshot import empty
+
+
+@pytest.fixture
+def tries(monkeypatch, clock, db):
+    """Look-ups fail with what is put into this list first; what they ask follows it."""
+    tries = [OperationalError("could not connect to postgres://me:secret@db/site")]
+
+    def fail(*asked):
+        tries.append(asked)
+        if isinstance(tries[0], Exception):
+            raise tries[0]
+
+    monkeypatch.setattr(load, "key", fail)
+    monkeypatch.setattr(load, "user", fail)
+    for table in (lookups.keys, lookups.users):
+        monkeypatch.setattr(table, "backoff", Backoff())
+    return tries
+
+
+def ask():
+    with pytest.raises(LookUpFailed) as failed:
+        lookups.key(empty(), "unknown")
+    return str(failed.value)
+
+
+def test_after_a_failure_one_look_up_tries_in_each_pause(tries, clock):
+    for _ in range(5):
+        ask()
+    assert len(tries) == 1 + 1
+    clock.forward(FIRST_PAUSE)
+    for _ in range(5):
+        ask()
+    assert len(tries) == 1 + 2
+
+
+def test_keys_that_cannot_be_looked_up_do_not_keep_users_from_it(tries):
+    ask()
+    tries[0] = None
+    assert lookups.user("pk", "1") is None
+
+
+def test_they_recover_by_themselves_and_the_log_says_both_once(tries, clock, caplog):
+    for _ in range(5):
+        ask()
+    tries[0] = None
+    clock.forward(FIRST_PAUSE)
+    for _ in range(5):
+        assert lookups.key(empty(), "unknown") is None
+    said = [message for message in caplog.messages if message.startswith("Keys")]
+    assert len(said) == 2
+    assert "again" in said[1]
+
+
+def test_while_policy_cannot_be_read_nobody_looks_up(tries, monkeypatch):
+    tries[0] = None
+    backoff = Backoff()
+    backoff.failed()
+    monkeypatch.setattr(lookups.current, "_backoff", backoff)
+    ask()
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(DataError("out of range"), id="a value that no row can have"),
+        pytest.param(ProgrammingError("no such table"), id="a table that is missing"),
+    ],
+)
+def test_an_answer_is_no_reason_to_stop_asking(tries, error):
+    tries[0] = error
+    for _ in range(3):
+        ask()
+    assert len(tries) == 1 + 3
+
+
+def test_what_is_said_names_no_password(tries, caplog):
+    assert "secret" not in ask()
+    assert "secret" not in caplog.text

@@ -1,0 +1,104 @@
+"""The attack table, through the pure verifier and through every door."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from apiguard.request.credentials import claimed_issuer, judge_token
+from apiguard.request.verdict import REFUSALS, Outcome
+from apiguard.rules import jwt
+from apiguard.rules.jwt import TokenProblem, TokenRefused
+from tests.request.attacks import ATTACKS, SECRETS, issuers, token
+from tests.request.site import BAD_TOKEN, EXPIRED_TOKEN, MALFORMED, Call, guarded, route
+
+CHALLENGES = {
+    Outcome.TOKEN_REFUSED: BAD_TOKEN,
+    Outcome.TOKEN_EXPIRED: EXPIRED_TOKEN,
+    Outcome.CREDENTIAL_MALFORMED: MALFORMED,
+}
+EVERY_ATTACK = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+
+
+def site(**options):
+    return guarded(
+        route(access="credentials"),
+        *issuers(),
+        FAILED_CREDENTIALS_LIMIT=None,
+        JWT_SECRETS=SECRETS,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def snapshot():
+    with site() as compiled:
+        assert compiled.problems == ()
+        yield compiled
+
+
+def verified(text, snapshot):
+    """The pure verifier: all that is done with a token, without a request."""
+    parsed = jwt.parse(text)
+    issuer = claimed_issuer(parsed, snapshot.issuers)
+    judge_token(parsed, issuer, issuer.keys, time.time())
+    return issuer.name
+
+
+def test_the_table_is_long_and_no_row_hides_another():
+    assert len(ATTACKS) >= 120
+    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)
+
+
+def test_every_reason_to_refuse_a_token_is_in_the_table():
+    # What parse and claimed_issuer have seen, check_claims does not see again.
+    elsewhere = {TokenProblem.BAD_ISSUER, TokenProblem.WRONG_ISSUER}
+    assert {attack.problem for attack in ATTACKS} == set(TokenProblem) - elsewhere
+
+
+@pytest.mark.parametrize("name", ["hs", "other", "at", "brief", "rs", "ps", "es", "ed"])
+def test_a_good_token_of_every_issuer_gets_in(name, snapshot):
+    assert verified(token(name), snapshot) == name
+    with site():
+        for path in ("/api/plain", "/api/drf/open"):
+            answer = Call(path=path, headers={"Authorization": f"Bearer {token(name)}"}).wsgi()
+            assert answer.status_code == 200
+
+
+@EVERY_ATTACK
+def test_the_verifier_refuses_it_for_one_reason(attack, snapshot):
+    with pytest.raises(TokenRefused) as raised:
+        verified(attack.token(), snapshot)
+    assert raised.value.problem is attack.problem
+
+
+def seen(answer):
+    kept = ("WWW-Authenticate", "Content-Type", "Retry-After", "Cache-Control")
+    return answer.status_code, answer.content, {name: answer.headers.get(name) for name in kept}
+
+
+@EVERY_ATTACK
+def test_both_doors_say_the_same_bytes_and_no_more(attack):
+    headers = {"Authorization": f"Bearer {attack.token()}", "X-Request-ID": "the-id"}
+    plain, drf = (Call(path=path, headers=headers) for path in ("/api/plain", "/api/drf/open"))
+    with site():
+        answers = [plain.wsgi(), drf.wsgi(), plain.asgi()]
+    with site(middleware=False):
+        answers.append(drf.wsgi())
+    assert [seen(answer) for answer in answers] == [seen(answers[0])] * 4
+    refusal = REFUSALS[attack.outcome]
+    assert answers[0].status_code == refusal.status < 500
+    assert answers[0].json()["detail"] == refusal.detail
+    assert answers[0].headers["WWW-Authenticate"] == CHALLENGES[attack.outcome]
+
+
+@EVERY_ATTACK
+def test_operators_are_told_the_reason(attack):
+    call = Call(headers={"Authorization": f"Bearer {attack.token()}"})
+    with site():
+        passage = call.wsgi().wsgi_request.apiguard
+    assert passage.verdict.outcome is attack.outcome
+    if attack.outcome is not Outcome.CREDENTIAL_MALFORMED:
+        assert passage.verdict.reason == attack.problem
+    assert passage.credential is None
