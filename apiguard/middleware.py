@@ -264,7 +264,8 @@ def _tell(passage: Passage) -> None:
 
 
 def _without_policy(this_id: str, settings: conf.Settings) -> HttpResponseBase:
-    logger.error("No policy can be read, so nothing can be judged: 503.")
+    # Why was said once, where policy is read.
+    logger.debug("No policy can be read, so nothing can be judged: 503.")
     answer = response.unavailable(this_id, settings)
     answer.headers[settings.request_id_header] = this_id
     return answer

@@ -42,6 +42,7 @@ _STAGES = (
     ("request/cors.py", "", "cors"),
     ("rules/origin", "", "cors"),
     ("request/content.py", "", "content"),
+    ("rules/accept.py", "", "content"),
     ("rules/media.py", "", "content"),
     ("request/credentials.py", "", "credentials"),
     ("request/offered.py", "", "credentials"),

@@ -133,6 +133,7 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "filters": {
         "request_id": {"()": "apiguard.request.request_id.RequestIdFilter"},
+        "mask_keys": {"()": "apiguard.telemetry.masking.MaskKeys"},
         "one_line": {"()": "apiguard.request.request_id.OneLineFilter"},
     },
     "formatters": {
@@ -141,7 +142,7 @@ LOGGING: dict[str, Any] = {
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
-            "filters": ["request_id", "one_line"],
+            "filters": ["request_id", "mask_keys", "one_line"],
             "formatter": "line",
         },
     },

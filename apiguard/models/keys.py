@@ -135,7 +135,7 @@ class ApiKey(PolicyModel):
 
     def clean(self) -> None:
         super().clean()
-        if self.pk is not None and self.revoked_at is None:
+        if not self._state.adding and self.revoked_at is None:
             stored = type(self)._base_manager.using(self._for_write())
             if stored.filter(pk=self.pk, revoked_at__isnull=False).exists():
                 raise irreversible()

@@ -161,8 +161,8 @@ class Route(PolicyModel):
             PolicyError(
                 "above_djangos_limit",
                 self.max_body_bytes,
-                f"Django takes no more than {most:,} bytes into memory, uploaded files apart, so "
-                "many views answer larger bodies with 413 all the same.",
+                f"Django takes no more than {most:,} bytes into memory, uploaded files apart: "
+                "larger bodies are answered with 413 all the same.",
                 "Lower it, or raise DATA_UPLOAD_MAX_MEMORY_SIZE in the settings.",
                 field="max_body_bytes",
             )

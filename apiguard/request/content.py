@@ -14,7 +14,8 @@ from functools import lru_cache
 from django.utils.http import parse_header_parameters
 
 from ..policy.snapshot import RoutePolicy
-from ..rules.media import MAX_REMEMBERED, accepted, satisfies
+from ..rules.accept import MAX_REMEMBERED, satisfies
+from ..rules.media import accepted
 from .facts import Facts
 from .passage import Passage
 from .verdict import Outcome, Verdict

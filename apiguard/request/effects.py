@@ -78,7 +78,8 @@ def perform(effect: Effect, passage: Passage) -> Any:
             return lookups.key(passage.snapshot, effect.key_id)
         return lookups.user(effect.field, effect.value)
     except lookups.LookUpFailed as error:
-        logger.error("A credential cannot be looked up: %s", error)
+        # That the database is away was said once, where policy is read.
+        logger.debug("A credential cannot be looked up: %s", error)
         return FAILED
 
 

@@ -17,9 +17,9 @@ from django.http.response import HttpResponseBase
 
 from ..conf import Settings
 from ..policy.snapshot import CACHING, HeaderWrites
+from ..rules.accept import prefers_html
 from ..rules.headers import merge_vary
 from ..rules.limits import rate_limit_headers
-from ..rules.media import prefers_html
 from . import cors
 from .header_store import Store, put, store_of
 from .passage import Passage

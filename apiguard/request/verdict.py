@@ -17,6 +17,9 @@ Header = tuple[str, str]
 class Outcome(StrEnum):
     """What was decided about a request, and why."""
 
+    # That of Enum is written in Python, and looked up several times a request.
+    __hash__ = str.__hash__
+
     ADMITTED = "admitted"
     PREFLIGHT_ANSWERED = "preflight_answered"
     PREFLIGHT_FOREIGN_ORIGIN = "preflight_foreign_origin"

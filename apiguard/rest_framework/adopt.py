@@ -130,6 +130,7 @@ def _snapshot() -> Snapshot:
     try:
         return current.ready() or current.snapshot() or empty()
     except PolicyUnavailable as error:
-        logger.error("No policy can be read, so nothing can be judged: 503.")
+        # Why was said once, where policy is read.
+        logger.debug("No policy can be read, so nothing can be judged: 503.")
         verdict = Verdict(Outcome.POLICY_UNAVAILABLE, retry_after=1)
         raise Refused(verdict, told=True) from error

@@ -19,7 +19,7 @@ from ..request import access
 from ..request.passage import Passage
 from ..request.problem import CONTENT_TYPES, encode, error_code, problem
 from ..request.verdict import Verdict
-from ..rules.media import prefers_html
+from ..rules.accept import prefers_html
 from .adopt import Refused, tell, without_policy
 
 logger = logging.getLogger("apiguard.request")

@@ -10,7 +10,7 @@ has at most 8 KiB.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +20,10 @@ from apiguard.rules.strict_json import JsonRefused, read_object
 
 MAX_TOKEN_LENGTH = 8192
 
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+# By length modulo 4: what a segment may end with. No segment has one letter too many.
+_LAST_LETTERS = (frozenset(_ALPHABET), frozenset(), frozenset("AQgw"), frozenset(_ALPHABET[::4]))
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 PRINTABLE = re.compile(r"[\x20-\x7e]{1,256}")
@@ -68,9 +72,7 @@ class TokenProblem(StrEnum):
     EXPIRED = "expired"
 
 
-_REFUSED_PARAMETERS = tuple(
-    TokenProblem(name) for name in ("crit", "b64", "zip", "cty", "jwk", "jku", "x5u", "x5c")
-)
+_REFUSED_PARAMETERS = frozenset({"crit", "b64", "zip", "cty", "jwk", "jku", "x5u", "x5c"})
 
 
 class TokenRefused(Exception):
@@ -129,8 +131,8 @@ def parse(token: str) -> ParsedToken:
     """
     parsed = _decode(token)
     header = parsed.header
-    for name in _REFUSED_PARAMETERS:
-        require(name.value not in header, name)
+    if not _REFUSED_PARAMETERS.isdisjoint(header):
+        raise TokenRefused(TokenProblem(min(_REFUSED_PARAMETERS & set(header))))
     require(isinstance(header.get("alg"), str), TokenProblem.BAD_ALG)
     require(_is_absent_or_printable(header, "kid"), TokenProblem.BAD_KID)
     require(_is_absent_or_printable(header, "typ"), TokenProblem.BAD_TYP)
@@ -148,12 +150,9 @@ def _decode(token: str) -> ParsedToken:
 
 def _decode_segment(text: str) -> bytes:
     require(_SEGMENT.fullmatch(text) is not None, TokenProblem.BAD_BASE64)
-    require(len(text) % 4 != 1, TokenProblem.BAD_BASE64)
-    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     # Unused bits of the last letter must be zero, else one token has many spellings.
-    canonical = base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
-    require(canonical == text, TokenProblem.BAD_BASE64)
-    return raw
+    require(text[-1] in _LAST_LETTERS[len(text) % 4], TokenProblem.BAD_BASE64)
+    return binascii.a2b_base64(text.encode("ascii").translate(_STANDARD) + b"==")
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:

@@ -131,8 +131,12 @@ def find(data: bytes, namespace: str) -> Iterator[tuple[int, KeyParts | None]]:
     ``None`` stands for what has the form and a wrong checksum. Unlike
     ``pattern``, this finds a key inside a word, because the checksum tells.
     """
-    for match in _findable(namespace).finditer(data):
-        yield match.end(), parse(match[0].decode("ascii"), namespace)
+    form, start = _findable(namespace), 0
+    while match := form.search(data, start):
+        parts = parse(match[0].decode("ascii"), namespace)
+        # What is no key may end in the beginning of one.
+        start = match.start() + 1 if parts is None else match.end()
+        yield match.end(), parts
 
 
 def digest(text: str, pepper: bytes | None) -> str:
@@ -172,10 +176,10 @@ def key_length(namespace: str) -> int:
 
 @lru_cache(maxsize=16)
 def _maskable(namespace: str) -> re.Pattern[str]:
-    environments = "|".join(ENVIRONMENTS)
-    return re.compile(
-        rf"({re.escape(namespace)}_(?:{environments})_[0-9A-Za-z]{{{_ID_LENGTH}}})_[0-9A-Za-z]+"
-    )
+    start = rf"{re.escape(namespace)}_(?:{'|'.join(ENVIRONMENTS)})_"
+    # The next key may begin where this one ends, or is cut short.
+    digit = rf"(?:(?!{start})[0-9A-Za-z])"
+    return re.compile(rf"({start}{digit}{{{_ID_LENGTH}}})_{digit}+")
 
 
 @lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""Media types and ranges: Content-Type, Accept, and what a route lists.
+"""Media types and ranges: what a route lists, and Content-Type.
 
 Types, subtypes and parameter names are case-insensitive and kept in lower case
 (RFC 9110 section 8.3.1). What staff typed is refused with
@@ -13,9 +13,8 @@ Staff may list ``application/*+json``; in Accept, RFC 9110 has no such range.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from apiguard.errors import MediaTypeError
@@ -26,22 +25,9 @@ MAX_TYPE_LENGTH: Final = 255
 MAX_CONTENT_TYPE_LENGTH: Final = 512
 """Characters; a longer Content-Type is malformed."""
 
-MAX_ACCEPT_LENGTH: Final = 4096
-"""Characters; a longer Accept is treated as absent."""
-
-MAX_REMEMBERED: Final = 256
-"""Characters of an Accept header whose judgement is remembered."""
-
-MAX_ACCEPT_ELEMENTS: Final = 64
-"""Elements of an Accept header that are looked at, from the left."""
-
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _ESSENCE = re.compile(rf"({_WORD})/({_WORD})[ \t]*")
 _PARAMETER = re.compile(rf';[ \t]*(?:({_WORD})=(?:({_WORD})|"((?:[^"\\]|\\.)*)"))?[ \t]*')
-# A quote left open takes the rest with it: looking for its end again and again is quadratic.
-_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))+')
-# Fewer and more digits than RFC 9110 section 12.4.2 allows are sent: ".2" by Java.
-_WEIGHT = re.compile(r"0?\.[0-9]{1,9}|0\.?|1(?:\.0{0,9})?")
 _SUFFIX_RANGE = re.compile(r"\*\+[^*+]+")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\u0100-\U0010ffff]")
 _ABBREVIATIONS = {
@@ -108,13 +94,13 @@ def parse_media_range(text: str) -> MediaType:
     if len(text) > MAX_TYPE_LENGTH:
         hint = f"Use at most {MAX_TYPE_LENGTH} characters."
         raise MediaTypeError("too_long", text, "The media type is too long.", hint)
-    media = _parse(text)
+    media = read(text)
     if media is None:
         hint = "Write one like application/json, parameters as ;name=value."
         raise MediaTypeError(
             "malformed", text, "This is not a media type.", hint, suggestion=_suggestion(text)
         )
-    if not (_has_valid_wildcards(media) or _is_suffix_range(media)):
+    if not (has_valid_wildcards(media) or _is_suffix_range(media)):
         hint = "Write */*, or one like text/* or application/*+json."
         reason = "A * stands for a whole subtype, for all before a suffix, or for everything."
         raise MediaTypeError("wildcard_position", text, reason, hint)
@@ -155,7 +141,7 @@ def essence_of(content_type: str) -> MediaType | None:
 
 def closeness(wanted: MediaType, media: MediaType) -> int:
     """How closely a range that staff typed names a type, 1 to 4; 0 where it does not."""
-    if not _covers(wanted, media):
+    if not covers(wanted, media):
         return 0
     if wanted.type == "*":
         return 1
@@ -168,7 +154,7 @@ def parse_content_type(header: str) -> MediaType | None:
     """The media type of a request's Content-Type; None where it is malformed."""
     if len(header) > MAX_CONTENT_TYPE_LENGTH:
         return None
-    media = _parse(header.strip(" \t"))
+    media = read(header.strip(" \t"))
     return None if media is None or "*" in media.essence else media
 
 
@@ -184,55 +170,18 @@ def accepted(content_type: str, ranges: Sequence[MediaType]) -> bool:
     media = parse_content_type(content_type)
     if media is None:
         return False
-    sent = {(name, _folded(name, value)) for name, value in media.parameters}
+    sent = {(name, folded(name, value)) for name, value in media.parameters}
     if _is_json(media) and not any(name == "charset" for name, _ in sent):
         sent.add(("charset", "utf-8"))
     return any(
-        _covers(wanted, media)
-        and all((name, _folded(name, value)) in sent for name, value in wanted.parameters)
+        covers(wanted, media)
+        and all((name, folded(name, value)) in sent for name, value in wanted.parameters)
         for wanted in ranges
     )
 
 
-def satisfies(accept: str, produces: Sequence[MediaType]) -> bool:
-    """Whether something in ``produces`` is acceptable (RFC 9110 section 12.5.1).
-
-    The most specific range decides for each type, and a weight of 0 excludes.
-    Malformed elements are ignored. True without ``produces`` and where the
-    header is absent, has no well-formed element or has over 4,096 characters;
-    only its first 64 elements are looked at.
-    """
-    if len(accept) > MAX_REMEMBERED:
-        return _satisfies(accept, tuple(produces))
-    return _remembered(accept, tuple(produces))
-
-
-def _satisfies(accept: str, produces: tuple[MediaType, ...]) -> bool:
-    ranges = _accept_ranges(accept)
-    if not ranges or not produces:
-        return True
-    return any(_weight(media, ranges) > 0 for media in produces)
-
-
-# A site's callers send a handful of values, each many times.
-_remembered = lru_cache(maxsize=1024)(_satisfies)
-
-
-def prefers_html(accept: str) -> bool:
-    """Whether a person's browser is asking: HTML is listed, and above JSON.
-
-    A page load says so; ``*/*`` and absence, which programs send, do not.
-    """
-    ranges = _accept_ranges(accept)
-    listed = [weight for media, weight in ranges if media.essence in _HTML]
-    return bool(listed) and max(listed) > max(_weight(media, ranges) for media in _JSON)
-
-
-_HTML = frozenset({"text/html", "application/xhtml+xml"})
-_JSON = (MediaType("application", "json"), MediaType("application", "problem+json"))
-
-
-def _parse(text: str) -> MediaType | None:
+def read(text: str) -> MediaType | None:
+    """Anything of the form of a media type, wildcards unjudged; None of any other."""
     found = _ESSENCE.match(text)
     if found is None or _UNPRINTABLE.search(text):
         return None
@@ -260,7 +209,8 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-def _folded(name: str, value: str) -> str:
+def folded(name: str, value: str) -> str:
+    """A parameter's value as it is compared: charsets in lower case."""
     if name != "charset":
         return value
     # The one alias that programs really send.
@@ -271,7 +221,8 @@ def _is_json(media: MediaType) -> bool:
     return media.type == "application" and (media.subtype == "json" or _has_suffix(media, "+json"))
 
 
-def _has_valid_wildcards(media: MediaType) -> bool:
+def has_valid_wildcards(media: MediaType) -> bool:
+    """Whether it is a type, or a range of RFC 9110."""
     return "*" not in media.essence or media.essence == "*/*" or _is_subtype_range(media)
 
 
@@ -300,59 +251,10 @@ def _accepted(candidate: str) -> str | None:
         return error.suggestion
 
 
-def _covers(wanted: MediaType, media: MediaType) -> bool:
+def covers(wanted: MediaType, media: MediaType) -> bool:
+    """Whether a range, or the same type, names ``media``; parameters apart."""
     if wanted.type not in ("*", media.type):
         return False
     if wanted.subtype.startswith("*+"):
         return _has_suffix(media, wanted.subtype[1:])
     return wanted.subtype in ("*", media.subtype)
-
-
-def _accept_ranges(accept: str) -> list[tuple[MediaType, float]]:
-    if len(accept) > MAX_ACCEPT_LENGTH:
-        return []
-    ranges = map(_weighted, _elements(accept))
-    return [weighted for weighted in ranges if weighted is not None]
-
-
-def _elements(accept: str) -> Iterator[str]:
-    for count, found in enumerate(_ELEMENT.finditer(accept)):
-        if count == MAX_ACCEPT_ELEMENTS:
-            return
-        yield found[0].strip(" \t")
-
-
-def _weighted(element: str) -> tuple[MediaType, float] | None:
-    # Java's HttpURLConnection sends "*; q=.2" for everything.
-    media = _parse(f"*/{element}" if re.match(r"\*[ \t]*(?:;|$)", element) else element)
-    if media is None or not _has_valid_wildcards(media):
-        return None
-    weight = dict(media.parameters).get("q", "1")
-    if not _WEIGHT.fullmatch(weight):
-        return None
-    parameters = tuple(pair for pair in media.parameters if pair[0] != "q")
-    return MediaType(media.type, media.subtype, parameters), float(weight)
-
-
-def _weight(media: MediaType, ranges: Sequence[tuple[MediaType, float]]) -> float:
-    """The weight that the most specific matching range gives; the higher of two alike."""
-    best = ((-1, 0), 0.0)
-    for wanted, weight in ranges:
-        if (specificity := _specificity(wanted, media)) is not None:
-            best = max(best, (specificity, weight))
-    return best[1]
-
-
-def _specificity(wanted: MediaType, media: MediaType) -> tuple[int, int] | None:
-    """How closely a range names a type; None where it does not match.
-
-    A parameter that the type does not have is ignored: ``version=1`` and
-    ``indent=4`` are wishes to the view.
-    """
-    if not (_covers(wanted, media) or _covers(media, wanted)):
-        return None
-    have = {name: _folded(name, value) for name, value in media.parameters}
-    asked = [(n, _folded(n, value)) for n, value in wanted.parameters if n in have]
-    if any(have[name] != value for name, value in asked):
-        return None
-    return (wanted.type != "*") + (wanted.subtype != "*"), len(asked)

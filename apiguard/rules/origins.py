@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from apiguard.errors import OriginError
@@ -38,6 +38,9 @@ __all__ = [
     "parse_pattern",
     "pattern_errors",
 ]
+
+MAX_REMEMBERED: Final = 1024
+"""Origins of a set for which it is remembered whether they are of a family."""
 
 _ORIGIN = re.compile(r"([a-z-]{1,32})://(\[[0-9a-f:]{2,39}\]|[a-z0-9.-]{1,253})(?::([0-9]{1,5}))?")
 
@@ -73,13 +76,7 @@ def parse_origin(text: str) -> tuple[str, str, int | None] | None:
 
     None for everything that a browser would not have written exactly so.
     """
-    return None if len(text) > MAX_LENGTH else _parsed(text)
-
-
-# The same few pages and the same few attackers come again and again.
-@lru_cache(maxsize=1024)
-def _parsed(text: str) -> tuple[str, str, int | None] | None:
-    if not (found := _ORIGIN.fullmatch(text)):
+    if len(text) > MAX_LENGTH or not (found := _ORIGIN.fullmatch(text)):
         return None
     scheme, host, digits = found.groups()
     if scheme not in DEFAULT_PORTS or not is_canonical_host(host):
@@ -100,7 +97,7 @@ class OriginSet:
     deepest of them.
     """
 
-    __slots__ = ("_deepest", "_exact", "_families", "any")
+    __slots__ = ("_exact", "_is_related", "any")
 
     def __init__(self, patterns: Iterable[OriginPattern]) -> None:
         everyone = False
@@ -115,8 +112,10 @@ class OriginSet:
             (families if family else exact).append(pattern.text)
         self.any: Final = everyone
         self._exact: Final = frozenset(exact)
-        self._families: Final = frozenset(families)
-        self._deepest: Final = deepest
+        # The same few pages ask again and again.
+        self._is_related: Final = lru_cache(maxsize=MAX_REMEMBERED)(
+            partial(_is_related, frozenset(families), deepest)
+        )
 
     def match(self, origin: str) -> str | None:
         """The value of ``Access-Control-Allow-Origin`` for a request's ``Origin``.
@@ -127,20 +126,22 @@ class OriginSet:
             return "*"
         if len(origin) > MAX_LENGTH:
             return None
-        return origin if origin in self._exact or self._matches_family(origin) else None
+        return origin if origin in self._exact or self._is_related(origin) else None
 
-    def _matches_family(self, origin: str) -> bool:
-        if not self._families or not (parsed := parse_origin(origin)):
-            return False
-        scheme, host, port = parsed
-        ports = (":*", "" if port is None else f":{port}")
-        if f"{scheme}://{host}:*" in self._families:
-            return True
-        return any(
-            f"{scheme}://*.{parent}{port}" in self._families
-            for parent in _parents(host, self._deepest)
-            for port in ports
-        )
+
+def _is_related(families: frozenset[str], deepest: int, origin: str) -> bool:
+    """Whether an origin belongs to a family: of hosts, of ports, or of both."""
+    if not families or not (parsed := parse_origin(origin)):
+        return False
+    scheme, host, port = parsed
+    ports = (":*", "" if port is None else f":{port}")
+    if f"{scheme}://{host}:*" in families:
+        return True
+    return any(
+        f"{scheme}://*.{parent}{port}" in families
+        for parent in _parents(host, deepest)
+        for port in ports
+    )
 
 
 def _parents(host: str, deepest: int) -> Iterator[str]:

@@ -36,9 +36,9 @@ class _Form(HTMLParser):
             self.fields[self._select] = given.get("value") or ""
         elif tag == "textarea":
             self._textarea, self._text = name, ""
-        elif tag == "input" and name and kind not in ("submit", "checkbox"):
+        elif tag == "input" and name and kind not in ("submit", "checkbox", "radio"):
             self.fields[name] = given.get("value") or ""
-        elif tag == "input" and name and kind == "checkbox" and "checked" in given:
+        elif tag == "input" and name and kind in ("checkbox", "radio") and "checked" in given:
             self.fields[name] = given.get("value") or "on"
 
     def handle_endtag(self, tag: str) -> None:

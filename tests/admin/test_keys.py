@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test import Client as Browser
-from django.utils import timezone
 
 from apiguard import conf
 from apiguard.admin import tickets
-from apiguard.admin.key_states import in_state, state_of
 from apiguard.models import ApiKey, Client, PolicyChange
 from apiguard.rules.keys import matches, pattern
 
@@ -240,37 +237,6 @@ def test_a_key_that_ends_before_it_begins_is_refused_at_its_field(admin_client, 
         expires_at_1="00:00",
     )
     assert "expires_at" in response.context["adminform"].form.errors
-
-
-NOW = timezone.now()
-HOUR = timedelta(hours=1)
-WHY = {"revoke_reason": "lost"}
-STATES = [
-    pytest.param({}, True, "valid", id="valid"),
-    pytest.param({"expires_at": NOW + HOUR}, True, "valid", id="still valid"),
-    pytest.param({"not_before": NOW - HOUR}, True, "valid", id="valid since"),
-    pytest.param({"revoked_at": NOW, **WHY}, True, "revoked", id="revoked"),
-    pytest.param(
-        {"revoked_at": NOW, **WHY, "expires_at": NOW - HOUR}, False, "revoked", id="all at once"
-    ),
-    pytest.param({"expires_at": NOW}, True, "expired", id="expires now"),
-    pytest.param({"expires_at": NOW - HOUR}, False, "expired", id="expired"),
-    pytest.param({"not_before": NOW + HOUR}, True, "not yet valid", id="early"),
-    pytest.param({}, False, "client disabled", id="client disabled"),
-    pytest.param({"not_before": NOW + HOUR}, False, "client disabled", id="early and disabled"),
-]
-
-
-@pytest.mark.parametrize(("fields", "enabled", "state"), STATES)
-def test_the_state_of_a_key_and_the_filter_by_it_agree(acme, fields, enabled, state):
-    key = ApiKey.objects.issue(acme, "laptop")[0]
-    ApiKey.objects.filter(pk=key.pk).update(**fields)
-    Client.objects.update(enabled=enabled)
-    key = ApiKey.objects.select_related("client").get()
-    assert state_of(key, NOW) == state
-    every = ("valid", "revoked", "expired", "not yet valid", "client disabled")
-    found = [word for word in every if ApiKey.objects.filter(in_state(word, NOW)).exists()]
-    assert found == [state]
 
 
 def test_the_list_filters_by_state(admin_client, key):

@@ -222,3 +222,42 @@ def test_a_revoked_key_has_no_successor(run, acme):
     said = run("key", "rotate", key.key_id, "--reason", "yearly")
     assert (said.status, said.out) == (2, "")
     assert ApiKey.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("used", "status", "found"),
+    [
+        pytest.param(None, 0, ["ci"], id="never"),
+        pytest.param(40, 0, ["ci"], id="long ago"),
+        pytest.param(1, 0, [], id="lately"),
+    ],
+)
+def test_keys_that_nobody_uses_are_listed(run, acme, used, status, found):
+    ApiKey.objects.issue(acme, "ci")
+    now, day = timezone.now(), timedelta(days=1)
+    ApiKey.objects.update(created_at=now - 60 * day, last_used_at=used and now - used * day)
+    said = run("key", "list", "--unused", "30", "--json")
+    assert said.status == status
+    assert [row["name"] for row in said.json] == found
+    lines = run("key", "list", "--unused", "30").out
+    assert ("last_used_at" in lines) if found else (lines == "There are no such keys.\n")
+
+
+def test_keys_that_would_die_with_a_pepper_are_listed_before_it_is_removed(run, acme):
+    ApiKey.objects.issue(acme, "ci")
+    assert len(run("key", "list", "--pepper", "tests", "--json").json) == 1
+    assert run("key", "list", "--pepper", "other", "--json").json == []
+
+
+def test_who_rotates_a_key_again_is_told_of_its_successor(run, acme):
+    old, _text = ApiKey.objects.issue(acme, "ci")
+    first = run("key", "rotate", old.key_id, "--reason", "yearly", "--grace", "60", "--json")
+    again = run("key", "rotate", old.key_id, "--reason", "lost it", "--grace", "60")
+    assert "rotated before" not in first.err
+    assert f"rotated before; its newest successor is {first.json['key_id']}" in again.err
+
+
+def test_an_expired_key_has_no_successor(run, acme):
+    key, _text = ApiKey.objects.issue(acme, "ci", expires_at=timezone.now())
+    said = run("key", "rotate", key.key_id, "--reason", "yearly")
+    assert (said.status, "issue a new one" in said.err) == (2, True)

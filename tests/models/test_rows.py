@@ -66,6 +66,13 @@ def test_a_mistake_is_said_at_its_field(row, field):
     assert field in raised.value.message_dict
 
 
+def test_no_row_sets_the_header_that_carries_the_request_id():
+    row = ResponseHeader(name="x-correlation-id", value="1")
+    assert row.problems() == []
+    with override_settings(APIGUARD={"REQUEST_ID_HEADER": "X-Correlation-ID"}):
+        assert [(one.field, one.code) for one in row.problems()] == [("name", "forbidden_header")]
+
+
 @pytest.mark.parametrize(
     ("row", "fields"),
     [

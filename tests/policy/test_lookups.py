@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.db import DataError, OperationalError, ProgrammingError
+from django.test.utils import override_settings
 
 from apiguard.policy import load, lookups
 from apiguard.policy.backoff import FIRST_PAUSE, Backoff
@@ -12,7 +13,7 @@ from apiguard.policy.snapshot import empty
 
 
 @pytest.fixture
-def tries(monkeypatch, clock, db):
+def tries(monkeypatch, clock, ages, db):
     """Look-ups fail with what is put into this list first; what they ask follows it."""
     tries = [OperationalError("could not connect to postgres://me:secret@db/site")]
 
@@ -69,6 +70,13 @@ def test_while_policy_cannot_be_read_nobody_looks_up(tries, monkeypatch):
     monkeypatch.setattr(lookups.current, "_backoff", backoff)
     ask()
     assert len(tries) == 1
+
+
+def test_in_tests_one_that_fails_does_not_fail_the_next(tries):
+    with override_settings(APIGUARD={"POLICY_MAX_AGE": None}):
+        ask()
+        tries[0] = None
+        assert lookups.key(empty(), "unknown") is None
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,10 @@ from django.utils import timezone
 from ... import conf
 from ...errors import PolicyError
 from ...models import ApiKey, Client, acting
+from ...models.key_conditions import hashed_with, unused
 from ...models.state import write_alias
 from ...rules import keys as key_rules
+from . import _key_verify
 from ._console import (
     Console,
     Options,
@@ -95,6 +97,15 @@ def _show_once(console: Console, key: ApiKey, text: str, **more: Any) -> None:
 
 def _list_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--client", metavar="SLUG", help="only the keys of this client")
+    parser.add_argument(
+        "--unused",
+        type=whole_number(1, MAX_DAYS),
+        metavar="DAYS",
+        help="only living keys that were made and last used, if ever, at least so long ago",
+    )
+    parser.add_argument(
+        "--pepper", metavar="ID", help="only living keys that die when this pepper is removed"
+    )
 
 
 def _list(console: Console, options: Options) -> None:
@@ -102,10 +113,17 @@ def _list(console: Console, options: Options) -> None:
     if options["client"] is not None:
         keys = keys.filter(client=named(Client, "slug", options["client"]))
     now = timezone.now()
+    if options["unused"] is not None:
+        keys = keys.filter(unused(now, options["unused"]))
+    if options["pepper"] is not None:
+        keys = keys.filter(hashed_with(options["pepper"], now))
     rows = [_row(key, now) for key in keys.order_by("client__slug", "created_at", "pk")]
-    heads = ("key_id", "client", "name", "environment", "status", "scopes", "expires_at")
+    heads = ["key_id", "client", "name", "environment", "status", "scopes", "expires_at"]
+    if options["unused"] is not None:
+        heads.append("last_used_at")
     lines = table(heads, [[_cell(row[head]) for head in heads] for row in rows])
-    console.answer(rows, lines if rows else ["There are no keys."])
+    narrowed = any(options[name] is not None for name in ("client", "unused", "pepper"))
+    console.answer(rows, lines if rows else [f"There are no {'such ' if narrowed else ''}keys."])
 
 
 def _row(key: ApiKey, now: datetime) -> dict[str, Any]:
@@ -114,7 +132,7 @@ def _row(key: ApiKey, now: datetime) -> dict[str, Any]:
         "client": key.client.slug,
         "name": key.name,
         "environment": key.environment,
-        "status": _status(key, now),
+        "status": str(key.state(now)),
         "scopes": key.scopes,
         "created_at": moment(key.created_at),
         "not_before": moment(key.not_before),
@@ -122,16 +140,6 @@ def _row(key: ApiKey, now: datetime) -> dict[str, Any]:
         "revoked_at": moment(key.revoked_at),
         "last_used_at": moment(key.last_used_at),
     }
-
-
-def _status(key: ApiKey, now: datetime) -> str:
-    if key.revoked_at is not None:
-        return "revoked"
-    if key.expires_at is not None and key.expires_at <= now:
-        return "expired"
-    if key.not_before is not None and key.not_before > now:
-        return "not yet valid"
-    return "valid" if key.client.enabled else "client disabled"
 
 
 def _cell(value: object) -> str:
@@ -171,6 +179,10 @@ def _rotate_arguments(parser: ArgumentParser) -> None:
 def _rotate(console: Console, options: Options) -> None:
     old = _key(options["key_id"])
     grace, why = timedelta(seconds=options["grace"]), options["reason"]
+    if old.rotated_at is not None:
+        newest = old.replaced_by.order_by("pk").last()
+        named_so = f"; its newest successor is {newest.key_id}" if newest is not None else ""
+        console.note(f"The key {old.key_id} was rotated before{named_so}.")
     with acting(name="apiguard key rotate (command line)", reason=why):
         key, text = _made(old.rotate, grace, None, why)
     ends = old.revoked_at or old.expires_at
@@ -206,6 +218,7 @@ COMMANDS: Sequence[SubCommand] = (
     SubCommand("list", "List keys, without their secrets.", _list, _list_arguments),
     SubCommand("rotate", "Make a key's successor and print it.", _rotate, _rotate_arguments),
     SubCommand("revoke", "End a key, now and for good.", _revoke, _one_key_arguments),
+    _key_verify.COMMAND,
     SubCommand(
         "pattern",
         "Print a regular expression for secret scanners.",

@@ -40,7 +40,7 @@ class Command(BaseCommand):
         """One parser per sub-command; those of ``key`` one level deeper."""
         subs = parser.add_subparsers(metavar="COMMAND", required=True)
         _add_all(subs, COMMANDS)
-        key = subs.add_parser("key", help="Make, list, rotate and revoke API keys.")
+        key = subs.add_parser("key", help="Make, list, rotate, revoke and verify API keys.")
         _add_all(key.add_subparsers(metavar="COMMAND", required=True), _key.COMMANDS)
 
     def handle(self, *args: Any, **options: Any) -> None:
