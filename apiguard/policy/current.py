@@ -108,6 +108,10 @@ class Current:
         self._have_looked()
         return self._last_good()
 
+    def holds(self, snapshot: Snapshot) -> bool:
+        """Whether this is what other requests are judged by, too."""
+        return snapshot is self._held
+
     def standing(self) -> Standing:
         """How the policy in force stands in this process; no query."""
         return self._standing

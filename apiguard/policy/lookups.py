@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connections
 
 from .. import conf
 from ..models.state import write_alias
@@ -63,6 +63,8 @@ class Table:
             # Others are answers: to a value that no row can have, or a table that is missing.
             if isinstance(error, OperationalError | InterfaceError):
                 self._note_failure(error)
+            else:
+                logger.error("%s cannot be looked up (%s).", self._what, told(error))
             raise LookUpFailed(told(error)) from error
         if self.backoff.failing:
             logger.warning("%s can be looked up again.", self._what)
@@ -86,7 +88,9 @@ def key(snapshot: Snapshot, key_id: str) -> KeyRecord | None:
         LookUpFailed: the database did not answer.
     """
     record = keys.ask(lambda: load.key(key_id))
-    snapshot.keyring.put(key_id, record)
+    # An open transaction may see rows as they were before the others' snapshot was read.
+    if not (current.holds(snapshot) and connections[write_alias()].in_atomic_block):
+        snapshot.keyring.put(key_id, record)
     return record
 
 

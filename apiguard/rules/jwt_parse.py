@@ -22,7 +22,7 @@ MAX_TOKEN_LENGTH = 8192
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 # By length modulo 4: what a segment may end with. No segment has one letter too many.
-_LAST_LETTERS = (frozenset(_ALPHABET), frozenset(), frozenset("AQgw"), frozenset(_ALPHABET[::4]))
+_LAST_LETTERS = tuple(map(frozenset, (_ALPHABET, "", "AQgw", _ALPHABET[::4])))
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from apiguard.models import ApiKey, Limit, LimitOverride, Tier
+import pytest
+
+from apiguard.models import ApiKey, Client, Limit, LimitOverride, Tier
 
 from .desk import fill_in, url
 
@@ -60,3 +62,32 @@ def test_making_a_key_starts_from_its_client(admin_client, acme):
     link = f"{url('apikey_add')}?client={acme.pk}"
     assert link in admin_client.get(url("client_change", acme.pk)).content.decode()
     assert f'<option value="{acme.pk}" selected>Acme' in admin_client.get(link).content.decode()
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["a new client", "a client that is there"])
+def test_a_client_is_saved_and_its_key_is_made_next(admin_client, acme, known):
+    address = url("client_change", acme.pk) if known else url("client_add")
+    response = fill_in(admin_client, address, name="Shop", slug="shop", _make_key="1")
+    shop = Client.objects.get(slug="shop")
+    assert response["Location"] == f"{url('apikey_add')}?client={shop.pk}"
+    page = admin_client.get(response["Location"]).content.decode()
+    assert f'<option value="{shop.pk}" selected>Shop' in page
+    assert "is saved. Now its key." in page
+
+
+def test_a_client_with_an_error_leads_to_no_key(admin_client):
+    response = fill_in(admin_client, url("client_add"), name="", slug="shop", _make_key="1")
+    assert (response.status_code, Client.objects.count()) == (200, 0)
+
+
+@pytest.mark.parametrize(
+    ("permissions", "offered"),
+    [(("add_client",), False), (("add_client", "add_apikey", "view_client"), True)],
+)
+def test_a_key_is_offered_to_whoever_may_make_one(staff, permissions, offered):
+    browser = staff(*permissions)
+    page = browser.get(url("client_add")).content.decode()
+    assert ('name="_make_key"' in page) is offered
+    sent = fill_in(browser, url("client_add"), name="Shop", slug="shop", _make_key="1")
+    assert ("apikey" in sent["Location"]) is offered
+    assert 'name="_make_key"' not in browser.get(url("client_add") + "?_popup=1").content.decode()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test import Client as Browser
+from django.test import override_settings
 
 from apiguard import conf
 from apiguard.admin import tickets
 from apiguard.models import ApiKey, Client, PolicyChange
 from apiguard.rules.keys import matches, pattern
+from tests.request.site import settings_of
 
 from .desk import errors_of, everything_stored, fields_of, fill_in, url
 
@@ -257,3 +260,59 @@ def test_an_anonymous_visitor_is_asked_to_sign_in(acme):
     response = Browser().post(url("apikey_add"), {"client": acme.pk, "name": "laptop"})
     assert response.status_code == 302
     assert not ApiKey.objects.exists()
+
+
+# -- scopes of a registry ----------------------------------------------------------------
+
+REGISTRY = settings_of(SCOPES=["orders:read", "orders:write", "users:read"])
+
+
+def boxes(page) -> dict[str, bool]:
+    """Scope -> whether it is ticked."""
+    found = re.findall(r'<input type="checkbox" name="scopes" value="([^"]+)"([^>]*)>', page)
+    return {scope: "checked" in rest for scope, rest in found}
+
+
+@override_settings(APIGUARD=REGISTRY)
+def test_registered_scopes_are_offered_to_tick(admin_client, acme):
+    page = admin_client.get(url("apikey_add")).content.decode()
+    assert boxes(page) == dict.fromkeys(["orders:read", "orders:write", "users:read"], False)
+    make_key(admin_client, acme, scopes=["orders:read", "users:read"])
+    assert ApiKey.objects.get().scopes == ["orders:read", "users:read"]
+
+
+@override_settings(APIGUARD=REGISTRY)
+def test_a_scope_that_is_not_registered_is_not_made(admin_client, acme):
+    response = make_key(admin_client, acme, scopes=["orders:raed"])
+    assert "scopes" in response.context["adminform"].form.errors
+    assert not ApiKey.objects.exists()
+
+
+def test_a_scope_that_was_registered_once_is_shown_and_may_be_taken_away(admin_client, acme):
+    key = ApiKey.objects.issue(acme, "old", ["orders:read", "gone"])[0]
+    with override_settings(APIGUARD=REGISTRY):
+        address = url("apikey_change", key.pk)
+        page = admin_client.get(address).content.decode()
+        assert boxes(page) == {
+            "orders:read": True,
+            "orders:write": False,
+            "users:read": False,
+            "gone": True,
+        }
+        assert "gone (not registered)" in page
+        renamed = fill_in(admin_client, address, name="new", scopes=["orders:read", "gone"])
+        assert renamed.status_code == 302
+        fill_in(admin_client, address, scopes=["orders:read"])
+    assert ApiKey.objects.get().scopes == ["orders:read"]
+
+
+def test_a_key_links_to_the_one_before_it_and_those_after(admin_client, key):
+    new, _ = key.rotate(timedelta(hours=1))
+    assert (
+        url("apikey_change", new.pk)
+        in admin_client.get(url("apikey_change", key.pk)).content.decode()
+    )
+    assert (
+        url("apikey_change", key.pk)
+        in admin_client.get(url("apikey_change", new.pk)).content.decode()
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from apiguard.admin import revoking
 from apiguard.models import ApiKey, PolicyChange
 
 from .desk import url
@@ -80,3 +81,32 @@ def test_who_may_only_look_cannot_revoke(viewer, key, address):
 
 def test_a_key_that_does_not_exist_is_not_found(admin_client, key):
     assert admin_client.get(url("apikey_revoke", key.pk + 1)).status_code == 404
+
+
+def test_it_takes_the_permission_to_revoke_and_no_other(staff, key, address):
+    browser = staff("view_apikey", "change_apikey", "add_apikey", "rotate_apikey")
+    assert browser.post(address, {"reason": "mischief"}).status_code == 403
+    assert address not in browser.get(url("apikey_change", key.pk)).content.decode()
+    assert "revoke_selected" not in browser.get(url("apikey_changelist")).content.decode()
+
+
+def test_the_permission_alone_is_enough(staff, key, address):
+    assert staff("revoke_apikey").post(address, {"reason": "lost"})["Location"] == "/admin/"
+    assert ApiKey.objects.get().revoke_reason == "lost"
+
+
+def test_whoever_may_look_and_revoke_does_so_from_the_list(staff, key):
+    browser = staff("view_apikey", "revoke_apikey")
+    data = {"action": "revoke_selected", "_selected_action": [key.pk], "post": "1", "reason": "old"}
+    browser.post(url("apikey_changelist"), data)
+    assert ApiKey.objects.get().revoke_reason == "old"
+
+
+def test_more_keys_than_a_form_can_bring_back_are_not_asked_about(admin_client, acme, monkeypatch):
+    monkeypatch.setattr(revoking, "MOST_AT_ONCE", 2)
+    for number in range(3):
+        ApiKey.objects.issue(acme, f"k{number}")
+    data = {"action": "revoke_selected", "_selected_action": [1], "select_across": "1"}
+    page = admin_client.post(url("apikey_changelist"), data, follow=True)
+    assert "at most 2 keys" in page.content.decode()
+    assert ApiKey.objects.filter(revoked_at=None).count() == 3

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from django.db import DataError, OperationalError, ProgrammingError
+from django.db import DataError, OperationalError, ProgrammingError, transaction
 from django.test.utils import override_settings
 
 from apiguard.policy import load, lookups
 from apiguard.policy.backoff import FIRST_PAUSE, Backoff
+from apiguard.policy.current import current
+from apiguard.policy.keyring import UNKNOWN
 from apiguard.policy.lookups import LookUpFailed
 from apiguard.policy.snapshot import empty
 
@@ -96,3 +98,26 @@ def test_an_answer_is_no_reason_to_stop_asking(tries, error):
 def test_what_is_said_names_no_password(tries, caplog):
     assert "secret" not in ask()
     assert "secret" not in caplog.text
+
+
+def test_what_an_open_transaction_sees_is_kept_for_nobody_else(ages, monkeypatch, db):
+    # It may have begun before the policy in force was read: a key that was revoked
+    # meanwhile would be good for it, and then for everybody.
+    held = empty()
+    monkeypatch.setattr(current, "_held", held)
+    monkeypatch.setattr(load, "key", lambda key_id: None)
+    with transaction.atomic():
+        lookups.key(held, "shared")
+        mine = empty()
+        lookups.key(mine, "of this transaction")
+    assert held.keyring.get("shared") is None
+    assert mine.keyring.get("of this transaction") == UNKNOWN
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_seen_outside_of_one_is_kept(ages, monkeypatch):
+    held = empty()
+    monkeypatch.setattr(current, "_held", held)
+    monkeypatch.setattr(load, "key", lambda key_id: None)
+    lookups.key(held, "shared")
+    assert held.keyring.get("shared") == UNKNOWN

@@ -1,0 +1,67 @@
+"""A key is rotated under load: nobody who switches in time is refused, no quota begins anew."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.server.conftest import serving
+from tests.servers import manage
+
+pytestmark = pytest.mark.slow
+
+CALLERS = 6
+CALLS_AFTER_THE_SWITCH = 10
+LIMIT = 1000  # Per minute, in the tier of the demonstration's "acme".
+
+
+def rotated(demo, key):
+    """The successor of ``key``, whose grace outlasts the test."""
+    key_id = key.split("_")[2]
+    done = manage(
+        *("apiguard", "key", "rotate", key_id, "--grace", "600", "--reason", "yearly", "--json"),
+        env=demo.env,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["key"]
+
+
+def test_whoever_switches_within_the_grace_is_never_refused_and_goes_on_counting(own_demo):
+    with serving("gunicorn", own_demo, workers=4) as site:
+        old = site.demo.api_keys["acme"]
+        current, switched, stop = [old], threading.Event(), threading.Event()
+
+        def call(_):
+            """Call with whatever key is current; a few times more once it is the new one."""
+            answers, left = [], CALLS_AFTER_THE_SWITCH
+            while left and not stop.is_set() and len(answers) < LIMIT // CALLERS - 20:
+                left -= switched.is_set()
+                key = current[0]
+                answer = site.get("/api/plain", {"X-API-Key": key})
+                answers.append((key, answer.status, int(answer.headers["X-RateLimit-Remaining"])))
+                if not switched.is_set():
+                    stop.wait(0.05)
+            return answers
+
+        with ThreadPoolExecutor(CALLERS) as pool:
+            calls = [pool.submit(call, number) for number in range(CALLERS)]
+            try:
+                new = rotated(own_demo, old)
+                current[0] = new
+                switched.set()
+                answers = [answer for each in calls for answer in each.result(60)]
+            finally:
+                stop.set()
+        still_good = site.get("/api/plain", {"X-API-Key": old})
+        last = site.get("/api/plain", {"X-API-Key": new})
+    assert {status for _, status, _ in answers} == {200}
+    assert {key for key, _, _ in answers} == {old, new}
+    assert (still_good.status, last.status) == (200, 200)
+    # Each call took one off the same quota, whichever key it came with.
+    left = [remaining for _, _, remaining in answers]
+    assert len(set(left)) == len(left)
+    assert max(left) == LIMIT - 1
+    assert int(last.headers["X-RateLimit-Remaining"]) == LIMIT - len(answers) - 2
