@@ -265,14 +265,15 @@ def report(result: Result, *, markdown: bool) -> None:
     say(f"broken log lines: {result.broken_lines}; {'good' if result.good else 'NOT GOOD'}\n")
 
 
-def run(kind: str, requests: int, seed: int) -> Result:
-    """One server, from start to stop."""
+def run(kind: str, requests: int, seed: int, *, control: bool = False) -> Result:
+    """One server, from start to stop; as a control, without the middleware."""
     with tempfile.TemporaryDirectory() as folder, redis_server() as redis:
         template = make_template(Path(folder))
         own = Path(folder) / "served"
         own.mkdir()
         # Django gives every ASGI request a thread; what malloc keeps for each is not growth.
         demo = prepared(template, own, f"{redis.base_url}/0").with_env(MALLOC_ARENA_MAX="1")
+        demo = demo.with_env(APIGUARD_ENABLED="false") if control else demo
         with serving(kind, demo, **SERVERS[kind]) as site:
             return fuzz(site, requests, seed)
 
@@ -283,11 +284,12 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=100_000, help="for each server")
     parser.add_argument("--server", choices=SERVERS, help="only this one")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--control", action="store_true", help="without the middleware")
     parser.add_argument("--markdown", action="store_true")
     asked = parser.parse_args()
     results = []
     for kind in [asked.server] if asked.server else SERVERS:
-        results.append(run(kind, asked.requests, asked.seed))
+        results.append(run(kind, asked.requests, asked.seed, control=asked.control))
         report(results[-1], markdown=asked.markdown)
     sys.exit(0 if all(result.good for result in results) else 1)
 

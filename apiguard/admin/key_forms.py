@@ -120,7 +120,7 @@ class RotateForm(MakesOneKey, forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
         max_length=255,
-        widget=forms.TextInput(attrs={"size": 60}),
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
         help_text=_("For whoever asks later. Such as: yearly rotation."),
     )
     # When the key was rotated last, as far as who sends this has seen.

@@ -26,9 +26,10 @@ else:
 
 
 def unkept(response: HttpResponse) -> HttpResponse:
-    """``response``, kept by no cache and named to nobody."""
+    """``response``, kept by no cache and named to no other site."""
     response["Cache-Control"] = "no-store"
-    response["Referrer-Policy"] = "no-referrer"
+    # Not no-referrer: forms of such a page, signing out among them, send Origin: null.
+    response["Referrer-Policy"] = "same-origin"
     return response
 
 

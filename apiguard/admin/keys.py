@@ -46,11 +46,11 @@ class ApiKeyAdmin(RotatingAdmin, RevokingAdmin, WhoseAdmin, PolicyAdmin):
     when_empty = _("There are no keys. Add a client first, then make a key for it.")
     list_display = (
         "masked",
+        "state",
         "name",
         "client",
         "environment",
         "scope_words",
-        "state",
         "expires_at",
         "last_used_at",
     )

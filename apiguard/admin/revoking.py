@@ -32,7 +32,7 @@ class RevokeForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
         max_length=255,
-        widget=forms.TextInput(attrs={"size": 60, "autofocus": True}),
+        widget=forms.TextInput(attrs={"class": "vTextField", "autofocus": True}),
         help_text=_("For whoever asks why calls are refused. Such as: found in a public log."),
     )
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
@@ -46,7 +47,17 @@ def _alias(name: str) -> Callable[[], Any]:
     # Imported late: django-redis is only needed where a cache alias is named.
     from django_redis import get_redis_connection
 
-    return lambda: get_redis_connection(name)
+    # Django has a cache of every thread its own, and looks for it on each call; their
+    # clients share one pool of connections, so one client is as good for all of them.
+    held: list[tuple[Any, Any]] = []
+
+    def connect() -> Any:
+        caches = settings.CACHES
+        if not held or held[0][0] is not caches:
+            held[:] = [(caches, get_redis_connection(name))]
+        return held[0][1]
+
+    return connect
 
 
 def _cluster(url: str, timeout: float) -> Callable[[], Any]:

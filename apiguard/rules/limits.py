@@ -69,7 +69,8 @@ class Counted(NamedTuple):
     @property
     def remaining(self) -> int:
         """Cost units that are left."""
-        return max(0, self.limit.amount - self.used)
+        left = self.limit.amount - self.used
+        return left if left > 0 else 0
 
 
 class Decision(NamedTuple):

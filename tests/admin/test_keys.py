@@ -39,7 +39,7 @@ def test_the_response_to_the_form_shows_the_key_and_tells_everybody_to_forget_it
     response = make_key(admin_client, acme)
     assert response.status_code == 200
     assert "no-store" in response["Cache-Control"]
-    assert response["Referrer-Policy"] == "no-referrer"
+    assert response["Referrer-Policy"] == "same-origin"
     assert response.content.decode().count(text_in(response)) == 1
 
 

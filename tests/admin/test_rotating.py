@@ -60,7 +60,7 @@ def test_a_planned_rotation_shows_the_successor_once_and_lets_the_old_key_go_on(
     text = text_in(response)
     assert matches(text, conf.current().key_peppers[new.pepper_id], new.digest)
     assert "no-store" in response["Cache-Control"]
-    assert response["Referrer-Policy"] == "no-referrer"
+    assert response["Referrer-Policy"] == "same-origin"
     assert "works until" in response.content.decode()
     assert before + timedelta(hours=1) <= old.expires_at <= timezone.now() + timedelta(hours=1)
     change = PolicyChange.objects.first()

@@ -37,6 +37,16 @@ def test_an_alias_gives_the_client_of_its_cache(redis_url):
         assert client.ping() is True
 
 
+def test_an_alias_is_looked_for_once_until_the_caches_change(redis_url):
+    cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis_url}
+    connector = connect.connector("counting")
+    with override_settings(CACHES={"counting": cache}):
+        first = connector()
+        assert connector() is first
+    with override_settings(CACHES={"counting": {**cache, "LOCATION": f"{redis_url}?other=1"}}):
+        assert connector() is not first
+
+
 def test_a_cluster_is_connected_once_per_process(monkeypatch):
     given = []
 

@@ -1,8 +1,8 @@
 """``apiguard check``: what is wrong with the policy in the database, the counter, the workers.
 
 What requests are judged by is compiled here too, so what is said is what a
-worker finds. Clients and keys are read a few hundred at a time. Warnings do
-not change the exit status.
+worker finds. Clients and keys are read a few hundred at a time; issuers with
+a URL are asked for their keys. Warnings do not change the exit status.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ... import conf
 from ...errors import PolicyError, RateError
 from ...models import ApiKey, Client, PolicyModel, Route
 from ...models.state import write_alias
-from ...policy import load
+from ...policy import jwks, load
 from ...policy.compile import compile_rows
 from ...policy.rows import Rows
 from ...policy.snapshot import RowProblem
@@ -35,7 +35,12 @@ def run(console: Console, options: Options) -> None:
     except load.PolicyMoved as error:
         raise found("Policy is being changed faster than it can be read. Try again.") from error
     snapshot = compile_rows(rows, revision=state.revision, stamp=state.stamp)
-    problems = [*snapshot.problems, *_client_problems(), *_key_problems()]
+    problems = [
+        *snapshot.problems,
+        *jwks.fetch_problems(rows.issuers),
+        *_client_problems(),
+        *_key_problems(),
+    ]
     warnings = [*_cost_warnings(rows), *_route_warnings(rows)]
     counter, workers = _counter.report(), _workers.report()
     data = {
