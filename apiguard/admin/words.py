@@ -24,11 +24,6 @@ TONES = {
     "enforce": "good",
     "observe": "warn",
     "off": "quiet",
-    "valid": "good",
-    "not yet valid": "warn",
-    "client disabled": "warn",
-    "expired": "quiet",
-    "revoked": "bad",
 }
 
 

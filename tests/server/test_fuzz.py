@@ -19,6 +19,8 @@ pytestmark = pytest.mark.slow
 
 RANDOM_REQUESTS = 3000
 
+UNKNOWN_CODING = 0
+
 # Servers that believe what these say may wait for the rest of a body that does not come.
 BODY_HEADERS = {"Content-Length", "Transfer-Encoding"}
 
@@ -37,12 +39,11 @@ def attempt(site, method, path, values):
         del headers["X-API-Key"]
     sent = request_head(method, path, list({**headers, **values}.items()))
     answer = site.exchange(sent, body, patience=0.5 if BODY_HEADERS & set(values) else 20)
-    return None if answer is None or is_the_server_s_own(answer) else answer.status
-
-
-def is_the_server_s_own(answer):
-    """gunicorn answers a transfer coding that it does not know (RFC 9112 section 6.1)."""
-    return answer.status == 501 and "X-Request-ID" not in answer.headers
+    if answer is None:
+        return None
+    # gunicorn's own answer to a transfer coding that it does not know (RFC 9112 section 6.1).
+    unknown_coding = answer.status == 501 and "X-Request-ID" not in answer.headers
+    return UNKNOWN_CODING if unknown_coding else answer.status
 
 
 def still_serves(site):
