@@ -12,8 +12,7 @@ by a system check only, with the nearest name that exists.
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -22,14 +21,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from .errors import PolicyError, SettingError
-from .rules.headers import is_forbidden_response_header, is_token
-from .rules.keys import check_namespace
-from .rules.networks import Network, parse_network
-from .rules.paths import PrefixTable, normalise_prefix
-from .rules.rates import Rate, parse_rate
-from .rules.scopes import parse_scopes
-
-HEADER_FAMILIES = ("x-ratelimit", "draft-6", "draft-10")
+from .rules.networks import Network
+from .rules.paths import PrefixTable
+from .rules.rates import Rate
+from .rules.setting_values import HEADER_FAMILIES, PARSERS, strings
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,156 +63,6 @@ class Settings:
     api_key_meta: str = "HTTP_X_API_KEY"
     request_id_meta: str = "HTTP_X_REQUEST_ID"
     forwarded_meta: str = "HTTP_X_FORWARDED_FOR"
-
-
-def _wrong(value: object, reason: str, hint: str) -> SettingError:
-    return SettingError("wrong_value", value, reason, hint)
-
-
-def _boolean(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(value, "This is not a boolean.", "Write True or False.")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise _wrong(value, "This is not a non-empty string.", "Write a string.")
-    return value
-
-
-def _optional_text(value: object) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        raise _wrong(value, "This is not a number of seconds.", "Write a number such as 1.0.")
-    return float(value)
-
-
-def _optional_seconds(value: object) -> float | None:
-    return None if value is None else _seconds(value)
-
-
-def _strings(value: object) -> list[str]:
-    if not isinstance(value, list | tuple | set | frozenset):
-        raise _wrong(value, "This is not a list of strings.", 'Write a list, such as ["a", "b"].')
-    if not all(isinstance(item, str) for item in value):
-        raise _wrong(value, "A member of this list is not a string.", "Write strings only.")
-    return list(value)
-
-
-def _header_name(value: object) -> str:
-    name = _text(value)
-    if not is_token(name):
-        raise _wrong(value, "This is not a header name.", 'Write a name such as "X-API-Key".')
-    lower = name.lower()
-    if lower in _TAKEN or (is_forbidden_response_header(name) and lower != "x-request-id"):
-        hint = "Write a name that nothing else uses."
-        raise _wrong(value, "This header has a meaning of its own.", hint)
-    return name
-
-
-# Requests say other things with these; where we write, the rules of header policies add more.
-_TAKEN = frozenset(
-    {
-        *("accept", "accept-encoding", "authorization", "content-type", "cookie", "expect"),
-        *("forwarded", "host", "origin", "proxy-authorization", "sec-fetch-site"),
-        *("x-csrftoken", "x-forwarded-for", "x-forwarded-proto"),
-    }
-)
-
-
-def _choice(*allowed: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        if value not in allowed:
-            listed = ", ".join(repr(item) for item in allowed)
-            raise _wrong(value, f"{value!r} is not one of the choices.", f"Write one of {listed}.")
-        return str(value)
-
-    return parse
-
-
-def _prefixes(value: object) -> PrefixTable[bool]:
-    return PrefixTable({normalise_prefix(item): True for item in _strings(value)})
-
-
-def _networks(value: object) -> tuple[Network, ...]:
-    return tuple(parse_network(item) for item in _strings(value))
-
-
-def _proxies(value: object) -> tuple[Network, ...]:
-    return _networks([item for item in _strings(value) if item != "unix"])
-
-
-def _secrets(value: object) -> dict[str, bytes]:
-    if not isinstance(value, Mapping):
-        raise _wrong("…", "This is not a dict of secrets.", 'Write {"name": "secret"}.')
-    secrets: dict[str, bytes] = {}
-    for name, secret in value.items():
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
-            # Not repeated either: name and secret may have been swapped.
-            raise _wrong("…", "This is not a name for a secret.", "Use [A-Za-z0-9._-]{1,64}.")
-        if not isinstance(secret, str | bytes) or not secret:
-            # The value is a secret, so the message must not repeat it.
-            raise _wrong(name, "The secret of this name is empty or no string.", "Write a string.")
-        secrets[name] = secret.encode() if isinstance(secret, str) else secret
-    return secrets
-
-
-def _scopes(value: object) -> frozenset[str] | None:
-    return None if value is None else frozenset(parse_scopes(_strings(value)))
-
-
-def _rate(value: object) -> Rate | None:
-    if value is None:
-        return None
-    rate = parse_rate(_text(value))
-    if rate.period is None:
-        raise _wrong(value, "This is a calendar quota.", 'Write a rate, such as "60/min".')
-    return rate
-
-
-def _families(value: object) -> tuple[str, ...]:
-    families = tuple(_strings(value))
-    for family in families:
-        _choice(*HEADER_FAMILIES)(family)
-    return families
-
-
-def _realm(value: object) -> str:
-    realm = _text(value)
-    if not re.fullmatch(r"[ !#-\[\]-~]{1,128}", realm):
-        raise _wrong(value, "A realm is printable ASCII.", 'Leave out " and \\.')
-    return realm
-
-
-PARSERS: dict[str, Callable[[object], Any]] = {
-    "ENABLED": _boolean,
-    "EXEMPT_PATHS": _prefixes,
-    "COUNTER": _text,
-    "COUNTER_PREFIX": _text,
-    "POLICY_MAX_AGE": _optional_seconds,
-    "POLICY_MAX_STALENESS": _seconds,
-    "TRUSTED_PROXIES": _proxies,
-    "FORWARDED_HEADER": _choice("X-Forwarded-For", "Forwarded"),
-    "API_KEY_HEADER": _header_name,
-    "REQUEST_ID_HEADER": _header_name,
-    "TRUST_REQUEST_ID": _choice("always", "proxies", "never"),
-    "KEY_NAMESPACE": lambda value: check_namespace(_text(value)),
-    "KEY_PEPPERS": _secrets,
-    "ALLOW_TEST_KEYS": _boolean,
-    "JWT_SECRETS": _secrets,
-    "JWKS_ALLOWED_NETWORKS": _networks,
-    "JWKS_CA_FILE": _optional_text,
-    "SCOPES": _scopes,
-    "FAILED_CREDENTIALS_LIMIT": _rate,
-    "RATE_LIMIT_HEADERS": _families,
-    "ERROR_FORMAT": _choice("problem", "simple"),
-    "REALM": _realm,
-    "ADMIN": _boolean,
-}
 
 
 def _meta(header: str) -> str:
@@ -275,7 +120,7 @@ def parse(
                 SettingError("wrong_value", error.value, error.reason, error.hint, field=name)
             )
     if "trusted_proxies" in values:
-        values["trust_unix"] = "unix" in _strings(given["TRUSTED_PROXIES"])
+        values["trust_unix"] = "unix" in strings(given["TRUSTED_PROXIES"])
     values |= _metas(values, errors)
     counter = values["counter"]
     known = counter == "memory" or counter.startswith("redis+cluster://") or counter in caches

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from apiguard import conf
 from apiguard.request.verdict import REFUSALS
+from apiguard.rules.setting_values import PARSERS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
@@ -36,7 +36,7 @@ def test_every_python_example_is_python(page: Path) -> None:
 
 def test_every_setting_is_documented_and_no_other() -> None:
     documented = [cell.strip("`") for cell in table_cells("docs/settings.md", 0)[2:]]
-    assert documented == list(conf.PARSERS)
+    assert documented == list(PARSERS)
 
 
 def test_every_error_code_is_documented() -> None:

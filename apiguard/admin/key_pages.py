@@ -38,6 +38,25 @@ def public_part(key: ApiKey) -> str:
     return shown(conf.current().key_namespace, key.environment, key.key_id)
 
 
+class Unrepeated:
+    """Text for a template that stands in no ``repr``.
+
+    Django's templates log their whole context, at level DEBUG, for every
+    variable that is not in it.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "…"
+
+
 class KeyPages(Base):
     """The part of the key screen that these pages share."""
 
@@ -67,7 +86,7 @@ class KeyPages(Base):
             "created",
             _("Copy this key now"),
             key=key,
-            text=text,
+            text=Unrepeated(text),
             masked=public_part(key),
             header=conf.current().api_key_header,
             but=why_refused(key),

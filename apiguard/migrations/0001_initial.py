@@ -980,7 +980,7 @@ class Migration(migrations.Migration):
                             _connector="OR",
                         ),
                         name="apiguard_key_valid_some_time",
-                    )
+                    ),
                 ],
             },
         ),

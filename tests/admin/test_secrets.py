@@ -77,6 +77,8 @@ def test_nothing_but_the_response_knows_the_key(
         connection.force_debug_cursor = False
     (text,) = set(TEXT.findall(response.content.decode()))
     new = ApiKey.objects.order_by("-pk").first()
+    assert LogEntry.objects.filter(object_id=new.pk).exists()
+    assert PolicyChange.objects.filter(object_pk=new.pk, model="apiguard.apikey").exists()
     assert parse(text, "ag").key_id == new.key_id
     logged = caplog.text + "".join(str(vars(record)) for record in caplog.records)
     assert new.digest in logged  # The log is what it should be: statements are in it.
