@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .. import conf
 from ..rules import keys as key_rules
 from ..rules.scopes import parse_scopes
-from .base import PolicyManager
+from .base import PolicyManager, PolicyModel
 from .key_queryset import ApiKeyQuerySet
 
 if TYPE_CHECKING:
     from .clients import Client
 
 
-class ApiKeyManager(PolicyManager.from_queryset(ApiKeyQuerySet)):  # type: ignore[misc]
+# The model itself stands to the right of its manager.
+Key = TypeVar("Key", bound=PolicyModel)
+
+
+class ApiKeyManager(PolicyManager.from_queryset(ApiKeyQuerySet), Generic[Key]):  # type: ignore[misc]
     """``ApiKey.objects``."""
 
     def build(
@@ -27,7 +31,7 @@ class ApiKeyManager(PolicyManager.from_queryset(ApiKeyQuerySet)):  # type: ignor
         environment: str = "live",
         expires_at: datetime | None = None,
         **fields: Any,
-    ) -> tuple[Any, str]:
+    ) -> tuple[Key, str]:
         """An unsaved key and its text.
 
         Raises:
@@ -57,7 +61,7 @@ class ApiKeyManager(PolicyManager.from_queryset(ApiKeyQuerySet)):  # type: ignor
         environment: str = "live",
         expires_at: datetime | None = None,
         **fields: Any,
-    ) -> tuple[Any, str]:
+    ) -> tuple[Key, str]:
         """Make a key for ``client``.
 
         Returns:

@@ -95,7 +95,7 @@ class ApiKey(PolicyModel):
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     last_used_at = models.DateTimeField(_("last used at"), null=True, blank=True, editable=False)
 
-    objects: ClassVar[ApiKeyManager] = ApiKeyManager()
+    objects: ClassVar[ApiKeyManager[ApiKey]] = ApiKeyManager()
 
     class Meta:
         verbose_name = _("API key")

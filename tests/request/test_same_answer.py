@@ -49,12 +49,12 @@ def keys_of():
 
 @pytest.fixture
 def work(monkeypatch):
-    """The digests that a request took, as the lengths of what was hashed."""
+    """The digests that a request took: the lengths of what was hashed, and whether with a pepper."""
     done = []
     digest = keys.digest
 
     def counting(text, pepper):
-        done.append(len(text))
+        done.append((len(text), pepper is not None))
         return digest(text, pepper)
 
     monkeypatch.setattr(keys, "digest", counting)
@@ -96,9 +96,9 @@ def test_bad_keys_read_and_cost_the_same_cold_and_warm(keys_of, work, path, midd
     assert status == 401
     assert b"invalid_api_key" in body
     assert {repr(answer) for answer in answers.values()} == {repr((status, body, headers))}
-    length = len(keys_of["key_unknown"])
-    assert set(map(repr, cold.values())) == {repr((1, [length]))}
-    assert set(map(repr, warm.values())) == {repr((0, [length]))}
+    digest = (len(keys_of["key_unknown"]), True)
+    assert set(map(repr, cold.values())) == {repr((1, [digest]))}
+    assert set(map(repr, warm.values())) == {repr((0, [digest]))}
     assert said == {outcome: {outcome} for outcome in BAD}
 
 
