@@ -49,7 +49,7 @@ def keys_of():
 
 @pytest.fixture
 def work(monkeypatch):
-    """The digests that a request took: the lengths of what was hashed, and whether with a pepper."""
+    """The digests that a request took: how much was hashed, and whether with a pepper."""
     done = []
     digest = keys.digest
 
