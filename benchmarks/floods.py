@@ -9,7 +9,8 @@ before every request that is timed, so that the processor's caches, which any
 other code would fill as well, are not what is compared.
 
 Through gunicorn the flood is paced, far below what the server can do, and
-again compared with as many requests of good clients.
+compared with silence; as many requests of other good clients are a row of
+their own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import random
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address
-from itertools import cycle
+from itertools import cycle, islice
 from typing import Any
 
 from benchmarks.calls import App, environ, timed
@@ -57,6 +58,11 @@ def malformed(credentials: Credentials) -> Iterator[dict[str, str]]:
     """Keys with a wrong checksum, every one another."""
     for good in unknown(credentials):
         yield {"X-API-Key": good["X-API-Key"][:-6] + "000000"}
+
+
+def silence(credentials: Credentials) -> Iterator[dict[str, str]]:
+    """Nobody else."""
+    return iter(())
 
 
 def calm(credentials: Credentials) -> Iterator[dict[str, str]]:
@@ -151,7 +157,8 @@ def served(stage: Stage, seconds: float, rounds: int) -> dict[str, Flooded]:
     """What a flood through gunicorn does."""
     from benchmarks.compare import gunicorn_of
 
-    kinds: dict[str, Kind] = {"": calm, **FLOODS}
+    floods = {**FLOODS, "as many of other good clients": calm}
+    kinds: dict[str, Kind] = {"": silence, **floods}
     took: dict[str, list[float]] = {name: [] for name in kinds}
     with gunicorn_of(stage, PROXIED) as server:
         for number in range(-1, rounds):
@@ -162,14 +169,13 @@ def served(stage: Stage, seconds: float, rounds: int) -> dict[str, Flooded]:
                 if number >= 0:  # The first is for imports and caches.
                     took[name] += times
     medians = {name: statistics.median(values) for name, values in took.items()}
-    return {name: Flooded(medians[""] * 1000, medians[name] * 1000) for name in FLOODS}
+    return {name: Flooded(medians[""] * 1000, medians[name] * 1000) for name in floods}
 
 
 def _task(stage: Stage, kind: Kind, port: int, seconds: float) -> dict[str, Any]:
-    requests = kind(stage.credentials)
     others = [
-        {"headers": {**next(requests), "X-Forwarded-For": _stranger()}, "path": THING}
-        for _ in range(200)
+        {"headers": {**headers, "X-Forwarded-For": _stranger()}, "path": THING}
+        for headers in islice(kind(stage.credentials), 200)
     ]
     return {
         "do": "flooded",
@@ -178,5 +184,5 @@ def _task(stage: Stage, kind: Kind, port: int, seconds: float) -> dict[str, Any]
         "per_second": PER_SECOND,
         "good": {"path": THING, "headers": stage.credentials[GOOD]},
         "others": others,
-        "statuses": [STATUS[kind], 200] if kind is denied else [STATUS[kind]],
+        "statuses": [STATUS.get(kind, 200), *([200] if kind is denied else [])],
     }

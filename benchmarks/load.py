@@ -111,15 +111,14 @@ def flooded(
 
     Args:
         per_second: requests of the good client, and of the others.
-        others: what is sent in turn.
+        others: what is sent in turn; none for silence.
         statuses: what the others are answered.
     """
     ours = request_bytes(**good)
     theirs = cycle([request_bytes(**one) for one in others])
+    rate = per_second[1] if others else 0
     with ThreadPoolExecutor(1) as pool:
-        flood = pool.submit(
-            paced, seconds, per_second[1], lambda: ask(port, next(theirs), statuses)
-        )
+        flood = pool.submit(paced, seconds, rate, lambda: ask(port, next(theirs), statuses))
         took = paced(seconds, per_second[0], lambda: ask(port, ours, (200,)))
         flood.result()
     return took
