@@ -2,23 +2,25 @@
 
     python -m benchmarks.credentials
 
-Everything in one process, without database, network or counter: from a request
-with its header to the user and the token, as DRF asks an authentication class.
-djangorestframework-simplejwt is asked for a user without a row, which is the
-cheapest that it has. The calls of one round follow each other in mixed order,
-so that noise hits all alike; medians. "signature" is the cryptography alone:
-what no verifier can go below. Needs ``requirements-bench.txt``.
+Everything in one process, without network or counter: from a request with its
+header to the user and the token, as DRF asks an authentication class.
+djangorestframework-api-key, a permission class, looks into its table each time:
+here one row of SQLite in memory. djangorestframework-simplejwt is asked for a
+user without a row, which is the cheapest that it has. The calls of one round
+follow each other in mixed order, so that noise hits all alike; medians.
+"signature" is the cryptography alone: what no verifier can go below. Needs
+``requirements-bench.txt``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -41,6 +43,10 @@ class Case:
     calls: Mapping[str, Callable[[], object]]
 
 
+Made = tuple[list[Case], list[Any]]
+"""Cases, and the rows of policy that ours need."""
+
+
 def set_up() -> None:
     """Django, configured by nothing but this file."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
@@ -50,9 +56,12 @@ def set_up() -> None:
         "JWT_SECRET": SECRET,
         "DATABASE_URL": "sqlite://:memory:",
         "APIGUARD_POLICY_MAX_AGE": "null",
+        "APIGUARD_KEY_PEPPERS": json.dumps({"one": "benchmark-pepper-" * 3}),
     }
     import django
+    from django.conf import settings
 
+    settings.INSTALLED_APPS.append("rest_framework_api_key")
     django.setup()
 
 
@@ -65,6 +74,45 @@ def request(headers: Mapping[str, str]) -> Any:
     plain.method, plain.path, plain.path_info = "GET", "/api/orders", "/api/orders"
     plain.META = {"REMOTE_ADDR": "192.0.2.1", "SERVER_NAME": "localhost", **headers}
     return Request(plain)
+
+
+# -- keys -------------------------------------------------------------------------
+
+
+def key_cases() -> Made:
+    """A key that has been seen before, in a site with a pepper."""
+    from apiguard.models import Client, Tier
+    from apiguard.rest_framework.authentication import ApiKeyAuthentication
+    from apiguard.rules import keys
+    from apiguard.testing import make_key
+
+    client = Client(slug="acme", name="Acme", tier=Tier(slug="free", name="Free"))
+    row, text = make_key(client)
+    calls: dict[str, Callable[[], object]] = {
+        "signature": partial(keys.digest, text, b"pepper" * 8),
+        "apiguard": asks(ApiKeyAuthentication(), {"HTTP_X_API_KEY": text}),
+        "peer": has_api_key(),
+    }
+    return [Case("key", "djangorestframework-api-key", calls)], [row]
+
+
+def has_api_key() -> Callable[[], object]:
+    """djangorestframework-api-key's permission, asked about a key of its own."""
+    from django.db import connection
+    from rest_framework_api_key.models import APIKey
+    from rest_framework_api_key.permissions import HasAPIKey
+
+    with connection.schema_editor() as editor:
+        editor.create_model(APIKey)
+    _, text = APIKey.objects.create_key(name="acme")
+    permission, headers = HasAPIKey(), {"HTTP_AUTHORIZATION": f"Api-Key {text}"}
+
+    def ask() -> object:
+        if not permission.has_permission(request(headers), None):
+            raise RuntimeError("Nobody was recognised.")
+        return True
+
+    return ask
 
 
 # -- tokens ---------------------------------------------------------------------
@@ -84,7 +132,7 @@ def private_keys() -> dict[str, Any]:
     }
 
 
-def token_cases(stack: ExitStack) -> list[Case]:
+def token_cases() -> Made:
     """A token of every family, ours and simplejwt's judged by the same claims."""
     import jwt
     from jwt.algorithms import get_default_algorithms
@@ -103,10 +151,7 @@ def token_cases(stack: ExitStack) -> list[Case]:
             "peer": asks(simplejwt(algorithm, key), headers),
         }
         cases.append(Case(f"token, {algorithm}", "simplejwt", calls))
-    from apiguard.testing import override_policy
-
-    stack.enter_context(override_policy(*rows, route()))
-    return cases
+    return cases, rows
 
 
 def kid_of(algorithm: str) -> dict[str, str] | None:
@@ -190,7 +235,7 @@ def asks(authentication: Any, headers: Mapping[str, str]) -> Callable[[], object
 
 # -- the table of cases ------------------------------------------------------------
 
-CASES: Sequence[Callable[[ExitStack], list[Case]]] = (token_cases,)
+CASES: Sequence[Callable[[], Made]] = (key_cases, token_cases)
 
 
 def measure(cases: Sequence[Case], rounds: int) -> dict[tuple[str, str], float]:
@@ -225,8 +270,11 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
     set_up()
-    with ExitStack() as stack:
-        cases = [case for make in CASES for case in make(stack)]
+    from apiguard.testing import override_policy
+
+    made = [make() for make in CASES]
+    cases = [case for some, _ in made for case in some]
+    with override_policy(*(row for _, rows in made for row in rows), route()):
         progress(f"credentials: {len(cases)} cases, {options.rounds:,} rounds")
         measure(cases, max(1, options.rounds // 20))  # Warm: nothing is imported or compiled later.
         printed = table(cases, measure(cases, options.rounds))
