@@ -36,8 +36,7 @@ def main() -> None:
         before = reader.snapshot().revision
         tier = Tier.objects.create(slug="tier", name="Tier")
         client = Client.objects.create(slug="client", name="Client", tier=tier)
-        key, _ = ApiKey.objects.build(client, "key")
-        key.save()
+        key, _ = ApiKey.objects.issue(client, "key")
         route = Route.objects.create(name="one", path_prefix="/one/")
         route.cost = 7
         route.save()
