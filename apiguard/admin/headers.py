@@ -44,9 +44,9 @@ class HeaderInline(PolicyInline):
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "value":
-            kwargs["widget"] = forms.TextInput(attrs={"size": 44})
+            kwargs["widget"] = forms.TextInput()
         if db_field.name == "content_types":
-            kwargs["widget"] = forms.Textarea(attrs={"rows": 1, "cols": 20})
+            kwargs["widget"] = forms.Textarea(attrs={"rows": 1})
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
 

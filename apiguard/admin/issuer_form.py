@@ -65,7 +65,7 @@ class IssuerForm(PolicyForm):
     user: Any = None
 
     key_source = forms.ChoiceField(
-        label=_("keys come from"),
+        label=_("Keys come from"),
         required=False,
         choices=(("", _("what is filled in below")), *SOURCE_WORDS.items()),
         help_text=_("Choose another source and fill it in; what was given before is removed."),

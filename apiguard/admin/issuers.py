@@ -165,9 +165,10 @@ class JwtIssuerAdmin(PolicyAdmin):
 
 
 def _words(key: VerifyingKey) -> str:
-    """Such as "2026-01: RSA, 2048 bits, for sig"."""
+    """Such as "2026-01: RSA, 2048 bits, for signatures"."""
     name = key.kid if key.kid is not None else gettext("without a name")
-    use = gettext("for %(use)s") % {"use": key.use} if key.use else gettext("use not said")
+    # Keys for anything else are not held (RFC 7517 section 4.2).
+    use = gettext("for signatures") if key.use else gettext("use not said")
     bits = gettext("%(bits)d bits") % {"bits": key.bits}
     return f"{name}: {key.kind}, {bits}, {use}"
 
