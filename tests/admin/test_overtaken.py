@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +13,7 @@ from apiguard.admin import overtaken
 from apiguard.admin.overtaken import was_overtaken
 from apiguard.models import Tier
 from tests.admin.editors_at_once import EDITS, PEOPLE
-from tests.servers import CHECKOUT, clean_environment
+from tests.scripted import MIGRATE, said_by
 from tests.stores import postgres_database
 
 
@@ -117,22 +114,6 @@ def test_several_people_who_edit_at_once_meet_no_server_error(postgres_url, leve
             "TEST_DATABASE_URL": url + level,
             "DJANGO_SETTINGS_MODULE": "project.settings_test",
         }
-        done = [
-            subprocess.run(
-                [sys.executable, *command],
-                cwd=CHECKOUT,
-                env=clean_environment(settings),
-                capture_output=True,
-                text=True,
-                timeout=200,
-                check=False,
-            )
-            for command in (
-                ["manage.py", "migrate", "-v0"],
-                ["-m", "tests.admin.editors_at_once"],
-            )
-        ]
-    assert [one.returncode for one in done] == [0, 0], done[-1].stderr
-    answer = json.loads(done[-1].stdout.splitlines()[-1])
+        answer = said_by("tests.admin.editors_at_once", settings, MIGRATE)
     assert answer["statuses"] == [302]
     assert answer["edits"] == PEOPLE * EDITS - answer["told"]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.servers import CHECKOUT, clean_environment
+from tests.scripted import MIGRATE, said_by
 from tests.stores import postgres_database
 
 pytestmark = pytest.mark.slow
@@ -34,20 +31,7 @@ def broken(request, postgres_url):
             "TEST_DATABASE_URL": url + LEVELS[request.param],
             "DJANGO_SETTINGS_MODULE": "project.settings_test",
         }
-        answers = [
-            subprocess.run(
-                [sys.executable, *command],
-                cwd=CHECKOUT,
-                env=clean_environment(settings),
-                capture_output=True,
-                text=True,
-                timeout=300,
-                check=False,
-            )
-            for command in (["manage.py", "migrate", "-v0"], ["-m", "tests.policy.doors"])
-        ]
-    assert [answer.returncode for answer in answers] == [0, 0], answers[-1].stderr
-    return json.loads(answers[-1].stdout.splitlines()[-1])
+        return said_by("tests.policy.doors", settings, MIGRATE)
 
 
 def test_every_door_is_tried(broken):

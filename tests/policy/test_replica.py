@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 
 import pytest
 
-from tests.servers import CHECKOUT, clean_environment
+from tests.scripted import MIGRATE, said_by
 from tests.stores import postgres_database
 
 pytestmark = pytest.mark.slow
@@ -27,25 +24,8 @@ def answer(postgres_url):
             "REPLICA_URL": replica,
             "DJANGO_SETTINGS_MODULE": "tests.policy.replica_settings",
         }
-        migrate = ["manage.py", "migrate", "-v0"]
-        done = [
-            subprocess.run(
-                [sys.executable, *command],
-                cwd=CHECKOUT,
-                env=clean_environment(settings),
-                capture_output=True,
-                text=True,
-                timeout=200,
-                check=False,
-            )
-            for command in (
-                migrate,
-                [*migrate, "--database", "replica"],
-                ["-m", "tests.policy.replica"],
-            )
-        ]
-    assert [one.returncode for one in done] == [0, 0, 0], [one.stderr for one in done]
-    return json.loads(done[-1].stdout.splitlines()[-1])
+        replicated = (*MIGRATE, "--database", "replica")
+        return said_by("tests.policy.replica", settings, MIGRATE, replicated)
 
 
 def test_a_replica_that_lags_is_asked_nothing(answer):
