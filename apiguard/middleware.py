@@ -12,15 +12,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.conf import settings as django_settings
 from django.core.exceptions import DisallowedHost, MiddlewareNotUsed
-from django.http import HttpRequest
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from . import conf
 from .policy.current import PolicyUnavailable, current
 from .policy.records import KeyRecord
 from .policy.snapshot import Snapshot
-from .request import body, pipeline, response
+from .request import body, meanwhile, pipeline, response
 from .request.doors import counts_itself, signed_in_user
 from .request.effects import Steps, perform, recall, run
 from .request.facts import facts_of
@@ -47,6 +49,7 @@ class ApiGuardMiddleware:
             raise MiddlewareNotUsed("APIGUARD['ENABLED'] is False.")
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
+        self.may_go_on = not self.is_async and meanwhile.is_harmless(django_settings.MIDDLEWARE)
         if self.is_async:
             markcoroutinefunction(self)
             # Django would send a synchronous hook through a thread each time.
@@ -64,6 +67,7 @@ class ApiGuardMiddleware:
     def _call(self, request: HttpRequest, settings: conf.Settings) -> HttpResponseBase:
         ids = ids_of(request.META, settings)
         this_id, token = ids.request_id, current_ids.set(ids)
+        passage = None
         try:
             try:
                 snapshot = current.ready() or current.snapshot()
@@ -72,15 +76,23 @@ class ApiGuardMiddleware:
             if snapshot is None:
                 return cast("HttpResponseBase", self.get_response(request))
             passage = _passage(request, settings, snapshot, this_id)
-            early = None
-            if passage.route is not None:
-                verdict = run(pipeline.before_view(passage), passage)
-                early = _early(request, passage, verdict)
+            early = self._judge(request, passage) if passage.route is not None else None
+            is_underway = passage.underway is not None
             answer = early or cast("HttpResponseBase", self.get_response(request))
-            late = run(_count_late(passage), passage)
+            late = passage.verdict if is_underway else run(_count_late(passage), passage)
             return _leave(request, passage, answer, late)
         finally:
+            if passage is not None and passage.underway is not None:
+                passage.underway.give_up()
             current_ids.reset(token)
+
+    def _judge(self, request: HttpRequest, passage: Passage) -> HttpResponseBase | None:
+        steps = pipeline.before_view(passage)
+        # Under ASGI the body is looked at before the view, and only if it is admitted.
+        if not (self.may_go_on and isinstance(request, WSGIRequest)):
+            return _early(request, passage, run(steps, passage))
+        verdict = meanwhile.begin(steps, passage)
+        return None if verdict is None else _early(request, passage, verdict)
 
     async def _call_async(self, request: HttpRequest, settings: conf.Settings) -> HttpResponseBase:
         ids = ids_of(request.META, settings)
@@ -109,6 +121,9 @@ class ApiGuardMiddleware:
         self, request: HttpRequest, view: View, args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
         """Hand over who is calling; count who was not identified."""
+        waiting: Passage | None = getattr(request, "apiguard", None)
+        if waiting is not None and waiting.underway is not None and _is_refused(waiting):
+            return HttpResponse(status=429)  # What leaves is made where it leaves.
         passage = _enter_view(request, view)
         if passage is None:
             return None
@@ -184,6 +199,10 @@ def _early(request: HttpRequest, passage: Passage, verdict: Verdict) -> HttpResp
         passage.verdict = too_long
         return response.refuse(passage, too_long)
     return None
+
+
+def _is_refused(passage: Passage) -> bool:
+    return passage.verdict.refused and passage.enforced
 
 
 def _enter_view(request: HttpRequest, view: View) -> Passage | None:

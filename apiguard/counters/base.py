@@ -9,11 +9,13 @@ denial is a ``Decision``; only a store that cannot be asked is an exception.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from apiguard.rules.limits import Counted, Decision, Limit
+
+T = TypeVar("T")
 
 
 class StoreFailed(Exception):
@@ -38,6 +40,35 @@ class Counter(Protocol):
             StoreFailed: the store could not be asked.
         """
         ...
+
+
+Asking = Generator[None, None, Decision]
+"""A decision in two steps: it stops once the store has been asked, if anywhere.
+
+What is done until it goes on again is done while the store decides. It must be
+driven to its end, or closed: an answer that nobody waits for any more is lost.
+"""
+
+
+def asking(
+    counter: Counter, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
+) -> Asking:
+    """As ``counter.decide``; in two steps where the counter has a method ``asking``."""
+    in_two_steps = getattr(counter, "asking", None)
+    if in_two_steps is None:
+        return counter.decide(principal, limits, cost, commit=commit)
+    decision: Decision = yield from in_two_steps(principal, limits, cost, commit=commit)
+    return decision
+
+
+def waited_for(steps: Generator[None, None, T]) -> T:
+    """What comes of a decision in two steps, or of what is made of one."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
 
 
 @lru_cache(maxsize=4096)

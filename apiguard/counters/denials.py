@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..rules.limits import MICROSECONDS, Counted, Decision, Limit
-from .base import Counter
+from .base import Asking, Counter, asking, waited_for
 
 LONGEST = 5.0
 MAX_PRINCIPALS = 10_000
@@ -81,11 +81,17 @@ class Denials:
         Raises:
             StoreFailed: as ``counter``.
         """
+        return waited_for(self.asking(counter, policy, principal, limits, cost))
+
+    def asking(
+        self, counter: Counter, policy: object, principal: str, limits: Sequence[Limit], cost: int
+    ) -> Asking:
+        """As ``decide``, with a stop where ``counter`` has one."""
         recalled = self.recall(policy, principal, limits, cost)
         if recalled is not None:
             return recalled
         asked = self._clock()
-        decision = counter.decide(principal, limits, cost)
+        decision = yield from asking(counter, principal, limits, cost)
         if decision.violated:
             # It is forgotten as if it were made when asked, and its waits count down
             # as if it were made when answered: nobody is refused too long, and

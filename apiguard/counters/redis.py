@@ -13,16 +13,18 @@ from __future__ import annotations
 import hashlib
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis import Redis
 from redis.cluster import RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
-from apiguard.counters.base import StoreFailed, hash_principal, key_for
+from apiguard.counters.base import Asking, StoreFailed, hash_principal, key_for, waited_for
+from apiguard.counters.connections import Connections
 from apiguard.rules.limits import MICROSECONDS, Counted, Decision, Limit
+from apiguard.rules.recent import Recent
 
 _SCRIPT = files("apiguard.counters").joinpath("window.lua").read_text(encoding="utf-8")
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -31,9 +33,21 @@ _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _LIMIT = struct.Struct("<BIQ?")
 _KINDS = {"": 0, "day": 1, "month": 2}
 
+# Of questions that were asked before; about half a KiB each.
+MAX_PACKED = 4096
+
 # The reply: now and allowed, then per limit used, wait, reset.
 _HEAD = 2
 _PER_LIMIT = 3
+
+
+class Question(NamedTuple):
+    """All that a decision depends on, but for what was counted before."""
+
+    principal: str
+    limits: tuple[Limit, ...]
+    cost: int
+    commit: bool
 
 
 class RedisCounter:
@@ -57,77 +71,110 @@ class RedisCounter:
         self._connect = connect
         self._prefix = prefix
         self._clock = clock
+        self._connections: Connections | None = None
+        # Who comes once comes again, and asks in the same bytes.
+        self._packed: Recent[Question, Any] = Recent(MAX_PACKED)
 
     def decide(
         self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
     ) -> Decision:
+        return waited_for(self.asking(principal, limits, cost, commit=commit))
+
+    def asking(
+        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
+    ) -> Asking:
+        """As ``decide``, with a stop between question and answer."""
         if not limits:
             return Decision(allowed=True, now=time.time_ns() // 1000)
-        principal_hash, prefix = hash_principal(principal), self._prefix
-        arguments: list[Any] = [key_for(prefix, principal_hash, limit.pk) for limit in limits]
-        arguments += (_packed(limits), cost, b"1" if commit else b"0")
-        if self._clock is not None:
-            arguments.append(self._clock())
+        question = Question(principal, tuple(limits), cost, commit)
         try:
-            reply = _run(self._connect(), len(limits), arguments)
+            client: Any = self._connect()
+            # A cluster's client has no pool of its own: it finds the node by itself.
+            if isinstance(client, RedisCluster):
+                reply = self._ask_cluster(client, question)
+            else:
+                reply = yield from self._ask(client.connection_pool, question)
         # Whatever the client raises means the same. Not all of it is a RedisError:
         # a cluster whose nodes change under a call is known for more than that.
         except Exception as error:
             raise StoreFailed(f"Redis: {type(error).__name__}") from error
         return _decision(reply, limits)
 
+    def _ask(self, pool: Any, question: Question) -> Generator[None, None, Any]:
+        """One command over one connection of the client's pool.
 
-def _packed(limits: Sequence[Limit]) -> bytes:
-    pack = _LIMIT.pack
+        As ``execute_command``, without what it does for each call around it: no
+        retries, which would count twice, no timing, and no parsing by command.
+        """
+        connections = self._connections
+        if connections is None or connections.pool is not pool:
+            connections = self._connections = Connections(pool)
+        connection = connections.take()
+        try:
+            connection.send_packed_command(self._question(question, connection))
+            # Who waits for a connection of the same pool must not wait for this one.
+            if not connections.is_shared:
+                yield
+            try:
+                reply = connection.read_response()
+            except NoScriptError:
+                # Nothing ran yet; EVAL also makes the server remember the script.
+                connection.send_command("EVAL", _SCRIPT, *self._arguments(question))
+                reply = connection.read_response()
+        except ResponseError:
+            connections.keep(connection)  # The server has answered.
+            raise
+        except BaseException:
+            connections.drop(connection)
+            raise
+        connections.keep(connection)
+        return reply
+
+    def _ask_cluster(self, client: Any, question: Question) -> Any:
+        arguments = self._arguments(question)
+        try:
+            return client.execute_command("EVALSHA", _SHA, *arguments)
+        except NoScriptError:
+            return client.execute_command("EVAL", _SCRIPT, *arguments)
+
+    def _question(self, question: Question, connection: Any) -> Any:
+        """The command, as it goes over the wire."""
+        packed = self._packed.get(question)
+        if packed is None:
+            packed = connection.pack_command("EVALSHA", _SHA, *self._arguments(question))
+            if self._clock is None:
+                self._packed.put(question, packed)
+        return packed
+
+    def _arguments(self, question: Question) -> list[Any]:
+        """Number of keys, keys, and what else the script reads."""
+        principal, limits, cost, commit = question
+        name = hash_principal(principal)
+        keys = [key_for(self._prefix, name, limit.pk) for limit in limits]
+        now = [] if self._clock is None else [self._clock()]
+        return [len(keys), *keys, _of_limits(limits), cost, b"1" if commit else b"0", *now]
+
+
+def _of_limits(limits: Sequence[Limit]) -> bytes:
     return b"".join(
-        [
-            pack(_KINDS[limit.calendar], limit.amount, limit.period * MICROSECONDS, limit.shadow)
-            for limit in limits
-        ]
+        _LIMIT.pack(_KINDS[limit.calendar], limit.amount, limit.period * MICROSECONDS, limit.shadow)
+        for limit in limits
     )
-
-
-def _run(client: Redis | RedisCluster, keys: int, arguments: list[Any]) -> Any:
-    # A cluster's client has no pool of its own: it finds the node by itself.
-    ask: Any = _ask if isinstance(client, Redis) else type(client).execute_command
-    try:
-        return ask(client, "EVALSHA", _SHA, keys, *arguments)
-    except NoScriptError:
-        # Nothing ran yet; EVAL also makes the server remember the script.
-        return ask(client, "EVAL", _SCRIPT, keys, *arguments)
-
-
-def _ask(client: Redis, *command: Any) -> Any:
-    """One command, over a connection of the client's own pool.
-
-    As ``execute_command``, without what it does for each call around it: no
-    retries, which would count twice, no timing, and no parsing by command.
-    """
-    pool = client.connection_pool
-    connection: Any = pool.get_connection()
-    try:
-        connection.send_command(*command)
-        return connection.read_response()
-    except ResponseError:
-        raise  # The server has answered; the connection is as good as before.
-    except BaseException:
-        # An answer that comes late must not be read as that to the next command.
-        connection.disconnect()
-        raise
-    finally:
-        pool.release(connection)
 
 
 def _decision(reply: Any, limits: Sequence[Limit]) -> Decision:
     if (
-        not isinstance(reply, list)
+        type(reply) is not list
         or len(reply) != _HEAD + _PER_LIMIT * len(limits)
-        or set(map(type, reply)) != {int}
+        or set(map(type, reply)) != _INTEGERS
     ):
         raise StoreFailed("Redis: unexpected reply")
-    numbers = iter(reply[_HEAD:])
-    counted = [
-        Counted(limit, wait == 0, used, wait, None if reset < 0 else reset)
-        for limit, used, wait, reset in zip(limits, numbers, numbers, numbers, strict=True)
-    ]
+    counted, at = [], _HEAD
+    for limit in limits:
+        used, wait, reset = reply[at : at + _PER_LIMIT]
+        counted.append(Counted(limit, not wait, used, wait, None if reset < 0 else reset))
+        at += _PER_LIMIT
     return Decision(reply[1] == 1, reply[0], tuple(counted))
+
+
+_INTEGERS = {int}

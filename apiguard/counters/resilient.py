@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 
 from ..rules.limits import Decision, Limit
-from .base import Counter, StoreFailed
+from .base import Asking, Counter, StoreFailed, asking, waited_for
 from .breaker import Breaker
 
 logger = logging.getLogger(__name__)
@@ -40,11 +40,17 @@ class ResilientCounter:
         Raises:
             StoreFailed: the store is away, and one of the limits is ``closed``.
         """
+        return waited_for(self.asking(principal, limits, cost, commit=commit))
+
+    def asking(
+        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
+    ) -> Asking:
+        """As ``decide``, with a stop where the store has one."""
         # No limits ask nobody, and so say nothing about the store.
         phase = self.breaker.allowed() if limits else None
         if phase is not None:
             try:
-                decision = self._store.decide(principal, limits, cost, commit=commit)
+                decision = yield from asking(self._store, principal, limits, cost, commit=commit)
             except StoreFailed as error:
                 self.breaker.failed(phase)
                 logger.warning("The counter's store failed. %s", error)

@@ -4,13 +4,14 @@ A keyring belongs to one snapshot. Its successor takes over the records that
 did not change, so a record that was read too early dies with the snapshot
 that read it. What is in use stays, however many keys come only once. Unknown
 ids are remembered apart, so that a flood of them never pushes out a good key;
-they are forgotten with every change of keys.
+they are forgotten with every change of keys. So are callers: what was made of
+a record when a key was found good, for the next request with the same key.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from typing import Any, Final, Literal
 
 from ..rules.recent import Recent
@@ -30,7 +31,7 @@ class Keyring:
     Reads wait for no lock; a record is seen whole or not at all.
     """
 
-    __slots__ = ("_records", "_unknown", "closed")
+    __slots__ = ("_callers", "_records", "_unknown", "closed")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Keyring:
         self.closed = closed
         self._records: Recent[str, KeyRecord] = Recent(sys.maxsize if closed else MAX_RECORDS)
         self._unknown: Recent[str, Literal[True]] = Recent(MAX_UNKNOWN)
+        self._callers: Recent[Hashable, Any] = Recent(MAX_RECORDS)
         for record in records:
             self._records.put(record.key_id, record)
         for key_id in unknown:
@@ -64,6 +66,14 @@ class Keyring:
             self._unknown.put(key_id, True)
         else:
             self._records.put(key_id, record)
+
+    def caller(self, name: Hashable) -> Any:
+        """Who was remembered by this name, or ``None``."""
+        return self._callers.get(name)
+
+    def remember(self, name: Hashable, caller: object) -> None:
+        """Keep who is calling by a name that only one key has."""
+        self._callers.put(name, caller)
 
     def without(
         self, keys: Collection[Any] | None = (), clients: Collection[Any] | None = ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..conf import Settings
-from ..counters.base import Counter
+from ..counters.base import Asking, Counter, asking
 from ..counters.breaker import Breaker
 from ..counters.connect import connector
 from ..counters.denials import Denials
@@ -38,17 +38,15 @@ class Counting:
             return None
         return self.denials.recall(policy, principal, limits, cost)
 
-    def decide(
-        self, policy: object, principal: str, limits: Sequence[Limit], cost: int
-    ) -> Decision:
-        """One decision about all limits of a principal.
+    def asking(self, policy: object, principal: str, limits: Sequence[Limit], cost: int) -> Asking:
+        """One decision about all limits of a principal; see ``Asking``.
 
         Raises:
             StoreFailed: the store is away, and a limit says ``closed``.
         """
         if self.denials is None:
-            return self.counter.decide(principal, limits, cost)
-        return self.denials.decide(self.counter, policy, principal, limits, cost)
+            return asking(self.counter, principal, limits, cost)
+        return self.denials.asking(self.counter, policy, principal, limits, cost)
 
 
 def counting(settings: Settings) -> Counting:

@@ -8,11 +8,12 @@ operators.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ..conf import Settings
 from ..policy import jwks
 from ..policy.records import KeyRecord
 from ..policy.snapshot import IssuerPolicy
@@ -94,6 +95,10 @@ def _bad_key(outcome: Outcome, offered: Offered, passage: Passage, reason: str =
 
 
 def _verify_key(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
+    name = _name(offered, passage.settings)
+    remembered: tuple[KeyRecord, Credential] | None = passage.snapshot.keyring.caller(name)
+    if remembered is not None and _judge_record(remembered[0], passage) is None:
+        return remembered[1]
     parts = keys.parse(offered.value, passage.settings.key_namespace)
     if parts is None:
         return _bad_key(Outcome.KEY_MALFORMED, offered, passage)
@@ -110,23 +115,37 @@ def _verify_key(offered: Offered, passage: Passage) -> Steps[Credential | Verdic
     if outcome is not None or known is None:
         reason = known.name if known is not None else parts.key_id
         return _bad_key(outcome or Outcome.KEY_UNKNOWN, offered, passage, f"key {reason!r}")
-    _renew_digest(known, parts, passage)
-    return (yield from _as_caller(known, offered, passage))
+    renewed = _renew_digest(known, parts, passage)
+    verified = yield from _as_caller(known, offered, passage)
+    # The owner's row is looked up for every request.
+    if isinstance(verified, Credential) and not (renewed or known.client.acts_as_owner):
+        passage.snapshot.keyring.remember(name, (known, verified))
+    return verified
 
 
-def _renew_digest(record: KeyRecord, parts: keys.KeyParts, passage: Passage) -> None:
+def _name(offered: Offered, settings: Settings) -> Hashable:
+    """What only this key has in this place: a digest, never its text; ``None`` for garbage."""
+    if len(offered.value) != keys.key_length(settings.key_namespace):
+        return None
+    pepper = next(iter(settings.key_peppers.values()), None)
+    return keys.digest(offered.value, pepper), offered.scheme, settings.key_namespace
+
+
+def _renew_digest(record: KeyRecord, parts: keys.KeyParts, passage: Passage) -> bool:
     """A good key whose digest an older pepper made gets one of the first pepper, in passing.
 
     Only now is the key's text known. It is no change of policy, and other
     workers go on with the older digest as long as they know its pepper.
     """
     for pepper_id, pepper in passage.settings.key_peppers.items():
-        if pepper_id != record.pepper_id:
-            digest = keys.digest(parts.text, pepper)
-            buffer.rehashed(record.pk, record.digest, digest, pepper_id)
-            renewed = replace(record, digest=digest, pepper_id=pepper_id)
-            passage.snapshot.keyring.put(record.key_id, renewed)
-        return  # The first pepper signs; the others only verify.
+        if pepper_id == record.pepper_id:
+            return False
+        digest = keys.digest(parts.text, pepper)
+        buffer.rehashed(record.pk, record.digest, digest, pepper_id)
+        renewed = replace(record, digest=digest, pepper_id=pepper_id)
+        passage.snapshot.keyring.put(record.key_id, renewed)
+        return True  # The first pepper signs; the others only verify.
+    return False
 
 
 def judge_key(record: KeyRecord | None, parts: keys.KeyParts, passage: Passage) -> Outcome | None:
@@ -141,23 +160,26 @@ def judge_key(record: KeyRecord | None, parts: keys.KeyParts, passage: Passage) 
         return Outcome.KEY_UNKNOWN
     if not same or (record.pepper_id and pepper is None):
         return Outcome.KEY_WRONG_SECRET
-    return _judge_record(record, parts, passage)
+    outcome = _judge_record(record, passage)
+    if outcome is None and record.environment != parts.environment:
+        return Outcome.KEY_BROKEN
+    return outcome
 
 
-def _judge_record(record: KeyRecord, parts: keys.KeyParts, passage: Passage) -> Outcome | None:
+def _judge_record(record: KeyRecord, passage: Passage) -> Outcome | None:
     """In the order of ``key_state``, so that the desk names the same reason."""
-    now, client = datetime.now(UTC), record.client
+    client = record.client
     if record.revoked:
         return Outcome.KEY_REVOKED
-    if record.expires_at is not None and now >= record.expires_at:
+    if record.expires_at is not None and datetime.now(UTC) >= record.expires_at:
         return Outcome.KEY_EXPIRED
-    if record.not_before is not None and now < record.not_before:
+    if record.not_before is not None and datetime.now(UTC) < record.not_before:
         return Outcome.KEY_NOT_YET_VALID
     if record.environment == "test" and not passage.settings.allow_test_keys:
         return Outcome.KEY_TEST_NOT_ALLOWED
     if not client.enabled:
         return Outcome.CLIENT_DISABLED
-    if record.broken or client.broken or record.environment != parts.environment:
+    if record.broken or client.broken:
         return Outcome.KEY_BROKEN
     if record.allowed_networks and not networks.contains(record.allowed_networks, passage.address):
         return Outcome.KEY_WRONG_NETWORK

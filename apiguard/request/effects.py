@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..counters.base import StoreFailed
+from ..counters.base import StoreFailed, waited_for
 from ..policy import jwks, lookups
 from ..policy.snapshot import IssuerPolicy
 from ..rules.jwks import KeySet
@@ -70,7 +70,7 @@ Steps = Generator[Effect, Any, R]
 def perform(effect: Effect, passage: Passage) -> Any:
     """Do what a stage asks for, blocking."""
     if isinstance(effect, CountLimits):
-        return _count(effect, passage)
+        return waited_for(asking(effect, passage))
     if isinstance(effect, FetchKeys):
         return _asked(jwks.sources.of(effect.issuer).ask)
     try:
@@ -80,6 +80,20 @@ def perform(effect: Effect, passage: Passage) -> Any:
     except lookups.LookUpFailed as error:
         # That the database is away was said once, where policy is read.
         logger.debug("A credential cannot be looked up: %s", error)
+        return FAILED
+
+
+def asking(effect: CountLimits, passage: Passage) -> Generator[None, None, Decision | Failed]:
+    """Count limits, with a stop between question and answer where there is one."""
+    counted = counting(passage.settings)
+    try:
+        return (
+            yield from counted.asking(
+                passage.snapshot, effect.principal, effect.limits, effect.cost
+            )
+        )
+    except StoreFailed as error:
+        logger.debug("Limits cannot be counted: %s", error)  # The outage itself is said once.
         return FAILED
 
 
@@ -93,24 +107,18 @@ def recall(effect: Effect, passage: Passage) -> Any:
     return counted.recall(passage.snapshot, effect.principal, effect.limits, effect.cost)
 
 
-def run(steps: Steps[R], passage: Passage) -> R:
-    """Drive a stage to its end, blocking at every effect."""
+def run(steps: Steps[R], passage: Passage, answer: Any = None) -> R:
+    """Drive a stage to its end, blocking at every effect.
+
+    Args:
+        answer: to the effect that the stage waits for, if it has begun.
+    """
     try:
-        effect = next(steps)
         while True:
-            effect = steps.send(perform(effect, passage))
+            answer = perform(steps.send(answer), passage)
     except StopIteration as stop:
         result: R = stop.value
         return result
-
-
-def _count(effect: CountLimits, passage: Passage) -> Decision | Failed:
-    counted = counting(passage.settings)
-    try:
-        return counted.decide(passage.snapshot, effect.principal, effect.limits, effect.cost)
-    except StoreFailed as error:
-        logger.debug("Limits cannot be counted: %s", error)  # The outage itself is said once.
-        return FAILED
 
 
 def _asked(ask: Callable[[], KeySet | None]) -> KeySet | Failed | None:

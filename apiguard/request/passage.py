@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Protocol
 
 from ..conf import Settings
 from ..policy.records import ClientRecord, KeyRecord
@@ -21,6 +21,18 @@ from .facts import Facts
 from .verdict import ADMITTED, Verdict
 
 _UNKNOWN: Any = object()
+
+
+class Underway(Protocol):
+    """A judgement that is not at its end; see ``meanwhile``."""
+
+    def finish(self) -> None:
+        """Wait for the answer, and note verdict and decision on the passage."""
+        ...
+
+    def give_up(self) -> None:
+        """Nobody waits for the answer any more."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +60,16 @@ class Passage:
         request_id: the id on the response, in logs and in refusals.
         route: the route's policy, or ``None`` where nothing is guarded.
         credential: the verified credential, or ``None``.
-        verdict: what was decided.
-        decision: how limits decided, or ``None`` if nothing was counted.
     """
 
     __slots__ = (
         "_address",
+        "_decision",
         "_principal",
+        "_verdict",
         "cors_origin",
         "counted",
         "credential",
-        "decision",
         "exception",
         "facts",
         "identified",
@@ -69,7 +80,7 @@ class Passage:
         "snapshot",
         "spool",
         "tier",
-        "verdict",
+        "underway",
     )
 
     def __init__(
@@ -85,8 +96,10 @@ class Passage:
         self.request_id = request_id
         self.route: RoutePolicy | None = snapshot.routes.find(facts.path)
         self.credential: Credential | None = None
-        self.verdict: Verdict = ADMITTED
-        self.decision: Decision | None = None
+        # A judgement that waits for the counter; whoever asks for it waits, too.
+        self.underway: Underway | None = None
+        self._verdict: Verdict = ADMITTED
+        self._decision: Decision | None = None
         # Whether credentials were judged, whether limits were asked.
         self.identified = False
         self.counted = False
@@ -100,6 +113,28 @@ class Passage:
         self.spool: IO[bytes] | None = None
         self._address: Address | None = _UNKNOWN
         self._principal = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What was decided."""
+        if self.underway is not None:
+            self.underway.finish()
+        return self._verdict
+
+    @verdict.setter
+    def verdict(self, value: Verdict) -> None:
+        self._verdict = value
+
+    @property
+    def decision(self) -> Decision | None:
+        """How limits decided, or ``None`` if nothing was counted."""
+        if self.underway is not None:
+            self.underway.finish()
+        return self._decision
+
+    @decision.setter
+    def decision(self, value: Decision | None) -> None:
+        self._decision = value
 
     @property
     def enforced(self) -> bool:

@@ -37,12 +37,18 @@ class Limit:
     # What every response says of this limit, worked out once.
     quoted: str = field(init=False, compare=False, repr=False)
     policy_item: str = field(init=False, compare=False, repr=False)
+    _hash: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         quoted, window = _sf_string(self.name), self.window_seconds
         item = f"{quoted};q={self.amount}"
         object.__setattr__(self, "quoted", quoted)
         object.__setattr__(self, "policy_item", item if window is None else f"{item};w={window}")
+        # Equal limits have equal numbers; decisions are looked up by their limits.
+        object.__setattr__(self, "_hash", hash((self.pk, self.amount, self.period, self.shadow)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def window_seconds(self) -> int | None:
