@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings as django_settings
-from django.core.exceptions import DisallowedHost, MiddlewareNotUsed
+from django.core.exceptions import MiddlewareNotUsed
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -27,6 +27,7 @@ from .request.doors import counts_itself, signed_in_user
 from .request.effects import Steps, perform, recall, run
 from .request.facts import facts_of
 from .request.header_store import store_of
+from .request.hosts import host_of
 from .request.passage import Passage
 from .request.request_id import current_ids, ids_of
 from .request.verdict import Outcome, Verdict
@@ -165,7 +166,8 @@ def _passage(
     request: HttpRequest, settings: conf.Settings, snapshot: Snapshot, this_id: str
 ) -> Passage:
     path = request.path_info
-    guarded = snapshot.routes.find(path) is not None
+    route = snapshot.routes.find(path)
+    guarded = route is not None
     facts = facts_of(
         request.META,
         request.method or "",
@@ -173,19 +175,12 @@ def _passage(
         settings,
         secure=request.is_secure(),
         # What only Django's request can tell, and only guarded paths need to know.
-        host=_host(request) if guarded else "",
+        host=host_of(request) if guarded else "",
         unannounced=guarded and body.is_unannounced(request),
     )
     passage = Passage(facts, settings, snapshot, this_id)
     request.apiguard = passage  # type: ignore[attr-defined]
     return passage
-
-
-def _host(request: HttpRequest) -> str | None:
-    try:
-        return request.get_host()
-    except DisallowedHost:
-        return None
 
 
 def _early(request: HttpRequest, passage: Passage, verdict: Verdict) -> HttpResponseBase | None:
@@ -261,15 +256,15 @@ def _leave(
 
 def _tell(passage: Passage) -> None:
     """Leave word of what happened, for people; nothing here waits."""
-    auth = passage.auth
-    if isinstance(auth, KeyRecord):
-        buffer.used(auth.pk)
-    if passage.decision is not None and passage.decision.allowed:
-        for one in passage.decision.shadow_violated:
+    credential, decision, verdict = passage.credential, passage.decision, passage.verdict
+    if credential is not None and isinstance(credential.auth, KeyRecord):
+        buffer.used(credential.auth.pk)
+    if decision is not None and decision.allowed:
+        for one in decision.shadow_violated:
             buffer.shadow(one.limit.pk, passage.principal)
     if passage.facts.came_through_a_stranger(passage.settings):
         proxies.note(passage.facts.remote_addr)
-    verdict, route = passage.verdict, passage.route
+    route = passage.route
     if verdict.refused and route is not None:
         buffer.refused(route.pk, verdict.outcome, verdict.enforced)
         refusals.log(

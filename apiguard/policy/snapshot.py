@@ -71,6 +71,10 @@ class HeaderWrites:
     force: Rendered = field(default_factory=dict)
     default: Rendered = field(default_factory=dict)
     caching: Rendered = field(default_factory=dict)
+    all_defaults: Rendered = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "all_defaults", {**self.default, **self.caching})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What goes on while the counter decides: Django's own work, and nobody else's.
+"""What goes on while the counter decides: Django finds the view, and nothing else happens.
 
 A round trip in the middle of a request costs a process less by what it does
 than by falling asleep and waking up. So the question is sent, Django finds the
@@ -6,9 +6,9 @@ view, and the answer is read before the view is called. Judgement is suspended
 where it asks, and goes on from there: what is decided, and in which order, is
 the same.
 
-No line of a project's own or of a package's runs before the answer is read,
-because only a limit that admits a request lets it have effects: where other
-middleware than Django's stands in between, the answer is waited for at once.
+A request that a limit refuses has no effects: no view of a project runs before
+the answer is read, and none of its middleware. Where there is any that is not
+known to be harmless, the answer is waited for at once.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from .passage import Passage
 from .verdict import Verdict
 
 OURS = "apiguard.middleware.ApiGuardMiddleware"
-# On the way to a view these keep things on the request, or redirect; no more.
+# On the way to a view these keep things on the request, redirect, or serve a static file.
 HARMLESS = frozenset(
     {
+        "corsheaders.middleware.CorsMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
         "django.contrib.auth.middleware.LoginRequiredMiddleware",
         "django.contrib.messages.middleware.MessageMiddleware",
@@ -37,19 +38,19 @@ HARMLESS = frozenset(
         "django.middleware.http.ConditionalGetMiddleware",
         "django.middleware.locale.LocaleMiddleware",
         "django.middleware.security.SecurityMiddleware",
+        "whitenoise.middleware.WhiteNoiseMiddleware",
     }
 )
 
 
 def is_harmless(middleware: Sequence[str]) -> bool:
-    """Whether nothing but Django's own stands between the guard and a view.
+    """Whether nothing that has effects stands on the way to a view.
 
     Args:
-        middleware: dotted paths, as in ``MIDDLEWARE``.
+        middleware: dotted paths, as in ``MIDDLEWARE``. Those before the guard
+            count too: they may have hooks of their own for views.
     """
-    return OURS in middleware and HARMLESS.issuperset(
-        middleware[list(middleware).index(OURS) + 1 :]
-    )
+    return OURS in middleware and HARMLESS.issuperset(set(middleware) - {OURS})
 
 
 def may_go_on(passage: Passage) -> bool:

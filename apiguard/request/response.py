@@ -101,12 +101,8 @@ def apply_writes(writes: HeaderWrites, store: Store, *, refused: bool) -> None:
     view_caches = not refused and not CACHING.isdisjoint(store)
     for name in writes.remove:
         store.pop(name, None)
-    store.update(writes.force)
-    for name, header in writes.default.items():
-        store.setdefault(name, header)
-    if not view_caches:
-        for name, header in writes.caching.items():
-            store.setdefault(name, header)
+    defaults = writes.default if view_caches else writes.all_defaults
+    store.update({**defaults, **store, **writes.force})
 
 
 def _apply_vary(passage: Passage, store: Store) -> None:

@@ -173,3 +173,8 @@ class Verdict:
 
 ADMITTED = Verdict(Outcome.ADMITTED)
 OBSERVED = Verdict(Outcome.ADMITTED, enforced=False)
+
+
+def look_up_failed(reason: str) -> Verdict:
+    """What is offered can be told neither good nor bad at the moment."""
+    return Verdict(Outcome.LOOK_UP_FAILED, reason=reason, retry_after=1)

@@ -125,7 +125,9 @@ class Decision(NamedTuple):
 
 
 def _share_left(one: Counted) -> float:
-    return one.remaining / one.limit.amount
+    limit = one.limit
+    left = limit.amount - one.used
+    return left / limit.amount if left > 0 else 0.0
 
 
 def rate_limit_headers(decision: Decision, families: Collection[str]) -> list[Header]:
@@ -160,10 +162,11 @@ def rate_limit_headers(decision: Decision, families: Collection[str]) -> list[He
 
 def _draft_10(visible: Iterable[Counted]) -> tuple[Header, Header]:
     policy, left = [], []
-    for one in visible:
-        policy.append(one.limit.policy_item)
-        item = f"{one.limit.quoted};r={one.remaining}"
-        left.append(item if one.reset is None else f"{item};t={_ceil_seconds(one.reset)}")
+    for limit, _, used, _, reset in visible:
+        policy.append(limit.policy_item)
+        remaining = limit.amount - used if used < limit.amount else 0
+        item = f"{limit.quoted};r={remaining}"
+        left.append(item if reset is None else f"{item};t={-(-reset // MICROSECONDS)}")
     return ("RateLimit-Policy", ", ".join(policy)), ("RateLimit", ", ".join(left))
 
 

@@ -25,7 +25,7 @@ from apiguard.models.key_conditions import (
     unused,
 )
 from apiguard.policy.records import key_record
-from apiguard.request import credentials
+from apiguard.request import keys
 from apiguard.request.verdict import Outcome
 from apiguard.rules.key_life import KeyState
 from apiguard.rules.keys import parse
@@ -97,7 +97,7 @@ def test_the_state_the_lists_and_a_request_agree(facts, monkeypatch):
         listed = [each for each in FILTERABLE if ApiKey.objects.filter(in_state(each, now))]
         assert listed == [KeyState.VALID if state is KeyState.BROKEN else state]
         passage = SimpleNamespace(settings=conf.current(), address="192.0.2.1")
-        judged = credentials.judge_key(key_record(key), parse(text, "ag"), passage)
+        judged = keys.judge_key(key_record(key), parse(text, "ag"), passage)
     assert (judged is None) is (state is KeyState.VALID)
     if len(facts) == 1:
         # Of several reasons a request may find another one first.

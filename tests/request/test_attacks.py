@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from apiguard.request.credentials import claimed_issuer, judge_token
+from apiguard.request.tokens import claimed_issuer, judge_token
 from apiguard.request.verdict import REFUSALS, Outcome
 from apiguard.rules import jwt
 from apiguard.rules.jwt import TokenProblem, TokenRefused

@@ -20,7 +20,7 @@ from ...models import JwtIssuer
 from ...policy.compile import compile_rows
 from ...policy.rows import Rows
 from ...policy.snapshot import IssuerPolicy
-from ...request.credentials import claimed_issuer, judge_token
+from ...request.tokens import claimed_issuer, judge_token
 from ...rules import jwt as jwt_rules
 from ...rules.jwt import TokenRules
 from ...rules.scopes import check_registered, parse_scopes

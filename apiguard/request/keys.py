@@ -1,0 +1,174 @@
+"""Verify a key: who is calling, or why it is refused.
+
+A key that the keyring does not hold costs one query; garbage costs none. What
+was found good is found again by a digest that only this process can make.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Hashable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from ..conf import Settings
+from ..policy.records import KeyRecord
+from ..rules import keys, networks
+from ..telemetry.buffer import buffer
+from .challenge import challenge
+from .effects import Failed, LookUpKey, LookUpUser, Steps
+from .failures import failures
+from .offered import Offered
+from .passage import Credential, Passage
+from .users import ClientUser
+from .verdict import Outcome, Verdict, look_up_failed
+
+# Compared against when no such key exists, so that the work is the same.
+_NO_DIGEST = "0" * 64
+
+
+class Verified(NamedTuple):
+    """A key that was found good, for the next request that brings it."""
+
+    record: KeyRecord
+    credential: Credential
+    settings: Settings
+
+    def still_holds(self, passage: Passage) -> bool:
+        """Whether what may change under one policy allows it: settings, time, address."""
+        return self.settings is passage.settings and _judge_record(self.record, passage) is None
+
+
+def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
+    """The caller whose key this is, or the verdict on a bad one."""
+    name = _name(offered, passage.settings)
+    before: Verified | None = passage.snapshot.keyring.caller(name)
+    if before is not None and before.still_holds(passage):
+        return before.credential
+    parts = keys.parse(offered.value, passage.settings.key_namespace)
+    if parts is None:
+        return _bad(Outcome.KEY_MALFORMED, offered, passage)
+    found = yield from _look_up(parts, passage)
+    if isinstance(found, Verdict):
+        return found
+    outcome = judge_key(found, parts, passage)
+    if outcome is not None or found is None:
+        reason = found.name if found is not None else parts.key_id
+        return _bad(outcome or Outcome.KEY_UNKNOWN, offered, passage, f"key {reason!r}")
+    record = _renewed(found, parts, passage)
+    judged = yield from _as_caller(record, offered, passage)
+    # The owner's row is looked up for every request.
+    if isinstance(judged, Credential) and not record.client.acts_as_owner:
+        passage.snapshot.keyring.remember(name, Verified(record, judged, passage.settings))
+    return judged
+
+
+# Other processes name the same key otherwise, and nothing that is stored does.
+_NAMING = os.urandom(32)
+
+
+def _name(offered: Offered, settings: Settings) -> Hashable:
+    """What stands for this key, offered in this way, and not for its text; ``None``: garbage."""
+    if len(offered.value) != keys.key_length(settings.key_namespace):
+        return None
+    text = offered.value.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, key=_NAMING).digest(), offered.scheme
+
+
+def _look_up(parts: keys.KeyParts, passage: Passage) -> Steps[KeyRecord | Verdict | None]:
+    record = passage.snapshot.keyring.get(parts.key_id)
+    if record is None:
+        counted = failures(passage.settings)
+        if counted and not counted.may_look_up(networks.counted_as(passage.address)):
+            return None
+        record = yield LookUpKey(parts.key_id)
+        if isinstance(record, Failed):
+            return look_up_failed("the key cannot be looked up")
+    return record if isinstance(record, KeyRecord) else None
+
+
+def _bad(outcome: Outcome, offered: Offered, passage: Passage, reason: str = "") -> Verdict:
+    value = challenge(passage.settings.realm, offered.scheme, "invalid_token")
+    return Verdict(outcome, reason=reason, headers=(("WWW-Authenticate", value),))
+
+
+def _renewed(record: KeyRecord, parts: keys.KeyParts, passage: Passage) -> KeyRecord:
+    """A good key whose digest an older pepper made gets one of the first pepper, in passing.
+
+    Only now is the key's text known. It is no change of policy, and other
+    workers go on with the older digest as long as they know its pepper.
+    """
+    first = next(iter(passage.settings.key_peppers.items()), None)
+    if first is None or first[0] == record.pepper_id:
+        return record
+    pepper_id, pepper = first  # It signs; the others only verify.
+    digest = keys.digest(parts.text, pepper)
+    buffer.rehashed(record.pk, record.digest, digest, pepper_id)
+    renewed = replace(record, digest=digest, pepper_id=pepper_id)
+    passage.snapshot.keyring.put(record.key_id, renewed)
+    return renewed
+
+
+def judge_key(record: KeyRecord | None, parts: keys.KeyParts, passage: Passage) -> Outcome | None:
+    """Why a well-formed key is refused, or ``None`` if it is good."""
+    peppers = passage.settings.key_peppers
+    if record is None:  # As much work as for a key that there is.
+        pepper, stored = next(iter(peppers.values()), None), _NO_DIGEST
+    else:
+        pepper, stored = peppers.get(record.pepper_id), record.digest
+    same = keys.matches(parts.text, pepper, stored)
+    if record is None:
+        return Outcome.KEY_UNKNOWN
+    if not same or (record.pepper_id and pepper is None):
+        return Outcome.KEY_WRONG_SECRET
+    outcome = _judge_record(record, passage)
+    if outcome is None and record.environment != parts.environment:
+        return Outcome.KEY_BROKEN
+    return outcome
+
+
+def _judge_record(record: KeyRecord, passage: Passage) -> Outcome | None:
+    """In the order of ``key_state``, so that the desk names the same reason."""
+    client = record.client
+    if record.revoked:
+        return Outcome.KEY_REVOKED
+    if record.expires_at is not None and datetime.now(UTC) >= record.expires_at:
+        return Outcome.KEY_EXPIRED
+    if record.not_before is not None and datetime.now(UTC) < record.not_before:
+        return Outcome.KEY_NOT_YET_VALID
+    if record.environment == "test" and not passage.settings.allow_test_keys:
+        return Outcome.KEY_TEST_NOT_ALLOWED
+    if not client.enabled:
+        return Outcome.CLIENT_DISABLED
+    if record.broken or client.broken:
+        return Outcome.KEY_BROKEN
+    if record.allowed_networks and not networks.contains(record.allowed_networks, passage.address):
+        return Outcome.KEY_WRONG_NETWORK
+    if client.allowed_networks and not networks.contains(client.allowed_networks, passage.address):
+        return Outcome.CLIENT_WRONG_NETWORK
+    return None
+
+
+def _as_caller(
+    record: KeyRecord, offered: Offered, passage: Passage
+) -> Steps[Credential | Verdict]:
+    client = record.client
+    user: Any = ClientUser(f"client:{client.slug}", f"client:{client.pk}")
+    if client.acts_as_owner:
+        user = yield LookUpUser("pk", client.owner_pk)
+        if isinstance(user, Failed):
+            return look_up_failed("the owner cannot be looked up")
+        if user is None:
+            return _bad(Outcome.OWNER_INACTIVE, offered, passage, f"client {client.slug!r}")
+    return Credential(
+        kind="key",
+        scheme=offered.scheme,
+        principal=f"client:{client.pk}",
+        auth=record,
+        scopes=record.scopes,
+        user=user,
+        tier_pk=client.tier_pk,
+        client=client,
+    )

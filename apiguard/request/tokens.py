@@ -1,0 +1,118 @@
+"""Verify a token: whose it is, or why it is refused.
+
+Its signature is judged before its times, and the user that it stands for is
+looked up last.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ..policy import jwks
+from ..policy.snapshot import IssuerPolicy
+from ..rules import jwt
+from ..rules.jwks import KeySet
+from ..rules.jwt import ParsedToken, TokenProblem, TokenRefused
+from ..rules.scopes import split_scope_claim
+from .challenge import challenge
+from .effects import Failed, FetchKeys, LookUpUser, Steps
+from .offered import Offered
+from .passage import Credential, Passage
+from .users import TokenUser
+from .verdict import Outcome, Verdict, look_up_failed
+
+_TOKEN_INVALID = "The access token is invalid"
+_TOKEN_EXPIRED = "The access token expired"
+
+
+def _bad(passage: Passage, reason: str, outcome: Outcome = Outcome.TOKEN_REFUSED) -> Verdict:
+    expired = outcome is Outcome.TOKEN_EXPIRED
+    value = challenge(
+        passage.settings.realm,
+        "Bearer",
+        "invalid_token",
+        _TOKEN_EXPIRED if expired else _TOKEN_INVALID,
+    )
+    return Verdict(outcome, reason=reason, headers=(("WWW-Authenticate", value),))
+
+
+def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
+    try:
+        parsed = jwt.parse(offered.value)
+        issuer = claimed_issuer(parsed, passage.snapshot.issuers)
+        keys_now = jwks.held(issuer)
+        if issuer.jwks_url and keys_now.find(parsed.kid, parsed.algorithm) is None:
+            fetched = yield FetchKeys(issuer)
+            if isinstance(fetched, Failed):
+                return _keys_away(issuer, fetched)
+            keys_now = fetched
+        judge_token(parsed, issuer, keys_now, time.time())
+    except TokenRefused as refused:
+        expired = refused.problem is TokenProblem.EXPIRED
+        outcome = Outcome.TOKEN_EXPIRED if expired else Outcome.TOKEN_REFUSED
+        return _bad(passage, str(refused.problem), outcome)
+    return (yield from _as_subject(parsed.claims, issuer, offered, passage))
+
+
+def _keys_away(issuer: IssuerPolicy, failed: Failed) -> Verdict:
+    reason = f"the keys of issuer {issuer.name!r} cannot be fetched"
+    return Verdict(Outcome.ISSUER_KEYS_AWAY, reason=reason, retry_after=failed.retry_after)
+
+
+def claimed_issuer(parsed: ParsedToken, issuers: Mapping[str, IssuerPolicy]) -> IssuerPolicy:
+    """The issuer that a token says it is from, if its header fits that issuer's rules.
+
+    Raises:
+        TokenRefused: no such issuer is enabled, or its tokens have another algorithm or type.
+    """
+    name = parsed.claims.get("iss")
+    issuer = issuers.get(name) if isinstance(name, str) else None
+    if issuer is None:
+        raise TokenRefused(TokenProblem.UNKNOWN_ISSUER)
+    jwt.check_header(parsed, issuer.rules)
+    return issuer
+
+
+def judge_token(parsed: ParsedToken, issuer: IssuerPolicy, held: KeySet, now: float) -> None:
+    """Hold a token against its issuer's keys and rules; its signature is judged before its times.
+
+    Raises:
+        TokenRefused: with the problem that was found first.
+    """
+    key = held.find(parsed.kid, parsed.algorithm)
+    if key is None:
+        raise TokenRefused(TokenProblem.UNKNOWN_KID)
+    if not jwt.verify_signature(parsed, key, parsed.algorithm):
+        raise TokenRefused(TokenProblem.BAD_SIGNATURE)
+    jwt.check_claims(parsed.claims, issuer.rules, now)
+
+
+def _as_subject(
+    claims: dict[str, Any], issuer: IssuerPolicy, offered: Offered, passage: Passage
+) -> Steps[Credential | Verdict]:
+    subject = claims["sub"]
+    user: Any = TokenUser(subject, f"jwt:{issuer.pk}:{subject}")
+    if issuer.user_field:
+        user = yield LookUpUser(issuer.user_field, subject)
+        if isinstance(user, Failed):
+            return look_up_failed("the user of a token cannot be looked up")
+        if user is None:
+            return _bad(passage, "no such user", Outcome.TOKEN_USER_UNKNOWN)
+    return Credential(
+        kind="token",
+        scheme=offered.scheme,
+        principal=f"jwt:{issuer.pk}:{subject}",
+        auth=claims,
+        scopes=split_scope_claim(claims.get(issuer.scope_claim)),
+        user=user,
+        tier_pk=_tier_of(claims, issuer, passage),
+    )
+
+
+def _tier_of(claims: dict[str, Any], issuer: IssuerPolicy, passage: Passage) -> Any:
+    """The tier that the claim names, if there is one of that slug; else the issuer's."""
+    slug = claims.get(issuer.tier_claim) if issuer.tier_claim else None
+    tier = passage.snapshot.tiers_by_slug.get(slug) if isinstance(slug, str) else None
+    return issuer.tier_pk if tier is None else tier.pk
