@@ -21,6 +21,7 @@ local LIMIT, LIMIT_SIZE = '<BI4I8B', 14 -- kind, amount, period, shadow
 local WINDOW, PER_DAY = 0, 1 -- kinds; a calendar month is 2
 local LOG, LOG_SIZE, LOG_MARK = '<BI7I4', 12, 76 -- mark, start of the newest entry, used
 local ENTRY, ENTRY_SIZE = '<I7I4', 11 -- last, count
+local LOG_AND_FIRST = '<BI7I4I7I4' -- the two, one behind the other
 local QUOTA, QUOTA_SIZE, QUOTA_MARK = '<BI7I4', 12, 81 -- mark, begin, used
 
 local call, pack, unpack_from, floor = redis.call, struct.pack, struct.unpack, math.floor
@@ -44,27 +45,29 @@ local function shifted(raw, step)
 end
 
 -- A window at now: its log, where the first entry that still counts begins in it
--- (behind its end: none does), what it holds, and whether the log was shifted.
+-- (behind its end: none does), what it holds, when that entry was last added to,
+-- when the newest one began, and whether the log was shifted.
 local function settled(raw, period)
   local size = #raw
   if size <= LOG_SIZE or size > LOG_SIZE + MAX_ENTRIES * ENTRY_SIZE
     or (size - LOG_SIZE) % ENTRY_SIZE ~= 0 or raw:byte() ~= LOG_MARK then
-    return '', 1, 0, false
+    return '', 1, 0
   end
-  local newest, moved = unpack_from('<I7', raw, size - ENTRY_SIZE + 1), false
+  local _, start, used, last, count = unpack_from(LOG_AND_FIRST, raw)
+  local newest, moved = last, false
+  if size > LOG_SIZE + ENTRY_SIZE then newest = unpack_from('<I7', raw, size - ENTRY_SIZE + 1) end
   if newest > now then
     raw, newest, moved = shifted(raw, newest - now), now, true
+    _, start, used, last, count = unpack_from(LOG_AND_FIRST, raw)
   end
   local horizon = now - period
-  if newest <= horizon then return '', 1, 0, false end
-  local _, _, used = unpack_from(LOG, raw)
+  if newest <= horizon then return '', 1, 0 end
   local at = LOG_SIZE + 1
-  local last, count = unpack_from(ENTRY, raw, at)
   while last <= horizon do
     used, at = used - count, at + ENTRY_SIZE
     last, count = unpack_from(ENTRY, raw, at)
   end
-  return raw, at, math.max(0, used), moved
+  return raw, at, math.max(0, used), last, start, moved
 end
 
 -- Until the entries that are in the way of `missing` units have left the window.
@@ -79,18 +82,18 @@ end
 
 -- The log with `cost` more, in its newest entry or in one more; and whether that
 -- entry is the only one.
-local function added(raw, at, used, amount, period)
+local function added(raw, at, used, start, amount, period)
   local entries = (#raw - at + 1) / ENTRY_SIZE
-  if entries > 0 then
-    local _, start = unpack_from(LOG, raw)
-    if (amount > B and now - start <= floor(period / B)) or entries >= MAX_ENTRIES then
-      local newest = #raw - ENTRY_SIZE
-      local _, count = unpack_from(ENTRY, raw, newest + 1)
-      local log = pack(LOG, LOG_MARK, start, used) .. raw:sub(at, newest)
-      return log .. pack(ENTRY, now, count + cost), entries == 1
-    end
+  if entries == 0 then return pack(LOG_AND_FIRST, LOG_MARK, now, used, now, cost), true end
+  local is_merged = amount > B and now - start <= floor(period / B)
+  if not (is_merged or entries >= MAX_ENTRIES) then
+    return pack(LOG, LOG_MARK, now, used) .. raw:sub(at) .. pack(ENTRY, now, cost)
   end
-  return pack(LOG, LOG_MARK, now, used) .. raw:sub(at) .. pack(ENTRY, now, cost), entries == 0
+  local newest = #raw - ENTRY_SIZE
+  local _, count = unpack_from(ENTRY, raw, newest + 1)
+  count = count + cost
+  if entries == 1 then return pack(LOG_AND_FIRST, LOG_MARK, start, used, now, count), true end
+  return pack(LOG, LOG_MARK, start, used) .. raw:sub(at, newest) .. pack(ENTRY, now, count)
 end
 
 -- The UTC day or month of now. Month by the proleptic Gregorian calendar, years
@@ -114,57 +117,70 @@ local function calendar_bounds(kind)
   return first * DAY, (first + length) * DAY
 end
 
--- First judge all, then count all: neither knows of the other limits.
+-- First judge all, then count all: neither knows of the other limits. What would
+-- be written is made on the way. The tables have room for some three limits: they
+-- grow by being made anew.
 local raws = call('MGET', unpack(KEYS))
-local reply, allowed = {now, 1}, true
-local kinds, amounts, periods = {}, {}, {}
-local at, from, to, moved = {}, {}, {}, {}
+local reply = {now, 1, nil, nil, nil, nil, nil, nil, nil, nil, nil}
+local counted, kept = {nil, nil, nil}, nil -- texts, if it is admitted and at all events
+local lefts, resets = {nil, nil, nil}, nil -- until the limit is as good as new; from now on
 for i = 1, #KEYS do
   local kind, amount, period, shadow = unpack_from(LIMIT, params, LIMIT_SIZE * (i - 1) + 1)
-  local raw, used, wait, reset = raws[i] or '', 0, 0, -1
+  local raw, used, wait, reset, alone = raws[i] or '', 0, 0, -1, false
   if kind == WINDOW then
-    raw, at[i], used, moved[i] = settled(raw, period)
-    raws[i] = raw
+    local at, last, start, moved
+    raw, at, used, last, start, moved = settled(raw, period)
+    if last then reset = last + period - now end
     if used + cost > amount then
-      wait = window_wait(raw, at[i], period, used + cost - amount)
+      wait = window_wait(raw, at, period, used + cost - amount)
+    else
+      counted[i], alone = added(raw, at, used + cost, start, amount, period)
     end
-    if at[i] <= #raw then reset = unpack_from(ENTRY, raw, at[i]) + period - now end
+    if moved then
+      kept = kept or {}
+      kept[i] = pack(LOG, LOG_MARK, start, used) .. raw:sub(at)
+    end
+    lefts[i] = period
   else
-    from[i], to[i] = calendar_bounds(kind)
+    local from, to = calendar_bounds(kind)
+    lefts[i] = to - now
     if #raw == QUOTA_SIZE and raw:byte() == QUOTA_MARK then
       local _, begin, held = unpack_from(QUOTA, raw)
       -- A period that lies in the future is the current one, seen by a clock
       -- that has since stepped back.
-      if begin >= from[i] then used, moved[i] = held, begin > from[i] end
+      if begin >= from then used = held end
+      if begin > from then
+        kept = kept or {}
+        kept[i] = pack(QUOTA, QUOTA_MARK, from, used)
+      end
     end
-    if used + cost > amount then wait = to[i] - now end
-    if used > 0 then reset = to[i] - now end
+    if used > 0 then reset = lefts[i] end
+    if used + cost > amount then
+      wait = lefts[i]
+    else
+      counted[i], alone = pack(QUOTA, QUOTA_MARK, from, used + cost), used + cost > 0
+    end
   end
-  if wait > 0 and shadow == 0 then allowed = false end
-  kinds[i], amounts[i], periods[i] = kind, amount, period
-  reply[3 * i], reply[3 * i + 1], reply[3 * i + 2] = used, wait, reset
+  if alone then
+    resets = resets or {}
+    resets[i] = lefts[i]
+  end
+  if wait > 0 and shadow == 0 then reply[2] = 0 end
+  local place = 3 * i
+  reply[place], reply[place + 1], reply[place + 2] = used, wait, reset
 end
-if not allowed then reply[2] = 0 end
+if not commit then return reply end
 
-for i = 1, commit and #KEYS or 0 do
-  local place, raw, left = 3 * i, raws[i], periods[i]
-  local used, counts = reply[place], allowed and reply[place + 1] == 0
+for i = 1, #KEYS do
   -- A shift is kept even when the request is refused, else the log would not
   -- age until the clock has caught up.
-  if counts or moved[i] then
-    local alone = false
-    if counts then used = used + cost end
-    if kinds[i] ~= WINDOW then
-      raw, left, alone = pack(QUOTA, QUOTA_MARK, from[i], used), to[i] - now, used > 0
-    elseif counts then
-      raw, alone = added(raw, at[i], used, amounts[i], left)
-    else
-      local _, start = unpack_from(LOG, raw)
-      raw = pack(LOG, LOG_MARK, start, used) .. raw:sub(at[i])
-    end
-    reply[place] = used
-    if alone then reply[place + 2] = left end
-    call('SET', KEYS[i], raw, 'PX', math.ceil(left / 1000) + SLACK_MS)
+  local raw = reply[2] == 1 and counted[i]
+  if raw then
+    reply[3 * i] = reply[3 * i] + cost
+    if resets and resets[i] then reply[3 * i + 2] = resets[i] end
+  else
+    raw = kept and kept[i]
   end
+  if raw then call('SET', KEYS[i], raw, 'PX', math.ceil(lefts[i] / 1000) + SLACK_MS) end
 end
 return reply
