@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core.cache import caches
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
@@ -44,17 +45,15 @@ def connector(name: str, timeout: float = TIMEOUT_SECONDS) -> Callable[[], Any]:
 
 
 def _alias(name: str) -> Callable[[], Any]:
-    # Imported late: django-redis is only needed where a cache alias is named.
-    from django_redis import get_redis_connection
-
-    # Django has a cache of every thread its own, and looks for it on each call; their
-    # clients share one pool of connections, so one client is as good for all of them.
+    # Every thread has a cache of its own in Django, which is closed after every request;
+    # their clients share one pool of connections, so one client is as good for all of them.
     held: list[tuple[Any, Any]] = []
 
     def connect() -> Any:
-        caches = settings.CACHES
-        if not held or held[0][0] is not caches:
-            held[:] = [(caches, get_redis_connection(name))]
+        given = settings.CACHES
+        if not held or held[0][0] is not given:
+            cache: Any = caches.create_connection(name)
+            held[:] = [(given, cache.client.get_client(write=True))]
         return held[0][1]
 
     return connect

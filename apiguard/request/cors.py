@@ -17,6 +17,18 @@ _PREFLIGHT_OUTCOMES = frozenset(
         Outcome.PREFLIGHT_HEADER,
     }
 )
+# The response headers of CORS, and the one that Private Network Access wanted beside them.
+_GRANTS = frozenset(
+    {
+        "access-control-allow-credentials",
+        "access-control-allow-headers",
+        "access-control-allow-methods",
+        "access-control-allow-origin",
+        "access-control-allow-private-network",
+        "access-control-expose-headers",
+        "access-control-max-age",
+    }
+)
 PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
 
@@ -95,10 +107,11 @@ def write(passage: Passage, store: Store) -> None:
     cors = passage.route.cors if passage.route is not None else None
     if cors is None:
         return
-    if passage.verdict.outcome is not Outcome.PREFLIGHT_ANSWERED:
+    answered = passage.verdict.outcome is Outcome.PREFLIGHT_ANSWERED
+    if not (answered or _GRANTS.isdisjoint(store)):
         # What a view or another middleware said would make a second answer.
-        for name in [name for name in store if name.startswith("access-control-")]:
-            del store[name]
+        for name in _GRANTS:
+            store.pop(name, None)
     if passage.cors_origin is not None:
         store["access-control-allow-origin"] = ("Access-Control-Allow-Origin", passage.cors_origin)
         preflight = is_preflight(passage.facts)
