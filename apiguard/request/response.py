@@ -21,7 +21,7 @@ from ..rules.accept import prefers_html
 from ..rules.headers import merge_vary
 from ..rules.limits import rate_limit_headers
 from . import cors
-from .header_store import Store, put, store_of
+from .header_store import Store, put, read_at_once, store_of
 from .passage import Passage
 from .problem import CONTENT_TYPES, encode, error_code, problem, title
 from .verdict import Outcome, Verdict
@@ -83,6 +83,7 @@ def finish(request: HttpRequest, passage: Passage, response: HttpResponseBase) -
     if passage.decision is not None:
         put(store, rate_limit_headers(passage.decision, passage.settings.rate_limit_headers))
     _apply_vary(passage, store)
+    read_at_once(response)
 
 
 def _type_of(response: HttpResponseBase, store: Store) -> str:

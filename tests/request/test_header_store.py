@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 import string
 
 import pytest
 from django.http import FileResponse, HttpResponse, HttpResponseNotModified, StreamingHttpResponse
+from django.http.response import ResponseHeaders
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiguard.request.header_store import put, store_of
+from apiguard.request.header_store import put, read_at_once, store_of
 
 NAMES = st.text(alphabet="aAbB-", min_size=1, max_size=3)
 VALUES = st.text(alphabet=string.ascii_letters + " ;=\xe9", max_size=8).map(str.strip)
@@ -45,3 +47,37 @@ def test_every_kind_of_response_is_read_and_written_in_any_case(response):
     assert store["x-frame-options"] == ("X-Frame-options", "DENY")
     del store["x-frame-options"]
     assert "X-Frame-Options" not in response.headers
+
+
+@given(own=WRITES, ours=WRITES)
+def test_headers_that_are_read_at_once_read_as_before(own, ours):
+    before, after = HttpResponse(), HttpResponse()
+    read_at_once(after)
+    for name, value in own:
+        before.headers[name] = after.headers[name] = value
+    for response in (before, after):
+        put(store_of(response), ours)
+        response["X-Last"] = "1"
+        del response["Content-Type"]
+    assert list(after.items()) == list(before.items())
+    assert after.headers == before.headers
+    assert dict(after.headers) == dict(before.headers)
+    assert after.serialize_headers() == before.serialize_headers()
+
+
+def test_a_cached_response_does_not_need_this_package_to_be_read():
+    response = HttpResponse(headers={"X-One": "1"})
+    read_at_once(response)
+    headers = pickle.loads(pickle.dumps(response)).headers  # noqa: S301 - our own
+    assert type(headers) is ResponseHeaders
+    assert list(headers.items()) == list(response.headers.items())
+
+
+def test_headers_of_a_projects_own_kind_stay_what_they_are():
+    class Own(ResponseHeaders):
+        pass
+
+    response = HttpResponse()
+    response.headers = Own({"X-One": "1"})
+    read_at_once(response)
+    assert type(response.headers) is Own
