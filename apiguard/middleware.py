@@ -50,7 +50,11 @@ class ApiGuardMiddleware:
             raise MiddlewareNotUsed("APIGUARD['ENABLED'] is False.")
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
-        self.may_go_on = not self.is_async and meanwhile.is_harmless(django_settings.MIDDLEWARE)
+        self.may_go_on = (
+            not self.is_async
+            and meanwhile.is_djangos(get_response)
+            and meanwhile.is_harmless(django_settings.MIDDLEWARE)
+        )
         if self.is_async:
             markcoroutinefunction(self)
             # Django would send a synchronous hook through a thread each time.
@@ -80,7 +84,11 @@ class ApiGuardMiddleware:
             early = self._judge(request, passage) if passage.route is not None else None
             is_underway = passage.underway is not None
             answer = early or cast("HttpResponseBase", self.get_response(request))
-            late = passage.verdict if is_underway else run(_count_late(passage), passage)
+            # Behind a view that ran, the verdict may be that of the view's own door.
+            if is_underway and not passage.reached_view:
+                late: Verdict | None = passage.verdict
+            else:
+                late = run(_count_late(passage), passage)
             return _leave(request, passage, answer, late)
         finally:
             if passage is not None and passage.underway is not None:
@@ -123,7 +131,8 @@ class ApiGuardMiddleware:
     ) -> HttpResponseBase | None:
         """Hand over who is calling; count who was not identified."""
         waiting: Passage | None = getattr(request, "apiguard", None)
-        if waiting is not None and waiting.underway is not None and _is_refused(waiting):
+        # Whoever asked before has waited for the answer; the view has not run, and must not.
+        if waiting is not None and _is_refused(waiting):
             return HttpResponse(status=429)  # What leaves is made where it leaves.
         passage = _enter_view(request, view)
         if passage is None:

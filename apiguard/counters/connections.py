@@ -1,9 +1,10 @@
 """Connections that are asked over again and again, kept between two questions.
 
-At every turn a pool of redis-py takes a lock, counts, and probes the socket,
-which costs more than half of what asking does. What answered within the last
-second is asked again as it is; whatever was idle for longer goes back to the
-pool, which probes it.
+At every turn a pool of redis-py takes a lock, keeps books, and tells who may
+listen, which costs more than half of what asking does. What has answered is
+asked again without that, as long as nothing has come in over it since: not its
+end, and no answer that nobody read. Now and then it goes back to the pool,
+which knows when to connect or sign in anew.
 
 A pool that somebody has made small, or one that others wait for, is left as it
 is: nothing is kept from those who share it.
@@ -14,17 +15,27 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
-from redis import BlockingConnectionPool
+from redis import BlockingConnectionPool, RedisError
 
-FRESH_SECONDS = 1.0
+KEPT_SECONDS = 30.0
 # Of redis-py's own bound, which others may have a part in, at most this share.
 LEAST_BOUND, SHARE = 100, 4
 
 
+class Taken(NamedTuple):
+    """A connection, and when it came from the pool (seconds, monotonic)."""
+
+    connection: Any
+    since: float
+
+
 class Connections:
     """Connections of one pool; thread-safe, without a lock.
+
+    Attributes:
+        are_scarce: whether somebody else may wait for one of them.
 
     Args:
         pool: of redis-py; what is taken is taken from it first.
@@ -32,39 +43,50 @@ class Connections:
 
     def __init__(self, pool: Any) -> None:
         self.pool = pool
-        self.is_shared = isinstance(pool, BlockingConnectionPool)
         is_small = pool.max_connections < LEAST_BOUND
-        self._room = 0 if self.is_shared or is_small else pool.max_connections // SHARE
-        self._kept: deque[tuple[Any, float]] = deque()
+        self.are_scarce = is_small or isinstance(pool, BlockingConnectionPool)
+        self._room = 0 if self.are_scarce else pool.max_connections // SHARE
+        self._kept: deque[Taken] = deque()
 
     def __del__(self) -> None:
-        for connection, _ in self._kept:
-            self.pool.release(connection)
+        for taken in self._kept:
+            self.pool.release(taken.connection)
 
-    def take(self) -> Any:
+    def take(self) -> Taken:
         """A connection that is ready for a command.
 
         Raises:
             redis.RedisError: there is none to be had.
         """
         try:
-            connection, used_at = self._kept.pop()
+            taken = self._kept.pop()
         except IndexError:
-            return self.pool.get_connection()
-        is_fresh = time.monotonic() - used_at < FRESH_SECONDS
-        if is_fresh and connection.pid == os.getpid():
-            return connection
-        self.pool.release(connection)
-        return self.pool.get_connection()
+            return self._from_pool()
+        # A child must not speak over a connection of its parent's.
+        if taken.connection.pid == os.getpid() and not _has_something(taken.connection):
+            return taken
+        self.pool.release(taken.connection)
+        return self._from_pool()
 
-    def keep(self, connection: Any) -> None:
+    def keep(self, taken: Taken) -> None:
         """Its answer has been read: it is ready for another command."""
-        if len(self._kept) < self._room:
-            self._kept.append((connection, time.monotonic()))
+        if len(self._kept) < self._room and time.monotonic() - taken.since < KEPT_SECONDS:
+            self._kept.append(taken)
         else:
-            self.pool.release(connection)
+            self.pool.release(taken.connection)
 
-    def drop(self, connection: Any) -> None:
+    def drop(self, taken: Taken) -> None:
         """An answer may still come, and must not be read as that to another command."""
-        connection.disconnect()
-        self.pool.release(connection)
+        taken.connection.disconnect()
+        self.pool.release(taken.connection)
+
+    def _from_pool(self) -> Taken:
+        return Taken(self.pool.get_connection(), time.monotonic())
+
+
+def _has_something(connection: Any) -> bool:
+    """Whether there is anything to read although nothing was asked, such as its end."""
+    try:
+        return bool(connection.can_read(0))
+    except (RedisError, OSError):
+        return True

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..rules.limits import MICROSECONDS, Counted, Decision, Limit
-from .base import Asking, Counter, asking, waited_for
+from .base import Asking, Counter, asking
 
 LONGEST = 5.0
 MAX_PRINCIPALS = 10_000
@@ -73,20 +73,14 @@ class Denials:
         with self._lock:
             self._table = _Table(None, OrderedDict())
 
-    def decide(
+    def asking(
         self, counter: Counter, policy: object, principal: str, limits: Sequence[Limit], cost: int
-    ) -> Decision:
+    ) -> Asking:
         """The denial that is remembered, else what ``counter`` says, which is remembered.
 
         Raises:
             StoreFailed: as ``counter``.
         """
-        return waited_for(self.asking(counter, policy, principal, limits, cost))
-
-    def asking(
-        self, counter: Counter, policy: object, principal: str, limits: Sequence[Limit], cost: int
-    ) -> Asking:
-        """As ``decide``, with a stop where ``counter`` has one."""
         recalled = self.recall(policy, principal, limits, cost)
         if recalled is not None:
             return recalled

@@ -109,11 +109,12 @@ class RedisCounter:
         connections = self._connections
         if connections is None or connections.pool is not pool:
             connections = self._connections = Connections(pool)
-        connection = connections.take()
+        taken = connections.take()
+        connection = taken.connection
         try:
             connection.send_packed_command(self._question(question, connection))
             # Who waits for a connection of the same pool must not wait for this one.
-            if not connections.is_shared:
+            if not connections.are_scarce:
                 yield
             try:
                 reply = connection.read_response()
@@ -122,12 +123,12 @@ class RedisCounter:
                 connection.send_command("EVAL", _SCRIPT, *self._arguments(question))
                 reply = connection.read_response()
         except ResponseError:
-            connections.keep(connection)  # The server has answered.
+            connections.keep(taken)  # The server has answered.
             raise
         except BaseException:
-            connections.drop(connection)
+            connections.drop(taken)
             raise
-        connections.keep(connection)
+        connections.keep(taken)
         return reply
 
     def _ask_cluster(self, client: Any, question: Question) -> Any:

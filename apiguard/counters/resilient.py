@@ -54,6 +54,12 @@ class ResilientCounter:
             except StoreFailed as error:
                 self.breaker.failed(phase)
                 logger.warning("The counter's store failed. %s", error)
+            except GeneratorExit:
+                # Nobody waits any more. That says nothing about the store; but who
+                # probes, probes alone, and must say something.
+                if phase.probe_at is not None:
+                    self.breaker.failed(phase)
+                raise
             except BaseException:
                 self.breaker.failed(phase)
                 raise

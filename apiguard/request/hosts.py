@@ -6,8 +6,9 @@ judged alike as long as the settings are the same, so what was allowed is known.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+import django.http.request
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
@@ -16,25 +17,43 @@ from ..rules.recent import Recent
 
 # A host's name has at most 253 characters; a port is behind it.
 LONGEST = 260
-_allowed: Recent[tuple[str, tuple[str, ...], bool], Literal[True]] = Recent(256)
+# Hosts of one list of allowed ones; another list begins another table.
+ROOM = 256
+
+
+class _Known:
+    """Hosts that were allowed by one state of the settings."""
+
+    def __init__(self, by: tuple[tuple[str, ...], bool]) -> None:
+        self.by = by
+        self.hosts: Recent[str, Literal[True]] = Recent(ROOM)
+
+
+_known = _Known(((), False))
 
 
 def host_of(request: HttpRequest) -> str | None:
     """``request.get_host()``; ``None`` for a name that is not allowed."""
-    host = request.META.get("HTTP_HOST")
-    # Where a proxy's header or the server names it, or a project's own request does, it is asked.
-    if not host or settings.USE_X_FORWARDED_HOST or type(request).get_host is not _GET_HOST:
+    global _known
+    host: str | None = request.META.get("HTTP_HOST")
+    # Where a proxy's header or the server names it, or a project has its own way, it is asked.
+    if not host or settings.USE_X_FORWARDED_HOST or not _is_djangos(type(request).get_host):
         return _judged(request)
-    name = (host, tuple(settings.ALLOWED_HOSTS), settings.DEBUG)
-    if _allowed.get(name):
-        return str(host)
+    by = (tuple(settings.ALLOWED_HOSTS), settings.DEBUG)
+    known = _known
+    if known.by != by:
+        known = _known = _Known(by)
+    if known.hosts.get(host):
+        return host
     judged = _judged(request)
     if judged == host and len(host) <= LONGEST:
-        _allowed.put(name, True)
+        known.hosts.put(host, True)
     return judged
 
 
-_GET_HOST = HttpRequest.get_host
+def _is_djangos(method: Any) -> bool:
+    # Not by identity: what was patched in before this module was loaded would pass for Django's.
+    return getattr(method, "__globals__", None) is vars(django.http.request)
 
 
 def _judged(request: HttpRequest) -> str | None:

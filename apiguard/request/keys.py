@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from ..conf import Settings
 from ..policy.records import KeyRecord
-from ..rules import keys, networks
+from ..rules import keys as key_rules
+from ..rules import networks
 from ..telemetry.buffer import buffer
 from .challenge import challenge
 from .effects import Failed, LookUpKey, LookUpUser, Steps
@@ -33,7 +34,6 @@ class Verified(NamedTuple):
     """A key that was found good, for the next request that brings it."""
 
     record: KeyRecord
-    credential: Credential
     settings: Settings
 
     def still_holds(self, passage: Passage) -> bool:
@@ -46,8 +46,8 @@ def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
     name = _name(offered, passage.settings)
     before: Verified | None = passage.snapshot.keyring.caller(name)
     if before is not None and before.still_holds(passage):
-        return before.credential
-    parts = keys.parse(offered.value, passage.settings.key_namespace)
+        return _credential(before.record, offered, _client_user(before.record))
+    parts = key_rules.parse(offered.value, passage.settings.key_namespace)
     if parts is None:
         return _bad(Outcome.KEY_MALFORMED, offered, passage)
     found = yield from _look_up(parts, passage)
@@ -58,11 +58,10 @@ def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
         reason = found.name if found is not None else parts.key_id
         return _bad(outcome or Outcome.KEY_UNKNOWN, offered, passage, f"key {reason!r}")
     record = _renewed(found, parts, passage)
-    judged = yield from _as_caller(record, offered, passage)
     # The owner's row is looked up for every request.
-    if isinstance(judged, Credential) and not record.client.acts_as_owner:
-        passage.snapshot.keyring.remember(name, Verified(record, judged, passage.settings))
-    return judged
+    if not record.client.acts_as_owner and _is_held(record, passage):
+        passage.snapshot.keyring.remember(name, Verified(record, passage.settings))
+    return (yield from _as_caller(record, offered, passage))
 
 
 # Other processes name the same key otherwise, and nothing that is stored does.
@@ -70,14 +69,14 @@ _NAMING = os.urandom(32)
 
 
 def _name(offered: Offered, settings: Settings) -> Hashable:
-    """What stands for this key, offered in this way, and not for its text; ``None``: garbage."""
-    if len(offered.value) != keys.key_length(settings.key_namespace):
+    """What stands for this key, and not for its text; ``None``: garbage."""
+    if len(offered.value) != key_rules.key_length(settings.key_namespace):
         return None
     text = offered.value.encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(text, key=_NAMING).digest(), offered.scheme
+    return hashlib.blake2b(text, key=_NAMING).digest()
 
 
-def _look_up(parts: keys.KeyParts, passage: Passage) -> Steps[KeyRecord | Verdict | None]:
+def _look_up(parts: key_rules.KeyParts, passage: Passage) -> Steps[KeyRecord | Verdict | None]:
     record = passage.snapshot.keyring.get(parts.key_id)
     if record is None:
         counted = failures(passage.settings)
@@ -94,7 +93,7 @@ def _bad(outcome: Outcome, offered: Offered, passage: Passage, reason: str = "")
     return Verdict(outcome, reason=reason, headers=(("WWW-Authenticate", value),))
 
 
-def _renewed(record: KeyRecord, parts: keys.KeyParts, passage: Passage) -> KeyRecord:
+def _renewed(record: KeyRecord, parts: key_rules.KeyParts, passage: Passage) -> KeyRecord:
     """A good key whose digest an older pepper made gets one of the first pepper, in passing.
 
     Only now is the key's text known. It is no change of policy, and other
@@ -104,21 +103,29 @@ def _renewed(record: KeyRecord, parts: keys.KeyParts, passage: Passage) -> KeyRe
     if first is None or first[0] == record.pepper_id:
         return record
     pepper_id, pepper = first  # It signs; the others only verify.
-    digest = keys.digest(parts.text, pepper)
+    digest = key_rules.digest(parts.text, pepper)
     buffer.rehashed(record.pk, record.digest, digest, pepper_id)
     renewed = replace(record, digest=digest, pepper_id=pepper_id)
-    passage.snapshot.keyring.put(record.key_id, renewed)
+    if _is_held(record, passage):
+        passage.snapshot.keyring.put(record.key_id, renewed)
     return renewed
 
 
-def judge_key(record: KeyRecord | None, parts: keys.KeyParts, passage: Passage) -> Outcome | None:
+def _is_held(record: KeyRecord, passage: Passage) -> bool:
+    """Whether others are judged by this record; what an open transaction has read is its own."""
+    return passage.snapshot.keyring.get(record.key_id) is record
+
+
+def judge_key(
+    record: KeyRecord | None, parts: key_rules.KeyParts, passage: Passage
+) -> Outcome | None:
     """Why a well-formed key is refused, or ``None`` if it is good."""
     peppers = passage.settings.key_peppers
     if record is None:  # As much work as for a key that there is.
         pepper, stored = next(iter(peppers.values()), None), _NO_DIGEST
     else:
         pepper, stored = peppers.get(record.pepper_id), record.digest
-    same = keys.matches(parts.text, pepper, stored)
+    same = key_rules.matches(parts.text, pepper, stored)
     if record is None:
         return Outcome.KEY_UNKNOWN
     if not same or (record.pepper_id and pepper is None):
@@ -155,13 +162,24 @@ def _as_caller(
     record: KeyRecord, offered: Offered, passage: Passage
 ) -> Steps[Credential | Verdict]:
     client = record.client
-    user: Any = ClientUser(f"client:{client.slug}", f"client:{client.pk}")
-    if client.acts_as_owner:
-        user = yield LookUpUser("pk", client.owner_pk)
-        if isinstance(user, Failed):
-            return look_up_failed("the owner cannot be looked up")
-        if user is None:
-            return _bad(Outcome.OWNER_INACTIVE, offered, passage, f"client {client.slug!r}")
+    if not client.acts_as_owner:
+        return _credential(record, offered, _client_user(record))
+    user = yield LookUpUser("pk", client.owner_pk)
+    if isinstance(user, Failed):
+        return look_up_failed("the owner cannot be looked up")
+    if user is None:
+        return _bad(Outcome.OWNER_INACTIVE, offered, passage, f"client {client.slug!r}")
+    return _credential(record, offered, user)
+
+
+def _client_user(record: KeyRecord) -> ClientUser:
+    """One for each request: projects keep things of a request on its user."""
+    client = record.client
+    return ClientUser(f"client:{client.slug}", f"client:{client.pk}")
+
+
+def _credential(record: KeyRecord, offered: Offered, user: Any) -> Credential:
+    client = record.client
     return Credential(
         kind="key",
         scheme=offered.scheme,

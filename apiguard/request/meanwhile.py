@@ -13,8 +13,15 @@ known to be harmless, the answer is waited for at once.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import lru_cache
+from typing import Any
 
+from django.conf import settings as django_settings
+from django.core.handlers.base import BaseHandler
+from django.urls import get_resolver
+
+from ..counters.base import waited_for
 from ..rules.limits import Decision
 from . import access
 from .effects import CountLimits, Failed, Steps, asking, perform, run
@@ -25,7 +32,6 @@ OURS = "apiguard.middleware.ApiGuardMiddleware"
 # On the way to a view these keep things on the request, redirect, or serve a static file.
 HARMLESS = frozenset(
     {
-        "corsheaders.middleware.CorsMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
         "django.contrib.auth.middleware.LoginRequiredMiddleware",
         "django.contrib.messages.middleware.MessageMiddleware",
@@ -46,19 +52,43 @@ HARMLESS = frozenset(
 def is_harmless(middleware: Sequence[str]) -> bool:
     """Whether nothing that has effects stands on the way to a view.
 
+    Sessions have none, unless settings say that every request touches its own.
+
     Args:
-        middleware: dotted paths, as in ``MIDDLEWARE``. Those before the guard
-            count too: they may have hooks of their own for views.
+        middleware: dotted paths, as in ``MIDDLEWARE``; the guard comes first.
     """
-    return OURS in middleware and HARMLESS.issuperset(set(middleware) - {OURS})
+    touches_sessions = (
+        django_settings.SESSION_SAVE_EVERY_REQUEST or django_settings.CSRF_USE_SESSIONS
+    )
+    return (
+        tuple(middleware[:1]) == (OURS,)
+        and HARMLESS.issuperset(middleware[1:])
+        and not touches_sessions
+    )
+
+
+def is_djangos(get_response: Callable[..., Any]) -> bool:
+    """Whether behind the guard stands what Django has put there, and no view."""
+    inner = getattr(get_response, "__wrapped__", get_response)
+    stands = getattr(inner, "__self__", inner)
+    path = f"{type(stands).__module__}.{type(stands).__qualname__}"
+    return isinstance(stands, BaseHandler) or path in HARMLESS
+
+
+@lru_cache(maxsize=8)
+def has_own_not_found(urlconf: str) -> bool:
+    """Whether a path that leads to no view runs code of the project: its own ``handler404``."""
+    return hasattr(get_resolver(urlconf).urlconf_module, "handler404")
 
 
 def may_go_on(passage: Passage) -> bool:
     """Whether from here on nothing but a limit can refuse the request."""
-    return not passage.facts.unknown_length and access.judge(passage) is None
+    if passage.facts.unknown_length or has_own_not_found(django_settings.ROOT_URLCONF):
+        return False
+    return access.judge(passage) is None
 
 
-class Underway:
+class Suspended:
     """A judgement that waits for the counter while its request goes on."""
 
     __slots__ = ("_asked", "_passage", "_steps")
@@ -74,10 +104,7 @@ class Underway:
     def finish(self) -> None:
         """Wait for the answer, and judge the rest; the passage knows the verdict."""
         self._passage.underway = None
-        try:
-            next(self._asked)
-        except StopIteration as stop:
-            run(self._steps, self._passage, stop.value)
+        run(self._steps, self._passage, waited_for(self._asked))
 
     def give_up(self) -> None:
         """Nobody waits for the answer any more."""
@@ -100,5 +127,5 @@ def begin(steps: Steps[Verdict], passage: Passage) -> Verdict | None:
         next(asked)
     except StopIteration as stop:
         return run(steps, passage, stop.value)
-    passage.underway = Underway(steps, asked, passage)
+    passage.underway = Suspended(steps, asked, passage)
     return None

@@ -39,6 +39,7 @@ def _bad(passage: Passage, reason: str, outcome: Outcome = Outcome.TOKEN_REFUSED
 
 
 def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
+    """The subject whose token this is, or the verdict on a bad one."""
     try:
         parsed = jwt.parse(offered.value)
         issuer = claimed_issuer(parsed, passage.snapshot.issuers)

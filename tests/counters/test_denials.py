@@ -6,12 +6,13 @@ import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apiguard.counters.base import StoreFailed
+from apiguard.counters.base import Asking, StoreFailed, waited_for
 from apiguard.counters.denials import LONGEST, Denials
 from apiguard.counters.memory import MemoryCounter
 from apiguard.rules.limits import MICROSECONDS, Decision, Limit
@@ -57,6 +58,11 @@ class Asked(MemoryCounter):
         return decision
 
 
+def decide(denials: Denials, *question: Any) -> Decision:
+    """What is recalled, or what the counter says, waited for."""
+    return waited_for(denials.asking(*question))
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -74,8 +80,8 @@ def denials(clock) -> Denials:
 
 def exhaust(denials: Denials, store: Asked, principal: str = "p") -> Decision:
     for _ in range(3):
-        assert denials.decide(store, POLICY, principal, LIMITS, 1).allowed
-    denied = denials.decide(store, POLICY, principal, LIMITS, 1)
+        assert decide(denials, store, POLICY, principal, LIMITS, 1).allowed
+    denied = decide(denials, store, POLICY, principal, LIMITS, 1)
     assert not denied.allowed
     store.asked = 0
     return denied
@@ -84,46 +90,46 @@ def exhaust(denials: Denials, store: Asked, principal: str = "p") -> Decision:
 def test_a_client_that_hammers_costs_no_round_trip(denials, store):
     denied = exhaust(denials, store)
     for _ in range(100):
-        assert denials.decide(store, POLICY, "p", LIMITS, 1) == denied
+        assert decide(denials, store, POLICY, "p", LIMITS, 1) == denied
     assert store.asked == 0
 
 
 def test_an_admission_is_not_remembered(denials, store):
     for _ in range(3):
-        denials.decide(store, POLICY, "p", LIMITS, 1)
+        decide(denials, store, POLICY, "p", LIMITS, 1)
     assert (len(denials), store.asked) == (0, 3)
 
 
 def test_what_only_a_shadow_limit_refuses_is_not_remembered(denials, store):
     shadow = (replace(PER_MINUTE, shadow=True),)
     for _ in range(10):
-        assert denials.decide(store, POLICY, "p", shadow, 1).allowed
+        assert decide(denials, store, POLICY, "p", shadow, 1).allowed
     assert (len(denials), store.asked) == (0, 10)
 
 
 def test_waits_count_down(denials, store, clock):
     denied = exhaust(denials, store)
     clock.now += 2 * MICROSECONDS + 1
-    recalled = denials.decide(store, POLICY, "p", LIMITS, 1)
+    recalled = decide(denials, store, POLICY, "p", LIMITS, 1)
     assert store.asked == 0
     assert recalled == store.decide("p", LIMITS, 1)
     assert recalled.retry_after == denied.retry_after - 2
 
 
 def another_policy(denials: Denials, store: Asked) -> None:
-    denials.decide(store, Policy(), "p", LIMITS, 1)
+    decide(denials, store, Policy(), "p", LIMITS, 1)
 
 
 def another_principal(denials: Denials, store: Asked) -> None:
-    denials.decide(store, POLICY, "q", LIMITS, 1)
+    decide(denials, store, POLICY, "q", LIMITS, 1)
 
 
 def another_amount(denials: Denials, store: Asked) -> None:
-    denials.decide(store, POLICY, "p", (replace(PER_MINUTE, amount=4), PER_DAY), 1)
+    decide(denials, store, POLICY, "p", (replace(PER_MINUTE, amount=4), PER_DAY), 1)
 
 
 def fewer_limits(denials: Denials, store: Asked) -> None:
-    denials.decide(store, POLICY, "p", (PER_DAY,), 1)
+    decide(denials, store, POLICY, "p", (PER_DAY,), 1)
 
 
 @pytest.mark.parametrize(
@@ -138,31 +144,31 @@ def test_anything_else_asks(denials, store, ask):
 
 
 def test_what_costs_less_asks_for_it_may_fit(denials, store):
-    denials.decide(store, POLICY, "p", LIMITS, 2)
-    assert not denials.decide(store, POLICY, "p", LIMITS, 2).allowed
-    assert denials.decide(store, POLICY, "p", LIMITS, 1).allowed
+    decide(denials, store, POLICY, "p", LIMITS, 2)
+    assert not decide(denials, store, POLICY, "p", LIMITS, 2).allowed
+    assert decide(denials, store, POLICY, "p", LIMITS, 1).allowed
 
 
 def test_what_costs_more_asks_for_it_waits_longer(denials, store, clock):
-    denials.decide(store, POLICY, "p", LIMITS, 1)
+    decide(denials, store, POLICY, "p", LIMITS, 1)
     clock.now += 30 * MICROSECONDS
-    denials.decide(store, POLICY, "p", LIMITS, 2)
-    waits = [denials.decide(store, POLICY, "p", LIMITS, cost).retry_after for cost in (1, 2, 1, 2)]
+    decide(denials, store, POLICY, "p", LIMITS, 2)
+    waits = [decide(denials, store, POLICY, "p", LIMITS, cost).retry_after for cost in (1, 2, 1, 2)]
     assert waits == [30, 60, 30, 60]
     assert store.asked == 4
 
 
 def test_what_was_admitted_meanwhile_is_in_the_next_denial(denials, store):
-    denials.decide(store, POLICY, "p", LIMITS, 2)
-    assert denials.decide(store, POLICY, "p", LIMITS, 2).counted[0].used == 2
-    denials.decide(store, POLICY, "p", LIMITS, 1)
-    assert denials.decide(store, POLICY, "p", LIMITS, 2).counted[0].used == 3
+    decide(denials, store, POLICY, "p", LIMITS, 2)
+    assert decide(denials, store, POLICY, "p", LIMITS, 2).counted[0].used == 2
+    decide(denials, store, POLICY, "p", LIMITS, 1)
+    assert decide(denials, store, POLICY, "p", LIMITS, 2).counted[0].used == 3
 
 
 def test_any_number_of_costs_takes_bounded_room(denials, store):
     exhaust(denials, store)
     for cost in range(1, 100):
-        assert not denials.decide(store, POLICY, "p", LIMITS, cost).allowed
+        assert not decide(denials, store, POLICY, "p", LIMITS, cost).allowed
     assert len(denials) == 1
     assert denials.recall(POLICY, "p", LIMITS, 99) is not None
     assert sum(denials.recall(POLICY, "p", LIMITS, cost) is not None for cost in range(100)) <= 8
@@ -170,12 +176,12 @@ def test_any_number_of_costs_takes_bounded_room(denials, store):
 
 def test_it_is_forgotten_when_the_request_could_be_admitted(denials, store, clock):
     short = (Limit(1, "per-second", "window", 1, 1),)
-    denials.decide(store, POLICY, "p", short, 1)
-    assert not denials.decide(store, POLICY, "p", short, 1).allowed
+    decide(denials, store, POLICY, "p", short, 1)
+    assert not decide(denials, store, POLICY, "p", short, 1).allowed
     clock.now += MICROSECONDS - 1
-    assert not denials.decide(store, POLICY, "p", short, 1).allowed
+    assert not decide(denials, store, POLICY, "p", short, 1).allowed
     clock.now += 1
-    assert denials.decide(store, POLICY, "p", short, 1).allowed
+    assert decide(denials, store, POLICY, "p", short, 1).allowed
     assert store.asked == 3
 
 
@@ -183,30 +189,30 @@ def test_it_is_forgotten_when_the_store_was_reset_some_seconds_ago(denials, stor
     exhaust(denials, store)
     store.clear()
     clock.now += int(LONGEST * MICROSECONDS) - 1
-    assert not denials.decide(store, POLICY, "p", LIMITS, 1).allowed
+    assert not decide(denials, store, POLICY, "p", LIMITS, 1).allowed
     clock.now += 1
-    assert denials.decide(store, POLICY, "p", LIMITS, 1).allowed
+    assert decide(denials, store, POLICY, "p", LIMITS, 1).allowed
 
 
 def test_it_is_forgotten_at_once_when_told(denials, store):
     exhaust(denials, store)
     store.clear()
     denials.clear()
-    assert denials.decide(store, POLICY, "p", LIMITS, 1).allowed
+    assert decide(denials, store, POLICY, "p", LIMITS, 1).allowed
 
 
 def test_a_slow_answer_neither_refuses_too_long_nor_lets_come_too_early(denials, store, clock):
     short = (Limit(1, "per-second", "window", 1, 1),)
-    denials.decide(store, POLICY, "p", short, 1)
+    decide(denials, store, POLICY, "p", short, 1)
     admitted_at = clock.now
     store.trip = 20_000
-    denials.decide(store, POLICY, "p", short, 1)
+    decide(denials, store, POLICY, "p", short, 1)
     store.trip = 0
     clock.now = admitted_at + MICROSECONDS // 2
     recalled = denials.recall(POLICY, "p", short, 1)
     assert clock.now + recalled.counted[0].wait >= admitted_at + MICROSECONDS
     clock.now = admitted_at + MICROSECONDS
-    assert denials.decide(store, POLICY, "p", short, 1).allowed
+    assert decide(denials, store, POLICY, "p", short, 1).allowed
 
 
 def test_a_store_that_fails_is_not_remembered(denials, clock):
@@ -215,7 +221,7 @@ def test_a_store_that_fails_is_not_remembered(denials, clock):
             raise StoreFailed("away")
 
     with pytest.raises(StoreFailed):
-        denials.decide(Away(), POLICY, "p", LIMITS, 1)
+        decide(denials, Away(), POLICY, "p", LIMITS, 1)
     assert len(denials) == 0
 
 
@@ -234,7 +240,7 @@ def test_an_old_policy_is_not_kept_alive(denials, store):
 
     old = Snapshot()
     for _ in range(4):
-        denials.decide(store, old, "p", LIMITS, 1)
+        decide(denials, store, old, "p", LIMITS, 1)
     gone = weakref.ref(old)
     del old
     exhaust(denials, store, "q")
@@ -251,7 +257,7 @@ def test_threads_may_share_it():
         with ThreadPoolExecutor(8) as pool:
             decisions = list(
                 pool.map(
-                    lambda n: (n % 9, denials.decide(store, POLICY, f"p{n % 9}", LIMITS, 1)),
+                    lambda n: (n % 9, decide(denials, store, POLICY, f"p{n % 9}", LIMITS, 1)),
                     range(2000),
                 )
             )
@@ -260,6 +266,97 @@ def test_threads_may_share_it():
     for number in range(9):
         assert sum(one.allowed for who, one in decisions if who == number) == 3
     assert len(denials) <= 5
+
+
+class InTwoSteps(Asked):
+    """Stops between the question and the answer, and may fail at either."""
+
+    fails_when = ""
+
+    def asking(
+        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
+    ) -> Asking:
+        if self.fails_when == "asked":
+            raise StoreFailed("away")
+        yield
+        if self.fails_when == "answered":
+            raise StoreFailed("away")
+        return self.decide(principal, limits, cost, commit=commit)
+
+
+@pytest.fixture
+def stepwise(clock) -> InTwoSteps:
+    return InTwoSteps(clock)
+
+
+def stops(asking: Asking) -> int:
+    """How often it stops until it is decided."""
+    return sum(1 for _ in asking)
+
+
+def test_it_stops_where_the_counter_does_and_for_no_denial_that_is_remembered(denials, stepwise):
+    for _ in range(3):
+        assert stops(denials.asking(stepwise, POLICY, "p", LIMITS, 1)) == 1
+    assert stops(denials.asking(stepwise, POLICY, "p", LIMITS, 1)) == 1
+    assert stops(denials.asking(stepwise, POLICY, "p", LIMITS, 1)) == 0
+    assert stepwise.asked == 4
+
+
+def test_in_two_steps_the_same_is_decided_and_remembered(denials, stepwise, clock):
+    whole, store = Denials(clock.seconds), Asked(clock)
+    for cost in (1, 2, 1, 1, 2, 1, 1):
+        expected = decide(whole, store, POLICY, "p", LIMITS, cost)
+        assert waited_for(denials.asking(stepwise, POLICY, "p", LIMITS, cost)) == expected
+        clock.now += MICROSECONDS
+    assert stepwise.asked == store.asked
+
+
+def test_what_passes_in_between_is_a_slow_answer(denials, stepwise, clock):
+    short = (Limit(1, "per-second", "window", 1, 1),)
+    decide(denials, stepwise, POLICY, "p", short, 1)
+    admitted_at = clock.now
+    asking = denials.asking(stepwise, POLICY, "p", short, 1)
+    next(asking)
+    clock.now = admitted_at + MICROSECONDS // 4
+    with pytest.raises(StopIteration):
+        next(asking)
+    clock.now = admitted_at + MICROSECONDS // 2
+    recalled = denials.recall(POLICY, "p", short, 1)
+    assert clock.now + recalled.counted[0].wait >= admitted_at + MICROSECONDS
+    clock.now = admitted_at + MICROSECONDS
+    assert decide(denials, stepwise, POLICY, "p", short, 1).allowed
+
+
+@pytest.mark.parametrize("step", ["asked", "answered"])
+def test_what_fails_at_either_step_is_not_remembered_and_forgets_nothing(denials, stepwise, step):
+    denied = exhaust(denials, stepwise)
+    stepwise.fails_when = step
+    for principal, cost in (("q", 1), ("p", 2)):
+        with pytest.raises(StoreFailed):
+            decide(denials, stepwise, POLICY, principal, LIMITS, cost)
+    assert len(denials) == 1
+    assert denials.recall(POLICY, "p", LIMITS, 1) == denied
+    assert stepwise.asked == 0
+
+
+def test_one_that_is_closed_in_between_is_not_remembered(denials, stepwise):
+    denied = exhaust(denials, stepwise)
+    for principal, cost in (("q", 1), ("p", 2)):
+        asking = denials.asking(stepwise, POLICY, principal, LIMITS, cost)
+        next(asking)
+        asking.close()
+    assert len(denials) == 1
+    assert denials.recall(POLICY, "p", LIMITS, 1) == denied
+
+
+def test_what_was_admitted_in_between_is_in_the_answer(denials, stepwise):
+    first = denials.asking(stepwise, POLICY, "p", LIMITS, 2)
+    second = denials.asking(stepwise, POLICY, "p", LIMITS, 2)
+    next(first)
+    next(second)
+    assert waited_for(second).allowed
+    assert waited_for(first).violated
+    assert denials.recall(POLICY, "p", LIMITS, 2).counted[0].used == 2
 
 
 PAUSE = st.one_of(st.integers(0, 3 * MICROSECONDS), st.integers(0, 70 * MICROSECONDS))
@@ -294,4 +391,4 @@ def test_a_recalled_denial_is_what_the_store_would_say(trace, amount, period):
             for ours, theirs in zip(recalled.counted, truth.counted, strict=True):
                 assert abs(ours.wait - theirs.wait) <= 1
                 assert abs((ours.reset or 0) - (theirs.reset or 0)) <= 1
-        denials.decide(store, POLICY, "p", limits, cost)
+        decide(denials, store, POLICY, "p", limits, cost)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
@@ -13,7 +15,7 @@ from redis import Connection, Redis, RedisCluster
 
 from apiguard.counters.base import StoreFailed, hash_principal, key_for
 from apiguard.counters.redis import RedisCounter
-from apiguard.rules.limits import MICROSECONDS, Limit
+from apiguard.rules.limits import MICROSECONDS, Counted, Decision, Limit
 
 START = 1_790_000_000_123_457
 WINDOW = Limit(1, "per-minute", "window", 100, 60)
@@ -202,22 +204,67 @@ def test_whatever_else_a_client_raises_is_a_store_failure():
         RedisCounter(connect).decide("p", [WINDOW], 1)
 
 
-class FixedReply:
-    def __init__(self, reply: object) -> None:
-        self.reply = reply
+@contextmanager
+def a_server_that_replies(raw: bytes) -> Iterator[Redis]:
+    """A client of a server that says ``raw`` to every command after those of the connection."""
 
-    def evalsha(self, *_: object) -> object:
-        return self.reply
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, connection.makefile("rb") as commands:
+            for line in commands:
+                if line.startswith(b"*"):
+                    words = [
+                        commands.readline() and commands.readline() for _ in range(int(line[1:]))
+                    ]
+                    connection.sendall(raw if b"EVALSHA" in words[0] else b"+OK\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=answer, args=(server,))
+        thread.start()
+        try:
+            with Redis(
+                port=server.getsockname()[1], protocol=2, socket_timeout=5, retry=None
+            ) as client:
+                yield client
+                client.connection_pool.disconnect()
+        finally:
+            thread.join()
 
 
 @pytest.mark.parametrize(
-    "reply",
-    [None, b"OK", [], [1, 1], [1, 1, 1, 0], [1, 1, 1, 0, b"x"], [1, 1, 1, 0, None]],
-    ids=str,
+    "raw",
+    [
+        pytest.param(b"$-1\r\n", id="nothing"),
+        pytest.param(b"+OK\r\n", id="OK"),
+        pytest.param(b":1\r\n", id="a number"),
+        pytest.param(b"*0\r\n", id="an empty list"),
+        pytest.param(b"*2\r\n:1\r\n:1\r\n", id="too short"),
+        pytest.param(b"*4\r\n:1\r\n:1\r\n:1\r\n:0\r\n", id="a number short"),
+        pytest.param(b"*6\r\n:1\r\n:1\r\n:1\r\n:0\r\n:0\r\n:0\r\n", id="too long"),
+        pytest.param(b"*5\r\n:1\r\n:1\r\n:1\r\n:0\r\n$1\r\nx\r\n", id="a text"),
+        pytest.param(b"*5\r\n:1\r\n:1\r\n:1\r\n:0\r\n$-1\r\n", id="a gap"),
+        pytest.param(b"*5\r\n:1\r\n:1\r\n:1\r\n:0\r\n-ERR x\r\n", id="an error inside"),
+        pytest.param(b"-ERR no\r\n", id="an error"),
+    ],
 )
-def test_an_unexpected_reply_is_a_store_failure(reply):
-    with pytest.raises(StoreFailed):
-        RedisCounter(lambda: FixedReply(reply)).decide("p", [WINDOW], 1)
+def test_an_unexpected_reply_is_a_store_failure(raw):
+    with a_server_that_replies(raw) as client, pytest.raises(StoreFailed):
+        RedisCounter(lambda: client).decide("p", [WINDOW], 1)
+
+
+def test_a_connection_over_which_an_error_was_said_is_as_good_as_before():
+    with a_server_that_replies(b"-ERR no\r\n") as client:
+        counter = RedisCounter(lambda: client)
+        for _ in range(5):
+            with pytest.raises(StoreFailed, match="ResponseError"):
+                counter.decide("p", [WINDOW], 1)
+        assert client.connection_pool._created_connections == 1
+
+
+def test_an_expected_reply_is_a_decision():
+    with a_server_that_replies(b"*5\r\n:9\r\n:1\r\n:1\r\n:0\r\n:7\r\n") as client:
+        decision = RedisCounter(lambda: client).decide("p", [WINDOW], 1)
+    assert decision == Decision(True, 9, (Counted(WINDOW, True, 1, 0, 7),))
 
 
 CROWD = """

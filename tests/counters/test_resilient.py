@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from apiguard.counters.base import StoreFailed
-from apiguard.counters.breaker import FAILURES, FIRST_PAUSE, Breaker
+from apiguard.counters.base import Asking, StoreFailed
+from apiguard.counters.breaker import FAILURES, FIRST_PAUSE, Breaker, Phase
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.resilient import ResilientCounter
 from apiguard.rules.limits import Decision, Limit
@@ -178,3 +178,139 @@ def test_each_failure_is_logged_with_its_reason(counter, store, caplog):
         counter.decide("p", [OPEN], 1)
     messages = [record.getMessage() for record in caplog.records]
     assert messages == ["The counter's store failed. Redis: TimeoutError"] * FAILURES
+
+
+# -- in two steps -----------------------------------------------------------------
+
+
+class InTwoSteps(Store):
+    """As ``Store``, asked in two steps; it fails at the one that it is told."""
+
+    fails_when = "asked"
+
+    def asking(
+        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
+    ) -> Asking:
+        if self.fails_when == "asked":
+            decision = super().decide(principal, limits, cost, commit=commit)
+            yield
+            return decision
+        yield
+        return super().decide(principal, limits, cost, commit=commit)
+
+
+class Told(Breaker):
+    """Remembers what it was told."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(**options)
+        self.told: list[str] = []
+
+    def succeeded(self, phase: Phase) -> None:
+        self.told.append("succeeded")
+        super().succeeded(phase)
+
+    def failed(self, phase: Phase) -> None:
+        self.told.append("failed")
+        super().failed(phase)
+
+
+@pytest.fixture
+def stepwise(clock) -> ResilientCounter:
+    return ResilientCounter(InTwoSteps(), MemoryCounter(), Told(clock=clock))
+
+
+def test_it_stops_where_the_store_does_and_nowhere_else(stepwise, counter):
+    asking = stepwise.asking("p", [LOCAL], 1)
+    next(asking)
+    assert stepwise.breaker.told == []
+    with pytest.raises(StopIteration) as stop:
+        next(asking)
+    assert stop.value.value.counted[0].used == 1
+    assert stepwise.breaker.told == ["succeeded"]
+    with pytest.raises(StopIteration):
+        next(counter.asking("p", [LOCAL], 1))
+
+
+STEPS = pytest.mark.parametrize("step", ["asked", "answered"])
+
+
+@STEPS
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(LOCAL, [LOCAL]), (OPEN, []), (CLOSED, None)], ids=lambda x: str(x)[:9]
+)
+def test_at_either_step_a_failure_is_told_once_and_the_limit_says_what_happens(
+    stepwise, step, limit, expected
+):
+    stepwise._store.fails_when, stepwise._store.error = step, StoreFailed("away")
+    if expected is None:
+        with pytest.raises(StoreFailed, match="limit-3 must be counted"):
+            stepwise.decide("p", [limit], 1)
+    else:
+        decision = stepwise.decide("p", [limit], 1)
+        assert (decision.allowed, [one.limit for one in decision.counted]) == (True, expected)
+    assert stepwise.breaker.told == ["failed"]
+
+
+@STEPS
+def test_failures_at_either_step_open_the_circuit(stepwise, step):
+    stepwise._store.fails_when, stepwise._store.error = step, StoreFailed("away")
+    for _ in range(20):
+        stepwise.decide("p", [OPEN], 1)
+    assert stepwise._store.asked == FAILURES
+    assert stepwise.breaker.told == ["failed"] * FAILURES
+    # Nobody is asked, so there is nothing to stop for.
+    with pytest.raises(StopIteration):
+        next(stepwise.asking("p", [OPEN], 1))
+
+
+@STEPS
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
+def test_at_either_step_whatever_else_is_raised_is_told_once_and_goes_on(stepwise, step, error):
+    stepwise._store.fails_when, stepwise._store.error = step, error()
+    with pytest.raises(error):
+        stepwise.decide("p", [OPEN], 1)
+    assert stepwise.breaker.told == ["failed"]
+
+
+def test_one_that_is_closed_in_between_says_nothing_of_the_store(stepwise):
+    for _ in range(FAILURES):
+        asking = stepwise.asking("p", [OPEN], 1)
+        next(asking)
+        asking.close()
+        asking.close()
+    assert stepwise.breaker.told == []
+
+
+def test_a_probe_that_is_closed_in_between_is_followed_by_another(stepwise, clock):
+    store = stepwise._store
+    store.error = StoreFailed("away")
+    for _ in range(FAILURES):
+        stepwise.decide("p", [OPEN], 1)
+    store.error = None
+    clock.now += FIRST_PAUSE
+    probe = stepwise.asking("p", [OPEN], 1)
+    next(probe)
+    stepwise.decide("p", [OPEN], 1)
+    assert store.asked == FAILURES + 1
+    probe.close()
+    clock.now += 2 * FIRST_PAUSE
+    stepwise.decide("p", [OPEN], 1)
+    assert not stepwise.breaker.away
+
+
+def test_an_answer_from_before_the_circuit_opened_does_not_close_it(stepwise):
+    early = stepwise.asking("p", [OPEN], 1)
+    next(early)
+    stepwise._store.error = StoreFailed("away")
+    for _ in range(FAILURES):
+        stepwise.decide("p", [OPEN], 1)
+    with pytest.raises(StopIteration) as stop:
+        next(early)
+    assert stop.value.value.allowed
+    assert stepwise.breaker.away
+
+
+def test_one_that_was_never_begun_says_nothing_of_the_store(stepwise):
+    stepwise.asking("p", [OPEN], 1).close()
+    assert stepwise.breaker.told == []

@@ -10,11 +10,9 @@ from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
 from django.test import RequestFactory, override_settings
 
-from tests.request.site import Call, Caller, guarded, route, tier
+from tests.request.site import Call, Caller, guarded, no_connection_looked_at, route, tier
 
 BOUNDARY = "xYzZY"
 MULTIPART = (
@@ -108,13 +106,8 @@ def asgi(path, body, content_type, *, method="POST", chunked=True, **headers):
 
 @pytest.fixture(autouse=True)
 def _no_connection_is_looked_at():
-    """As Django's own test client does: whole handlers close old connections."""
-    signals = (request_started, request_finished)
-    for signal in signals:
-        signal.disconnect(close_old_connections)
-    yield
-    for signal in signals:
-        signal.connect(close_old_connections)
+    with no_connection_looked_at():
+        yield
 
 
 GATEWAYS = pytest.mark.parametrize("gateway", [wsgi, asgi])

@@ -6,7 +6,7 @@ import pytest
 from django.test import override_settings
 
 from apiguard.models import HeaderPolicy, ResponseHeader
-from tests.request.site import DOORS, MIDDLEWARE, Call, guarded, route
+from tests.request.site import DOORS, MIDDLEWARE, Call, close, guarded, route
 
 NOTHING = "default-src 'none'"
 PAGE = "default-src 'self'"
@@ -39,7 +39,7 @@ def ask(door, call, rules=TYPED, middleware=MIDDLEWARE, **fields):
         override_settings(MIDDLEWARE=middleware),
     ):
         response = DOORS[door](call)
-        response.close()
+        close(response)
         return response
 
 

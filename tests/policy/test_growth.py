@@ -14,7 +14,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from apiguard.counters.base import decision_of
+from apiguard.counters.base import decision_of, waited_for
 from apiguard.counters.denials import Denials
 from apiguard.models import ApiKey, Client, Route, everything
 from apiguard.models.numbers import HourlyCountQuerySet
@@ -201,11 +201,11 @@ class Refuses:
 
 
 def denied_principal(denials, number):
-    denials.decide(Refuses(), None, f"client:{number}", (LIMIT,), 1)
+    waited_for(denials.asking(Refuses(), None, f"client:{number}", (LIMIT,), 1))
 
 
 def denied_client(denials, number):
-    denials.decide(Refuses(), None, "client:1", (LIMIT,), 1)
+    waited_for(denials.asking(Refuses(), None, "client:1", (LIMIT,), 1))
 
 
 def bad_credential(failed, number):

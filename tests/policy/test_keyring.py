@@ -114,6 +114,43 @@ def test_a_successor_forgets_what_changed_and_all_that_was_unknown(keys, clients
     assert len(ring) == 3
 
 
+@pytest.mark.parametrize(
+    ("keys", "clients"),
+    [
+        pytest.param((), (), id="nobody"),
+        pytest.param({2}, (), id="another key"),
+        pytest.param({1}, (), id="the key"),
+        pytest.param((), {1}, id="the client"),
+        pytest.param(None, (), id="all keys"),
+        pytest.param((), None, id="all clients"),
+    ],
+)
+def test_a_successor_remembers_no_callers(keys, clients):
+    ring = Keyring([record(1), record(2)])
+    caller = object()
+    ring.remember("name", caller)
+    assert ring.caller("name") is caller
+    assert ring.without(keys, clients).caller("name") is None
+    assert ring.caller("name") is caller
+
+
+def test_callers_are_bounded_and_those_that_come_again_stay(monkeypatch):
+    monkeypatch.setattr(module, "MAX_RECORDS", 10)
+    for ring in (Keyring(), Keyring(closed=True)):
+        for number in range(1000):
+            ring.remember(number, f"caller {number}")
+            assert ring.caller(0) == "caller 0"
+        assert len(ring._callers) <= 20
+        assert (ring.caller(1), ring.caller(999)) == (None, "caller 999")
+
+
+def test_callers_are_known_by_no_key_id_and_keys_by_no_name_of_a_caller():
+    ring = Keyring([record(1)])
+    ring.remember("k2", "a caller")
+    assert ring.get("k2") is None
+    assert ring.caller("k1") is None
+
+
 SECONDS_TO_WAIT = 30
 KEYS = st.integers(0, 8)
 

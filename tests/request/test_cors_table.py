@@ -19,6 +19,7 @@ from apiguard.testing import snapshot_of
 from .cors_cases import CASES
 from .cors_policies import INNER_ROUTES, POLICIES, rows
 from .cors_rows import told
+from .site import close
 
 TABLE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 OWN = "http://testserver"
@@ -77,7 +78,7 @@ def test_djangos_client(case, site, cors_table):
     client = Client(raise_request_exception=False)
     extra = {"PATH_INFO": unquote(case.path), **environ(case)}
     response = client.generic(case.method, "/", **extra)
-    response.close()
+    close(response)
     assert (response.status_code, told(response.items())) == (case.status, case.expected)
 
 
@@ -95,7 +96,7 @@ def test_djangos_asynchronous_client(case, site, cors_table):
         return await client.request(**base, headers=[(b"host", b"testserver"), *headers])
 
     response = async_to_sync(ask)()
-    response.close()
+    close(response)
     assert (response.status_code, told(response.items())) == (case.status, case.expected)
 
 

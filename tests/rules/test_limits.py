@@ -166,3 +166,15 @@ def test_lists_are_those_of_rfc_9651_with_all_visible_limits_in_order(given_rows
 def test_a_name_is_quoted_as_a_string_of_rfc_9651():
     odd = replace(PER_MINUTE, name='a"b\\c')
     assert headers(counted(odd, 0))["RateLimit"] == r'"a\"b\\c";r=100'
+
+
+FIELDS = {"pk": 9, "name": "b", "kind": "quota", "amount": 9, "period": 9, "calendar": "day"}
+FIELDS |= {"shadow": True, "on_store_failure": "closed"}
+
+
+@given(limits, st.sampled_from([None, *FIELDS]))
+def test_equal_limits_have_the_same_hash_whatever_was_worked_out_of_them(limit, changed):
+    again = replace(limit) if changed is None else replace(limit, **{changed: FIELDS[changed]})
+    assert (hash(again) == hash(limit)) or again != limit
+    assert (again == limit) == (changed is None or getattr(limit, changed) == FIELDS[changed])
+    assert {limit: "found"}.get(replace(limit)) == "found"
