@@ -3,11 +3,18 @@
 ``TEST_REDIS_URL`` and ``TEST_DATABASE_URL`` name servers that exist already;
 the Redis database named there is emptied before each test that uses it. With
 ``CI`` set, a test that is skipped has failed.
+
+Under pytest-xdist (``-n``) a file stays in one process, so that its servers are
+started once, and files that start servers come first: they mostly wait, and
+the others fill what is left of the processors. Nothing is shared by processes
+but servers that were named; of a Redis each takes a database of its own, from
+the one that is named upwards.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
@@ -17,6 +24,7 @@ from typing import Any
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
+from redis.connection import parse_url
 from selenium.webdriver import Chrome
 
 from tests.browser import chromium, running_browser
@@ -57,10 +65,42 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """How many processes ``-n auto`` means: one more than processors, for much of it is waiting."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return min((os.cpu_count() or 1) + 1, 8)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Whole files, in the order of ``pytest_collection_modifyitems``."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_known_to_fail() -> None:
+    """What another test of this process made fail is tried again at once, whatever ran between."""
+    if lookups := sys.modules.get("apiguard.policy.lookups"):
+        for backoff in (lookups.keys.backoff, lookups.users.backoff, lookups.current._backoff):
+            backoff.succeeded()
+
+
 @pytest.fixture
-def cors_table(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+def cors_table(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """``cors_table(driver)``: count this test as a row of the table of CORS."""
-    return lambda driver: record_property("cors_table", driver)
+    return lambda driver: request.node.user_properties.append(("cors_table", driver))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -79,11 +119,19 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         )
 
 
+def own_database(url: str, worker: str) -> str:
+    """The Redis database of a worker of pytest-xdist; "gw0" has the one that is named."""
+    number = parse_url(url).get("db", 0) + int(worker.removeprefix("gw"))
+    server, _, query = url.partition("?")
+    options = [option for option in query.split("&") if option and not option.startswith("db=")]
+    return f"{server}?{'&'.join([*options, f'db={number}'])}"
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A real Redis, empty at the start of every test that asks for it."""
     if given := os.environ.get("TEST_REDIS_URL"):
-        yield given
+        yield own_database(given, os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
         return
     with redis_server() as server:
         yield f"{server.base_url}/0"

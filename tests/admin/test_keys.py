@@ -106,7 +106,14 @@ def test_four_clicks_at_once_make_one_key(admin_client, acme):
     assert ApiKey.objects.count() == 1
 
 
-@pytest.mark.parametrize("ticket", ["", "made-up", tickets.new("somebody else")])
+@pytest.mark.parametrize(
+    "ticket",
+    [
+        pytest.param("", id="none"),
+        pytest.param("made-up", id="made up"),
+        pytest.param(tickets.new("somebody else"), id="somebody else's"),
+    ],
+)
 def test_without_a_ticket_of_ones_own_no_key_is_made(admin_client, acme, ticket):
     response = make_key(admin_client, acme, ticket=ticket)
     assert "too old" in errors_of(response)

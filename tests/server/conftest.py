@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,23 +56,29 @@ def prepared(template: tuple[DemoSite, Path], folder: Path, redis_url: str = "")
     return demo.with_env(REDIS_URL=patient(redis_url)) if redis_url else demo
 
 
-@pytest.fixture(scope="session", params=sorted(STARTERS))
+@pytest.fixture(scope="session")
 def shared_site(
-    request: pytest.FixtureRequest,
-    demo_template: tuple[DemoSite, Path],
-    redis_url: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
-    """One server of each kind for the whole run; gunicorn with two workers."""
-    demo = prepared(demo_template, tmp_path_factory.mktemp("served"), redis_url)
-    with serving(request.param, demo) as served:
-        yield served
+    demo_template: tuple[DemoSite, Path], redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Site]]:
+    """``shared_site(kind)``: one server of each kind for the whole run; gunicorn with two workers.
+
+    Each is started when it is first asked for, and both go on together: files
+    that are tried under both would else start them again and again.
+    """
+    with ExitStack() as running:
+
+        @cache
+        def start(kind: str) -> Site:
+            demo = prepared(demo_template, tmp_path_factory.mktemp("served"), redis_url)
+            return running.enter_context(serving(kind, demo))
+
+        yield start
 
 
-@pytest.fixture
-def site(shared_site: Site) -> Site:
+@pytest.fixture(params=sorted(STARTERS))
+def site(request: pytest.FixtureRequest, shared_site: Callable[[str], Site]) -> Site:
     """The shared server of one kind, with nothing counted yet."""
-    return shared_site
+    return shared_site(request.param)
 
 
 @pytest.fixture

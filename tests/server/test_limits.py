@@ -96,6 +96,16 @@ def test_an_address_is_counted_and_ipv6_by_its_network(site):
     assert left == ["59", "58", "59"]
 
 
+def first_refusal(site, key):
+    """A busy machine may take so long for the first calls that some of the window is over."""
+    for _ in range(100):
+        answer = site.get("/api/users/me", key)
+        if answer.status != 200:
+            assert answer.status == 429
+            return answer
+    raise AssertionError("Nothing was refused.")
+
+
 @KINDS
 def test_who_waits_as_long_as_told_is_admitted(own_demo, kind):
     done = manage("shell", "--no-imports", "-c", QUICK_CLIENT, env=own_demo.env)
@@ -103,8 +113,7 @@ def test_who_waits_as_long_as_told_is_admitted(own_demo, kind):
     key = {"X-API-Key": done.stdout.strip()}
     with serving(kind, own_demo) as site:
         assert [site.get("/api/users/me", key).status for _ in range(3)] == [200] * 3
-        refused = site.get("/api/users/me", key)
-        assert refused.status == 429
+        refused = first_refusal(site, key)
         time.sleep(int(refused.headers["Retry-After"]))
         assert site.get("/api/users/me", key).status == 200
 

@@ -132,7 +132,7 @@ def test_a_route_that_only_observes_refuses_nothing_and_counts_what_it_would_hav
             *(route, outcome),
         )
 
-    for _ in range(50):
+    for _ in range(300):
         if told("no_credential") >= 40 and told("foreign_origin"):
             break
         time.sleep(0.1)

@@ -20,28 +20,35 @@ SLEEP = 2.5
 CHANGE = """
 from apiguard.models import HeaderPolicy
 policy = HeaderPolicy.objects.get(name="api")
-policy.headers.create(name="X-Seen", value="new", mode="force")
+policy.headers.create(name="X-Seen-{threads}", value="new", mode="force")
 """
 
 
+@pytest.fixture(scope="module")
+def demo():
+    with site_on_postgres() as (made, _):
+        yield made
+
+
 @pytest.mark.parametrize("threads", [1, 8])
-def test_a_worker_that_slept_looks_before_it_answers(threads):
-    call = Call("/health")
+def test_a_worker_that_slept_looks_before_it_answers(demo, threads):
+    call, seen = Call("/health"), f"X-Seen-{threads}"
     with (
-        site_on_postgres() as (demo, _),
         many_workers(demo.env, workers=1, threads=threads) as server,
         ThreadPoolExecutor(8) as pool,
     ):
         before = send(server, call)
-        assert (before.status, before.headers.get("X-Seen")) == (200, None)
+        assert (before.status, before.headers.get(seen)) == (200, None)
         worker = int(before.worker)
         os.kill(worker, signal.SIGSTOP)
         try:
-            done = manage("shell", "--no-imports", "-c", CHANGE, env=demo.env)
+            done = manage(
+                "shell", "--no-imports", "-c", CHANGE.format(threads=threads), env=demo.env
+            )
             assert done.returncode == 0, done.stderr
             answers = [pool.submit(send, server, call) for _ in range(8)]
             time.sleep(SLEEP)
         finally:
             os.kill(worker, signal.SIGCONT)
-        assert {answer.result().headers.get("X-Seen") for answer in answers} == {"new"}
+        assert {answer.result().headers.get(seen) for answer in answers} == {"new"}
         assert {answer.result().worker for answer in answers} == {before.worker}
