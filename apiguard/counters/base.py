@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Protocol, TypeVar
 
 from apiguard.rules.limits import Counted, Decision, Limit
@@ -54,11 +54,16 @@ def asking(
     counter: Counter, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
 ) -> Asking:
     """As ``counter.decide``; in two steps where the counter has a method ``asking``."""
-    in_two_steps = getattr(counter, "asking", None)
-    if in_two_steps is None:
-        return counter.decide(principal, limits, cost, commit=commit)
-    decision: Decision = yield from in_two_steps(principal, limits, cost, commit=commit)
-    return decision
+    in_two_steps = getattr(counter, "asking", None) or partial(_at_once, counter)
+    steps: Asking = in_two_steps(principal, limits, cost, commit=commit)
+    return steps
+
+
+def _at_once(
+    counter: Counter, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool
+) -> Asking:
+    yield from ()
+    return counter.decide(principal, limits, cost, commit=commit)
 
 
 def waited_for(steps: Generator[None, None, T]) -> T:

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from .. import conf
 from ..policy.current import PolicyUnavailable, current
+from ..policy.records import KeyRecord
 from ..policy.snapshot import Snapshot, empty
 from ..request import pipeline
 from ..request.effects import run
@@ -69,6 +70,8 @@ def identified(request: Request) -> Passage:
         verdict = run(pipeline.identify(passage), passage)
         if verdict.refused:
             refuse(passage, verdict)
+        if isinstance(passage.auth, KeyRecord):
+            buffer.used(passage.auth.pk)
     return passage
 
 

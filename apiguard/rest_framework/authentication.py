@@ -12,9 +12,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from .. import conf
-from ..policy.records import KeyRecord
 from ..request.challenge import challenge
-from ..telemetry.buffer import buffer
 from .adopt import identified
 
 
@@ -30,8 +28,6 @@ class _CredentialAuthentication(BaseAuthentication):
         credential = identified(request).credential
         if credential is None or credential.kind != self.kind:
             return None
-        if isinstance(credential.auth, KeyRecord):
-            buffer.used(credential.auth.pk)
         # A header credential is not ambient: DRF's session authentication would
         # ask for a CSRF token only if it were reached, and it is not.
         return credential.user, credential.auth
