@@ -72,7 +72,7 @@ def test_times_are_per_request_and_scaled_to_what_was_measured():
     ("path", "name", "stage"),
     [
         pytest.param("request/cors.py", "judge", "cors", id="a stage"),
-        pytest.param("request/cors.py", "response_headers", "response headers", id="its headers"),
+        pytest.param("request/cors.py", "write", "cors", id="its headers"),
         pytest.param("rules/limits.py", "rate_limit_headers", "response headers", id="rates"),
         pytest.param("rules/limits.py", "violated", "limits", id="limits"),
         pytest.param("policy/keyring.py", "get", "credentials", id="the keyring"),
