@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -84,11 +85,11 @@ class ApiGuardMiddleware:
             early = self._judge(request, passage) if passage.route is not None else None
             is_underway = passage.underway is not None
             answer = early or cast("HttpResponseBase", self.get_response(request))
-            # Behind a view that ran, the verdict may be that of the view's own door.
-            if is_underway and not passage.reached_view:
-                late: Verdict | None = passage.verdict
-            else:
+            late = None
+            if _is_uncounted(passage):
                 late = run(_count_late(passage), passage)
+            elif is_underway and not passage.reached_view:
+                late = passage.verdict  # Behind a view that ran it may be that of its own door.
             return _leave(request, passage, answer, late)
         finally:
             if passage is not None and passage.underway is not None:
@@ -119,7 +120,9 @@ class ApiGuardMiddleware:
                 verdict = await _run_async(pipeline.before_view(passage), passage)
                 early = _early(request, passage, verdict)
             answer = early or cast("HttpResponseBase", await self.get_response(request))
-            late = await _run_async(_count_late(passage), passage)
+            late = None
+            if _is_uncounted(passage):
+                late = await _run_async(_count_late(passage), passage)
             return _leave(request, passage, answer, late)
         finally:
             current_ids.reset(token)
@@ -187,7 +190,7 @@ def _passage(
         host=host_of(request) if guarded else "",
         unannounced=guarded and body.is_unannounced(request),
     )
-    passage = Passage(facts, settings, snapshot, this_id)
+    passage = Passage(facts, settings, snapshot, this_id, route)
     request.apiguard = passage  # type: ignore[attr-defined]
     return passage
 
@@ -227,19 +230,20 @@ def _is_uncounted(passage: Passage) -> bool:
     return route.user_tier is not None or route.anonymous_tier is not None
 
 
-def _hand_over(request: HttpRequest, user: Any) -> None:
-    async def auser() -> Any:
-        return user
+async def _auser(user: Any) -> Any:
+    return user
 
+
+def _hand_over(request: HttpRequest, user: Any) -> None:
     request.user = user
-    request.auser = auser
+    request.auser = partial(_auser, user)
     # A header credential is not ambient: no other site can make a browser send it.
     request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
 
 
 def _count_late(passage: Passage) -> Steps[Verdict | None]:
     """Count by address what never reached whoever would have counted it."""
-    if passage.verdict.refused or not _is_uncounted(passage):
+    if passage.verdict.refused:
         return None
     return (yield from pipeline.at_view(passage, None))
 

@@ -90,10 +90,11 @@ class RedisCounter:
         try:
             client: Any = self._connect()
             # A cluster's client has no pool of its own: it finds the node by itself.
-            if isinstance(client, RedisCluster):
+            pool = getattr(client, "connection_pool", None)
+            if pool is None:
                 reply = self._ask_cluster(client, question)
             else:
-                reply = yield from self._ask(client.connection_pool, question)
+                reply = yield from self._ask(pool, question)
         # Whatever the client raises means the same. Not all of it is a RedisError:
         # a cluster whose nodes change under a call is known for more than that.
         except Exception as error:

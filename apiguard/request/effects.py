@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..counters.base import StoreFailed, waited_for
 from ..policy import jwks, lookups
@@ -22,23 +21,20 @@ from .passage import Passage
 logger = logging.getLogger("apiguard.counters")
 
 
-@dataclass(frozen=True, slots=True)
-class LookUpKey:
+class LookUpKey(NamedTuple):
     """A key that the keyring does not hold. Answer: record, ``None`` or ``Failed``."""
 
     key_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class LookUpUser:
+class LookUpUser(NamedTuple):
     """The active user row behind a credential. Answer: user, ``None`` or ``Failed``."""
 
     field: str
     value: object
 
 
-@dataclass(frozen=True, slots=True)
-class CountLimits:
+class CountLimits(NamedTuple):
     """All limits of a principal at once. Answer: ``Decision`` or ``Failed``."""
 
     principal: str
@@ -46,15 +42,13 @@ class CountLimits:
     cost: int
 
 
-@dataclass(frozen=True, slots=True)
-class FetchKeys:
+class FetchKeys(NamedTuple):
     """A key that an issuer may have published since. Answer: ``KeySet`` or ``Failed``."""
 
     issuer: IssuerPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """The answer could not be had; it may be in ``retry_after`` seconds."""
 
     retry_after: int = 1

@@ -8,8 +8,7 @@ kept here for the other door.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import IO, Any, Literal, Protocol
+from typing import IO, Any, Literal, NamedTuple, Protocol
 
 from ..conf import Settings
 from ..policy.records import ClientRecord, KeyRecord
@@ -35,8 +34,7 @@ class Underway(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(NamedTuple):
     """A verified credential.
 
     ``auth`` is the key's record or the token's claims; ``user`` the row that
@@ -89,12 +87,13 @@ class Passage:
         settings: Settings,
         snapshot: Snapshot,
         request_id: str = "",
+        route: RoutePolicy | None = _UNKNOWN,
     ) -> None:
         self.facts = facts
         self.settings = settings
         self.snapshot = snapshot
         self.request_id = request_id
-        self.route: RoutePolicy | None = snapshot.routes.find(facts.path)
+        self.route = snapshot.routes.find(facts.path) if route is _UNKNOWN else route
         self.credential: Credential | None = None
         # A judgement that waits for the counter; whoever asks for it waits, too.
         self.underway: Underway | None = None

@@ -121,13 +121,14 @@ class Decision(NamedTuple):
         """
         if self.violated:
             return max(self.violated, key=lambda one: one.wait)
-        return min(self.visible, key=_share_left, default=None)
-
-
-def _share_left(one: Counted) -> float:
-    limit = one.limit
-    left = limit.amount - one.used
-    return left / limit.amount if left > 0 else 0.0
+        closest, least = None, 2.0
+        for one in self.counted:
+            limit = one.limit
+            left = limit.amount - one.used
+            share = left / limit.amount if left > 0 else 0.0
+            if share < least and not limit.shadow:
+                closest, least = one, share
+        return closest
 
 
 def rate_limit_headers(decision: Decision, families: Collection[str]) -> list[Header]:
