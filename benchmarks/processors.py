@@ -69,7 +69,7 @@ def table(measured: Mapping[str, Mapping[str, float]]) -> Table:
     return Table(
         "Processors",
         "Microseconds of a request in one process: the bare view, what a PING adds to it, what\n"
-        "case (b) adds, and that as a multiple of the PING; by the processors of process and Redis.",
+        "case (b) adds, and that as a multiple of the PING; by the processors of both.",
         ["processor", "bare", "PING", "(b)", "x PING"],
         rows,
     )
