@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.figures import Figures, Measured
+from benchmarks.figures import Figures, Measured, Placed
 
 # Of what one PING in the same view adds; of what the peers add.
 MOST_OF_FLOOR, MOST_OF_PEERS = 1.5, 0.3
@@ -51,7 +51,12 @@ def ratio(one: float, other: float) -> float:
 
 def judge(figures: Figures) -> list[Promise]:
     """Every promise that these figures speak of."""
-    return [*_commands(figures.cases), *_cost(figures.cases), *_growth(figures)]
+    return [
+        *_commands(figures.cases),
+        *_cost(figures.cases),
+        *_placed(figures.placed),
+        *_growth(figures),
+    ]
 
 
 def _commands(cases: Mapping[str, Measured]) -> list[Promise]:
@@ -78,6 +83,15 @@ def _cost(cases: Mapping[str, Measured]) -> list[Promise]:
             "cost of (b) over that of (d)", ratio(ours, added(cases, "peers-key")), MOST_OF_PEERS
         ),
         Promise("requests per second of (b) over (d)", rate, LEAST_OF_PEERS, "at least"),
+    ]
+
+
+def _placed(placed: Mapping[str, Placed]) -> list[Promise]:
+    return [
+        Promise(
+            f"cost of (b) over that of a PING, {name}", ratio(one.added, one.ping), MOST_OF_FLOOR
+        )
+        for name, one in placed.items()
     ]
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from benchmarks.figures import Figures
+from collections.abc import Mapping
+
+from benchmarks.figures import Figures, Placed
 from benchmarks.promises import added, judge, ratio
 from benchmarks.site.cases import CASES
 from benchmarks.tables import Table
 
 
 def tables(figures: Figures) -> list[Table]:
-    """Cases, growth, floods, promises."""
-    return [_cases(figures), _growth(figures), _floods(figures), _promises(figures)]
+    """Cases, processors, growth, floods, promises."""
+    return [
+        _cases(figures),
+        processors(figures.placed),
+        _growth(figures),
+        _floods(figures),
+        _promises(figures),
+    ]
 
 
 def _cases(figures: Figures) -> Table:
@@ -39,6 +47,26 @@ def _cases(figures: Figures) -> Table:
     )
     head = ["case", "SQL", "Redis", "µs", "added", "x PING", "req/s", "of bare"]
     return Table("Side by side", note, head, rows)
+
+
+def processors(placed: Mapping[str, Placed]) -> Table:
+    """A row per arrangement; none where the system could not be told."""
+    rows = [
+        [
+            name,
+            f"{one.bare:.0f}",
+            f"{one.ping:.0f}",
+            f"{one.added:.0f}",
+            f"{ratio(one.added, one.ping):.2f}",
+        ]
+        for name, one in placed.items()
+    ]
+    note = (
+        "Microseconds of a request in one process: the bare view, what a PING adds to it, what\n"
+        "case (b) adds, and that as a multiple of the PING; by the processors on which the\n"
+        "process and Redis work."
+    )
+    return Table("Processors", note, ["processor", "bare", "PING", "(b)", "x PING"], rows)
 
 
 def _growth(figures: Figures) -> Table:

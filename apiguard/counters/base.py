@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from functools import lru_cache, partial
 from typing import Protocol, TypeVar
 
-from apiguard.rules.limits import Counted, Decision, Limit
+from ..rules.limits import Counted, Decision, Limit
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
-from apiguard.counters.base import decision_of, hash_principal, key_for
-from apiguard.counters.merged_log import CalendarQuota, MergedLog, new_tally
-from apiguard.rules.limits import Decision, Limit
+from ..rules.limits import Decision, Limit
+from .base import decision_of, hash_principal, key_for
+from .merged_log import CalendarQuota, MergedLog, new_tally
 
 # More than one per insertion, so that expired tallies shrink; bounded, so that
 # no single decision pays for all of them.

@@ -26,8 +26,8 @@ is shifted back by the difference, so that it neither blocks for the length of
 the step nor forgets. The shift is kept even when the request is refused, else
 the log would not age until the clock has caught up.
 
-All times are integer microseconds since the epoch. ``window.lua`` does the
-same in the same order; change both.
+All times are integer microseconds since the epoch. ``window.lua`` comes
+to the same; change both.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, Self
 
-from apiguard.rules.limits import MICROSECONDS, Limit
+from ..rules.limits import MICROSECONDS, Limit
 
 B = 32
 # Reached only when staff lengthen a period under a full log. Merging more than

@@ -21,10 +21,10 @@ from redis import Redis
 from redis.cluster import RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
-from apiguard.counters.base import Asking, StoreFailed, hash_principal, key_for, waited_for
-from apiguard.counters.connections import Connections
-from apiguard.rules.limits import MICROSECONDS, Counted, Decision, Limit
-from apiguard.rules.recent import Recent
+from ..rules.limits import MICROSECONDS, Counted, Decision, Limit
+from ..rules.recent import Recent
+from .base import Asking, StoreFailed, hash_principal, key_for, waited_for
+from .connections import Connections
 
 _SCRIPT = files("apiguard.counters").joinpath("window.lua").read_text(encoding="utf-8")
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -39,6 +39,7 @@ MAX_PACKED = 4096
 # The reply: now and allowed, then per limit used, wait, reset.
 _HEAD = 2
 _PER_LIMIT = 3
+_INTEGERS = {int}
 
 
 class Question(NamedTuple):
@@ -177,6 +178,3 @@ def _decision(reply: Any, limits: Sequence[Limit]) -> Decision:
         counted.append(Counted(limit, not wait, used, wait, None if reset < 0 else reset))
         at += _PER_LIMIT
     return Decision(reply[1] == 1, reply[0], tuple(counted))
-
-
-_INTEGERS = {int}

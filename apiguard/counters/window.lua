@@ -1,6 +1,6 @@
 -- Judges one request against all limits of one principal, all or nothing.
--- The algorithm, its bounds and their proof: merged_log.py, which does the same
--- in the same order; change both. Times are integer microseconds, exact in a double.
+-- The algorithm, its bounds and their proof: merged_log.py, which comes to the same;
+-- change both. Times are integer microseconds, exact in a double.
 --
 -- KEYS  one per limit, all in one cluster slot
 -- ARGV  the limits, packed (see LIMIT), one after the other; cost; commit ('1' or

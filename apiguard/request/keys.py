@@ -28,6 +28,8 @@ from .verdict import Outcome, Verdict, look_up_failed
 
 # Compared against when no such key exists, so that the work is the same.
 _NO_DIGEST = "0" * 64
+# Other processes name the same key otherwise, and nothing that is stored does.
+_NAMING = os.urandom(32)
 
 
 class Verified(NamedTuple):
@@ -62,10 +64,6 @@ def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
     if not record.client.acts_as_owner and _is_held(record, passage):
         passage.snapshot.keyring.remember(name, Verified(record, passage.settings))
     return (yield from _as_caller(record, offered, passage))
-
-
-# Other processes name the same key otherwise, and nothing that is stored does.
-_NAMING = os.urandom(32)
 
 
 def _name(offered: Offered, settings: Settings) -> Hashable:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Container, Iterable
 from typing import Final
 
-from apiguard.errors import HeaderError
+from ..errors import HeaderError
 
 SAFELISTED_METHODS: Final = frozenset({"GET", "HEAD", "POST"})
 """Methods that need no permission (Fetch "CORS-safelisted method")."""

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from apiguard.errors import IssuerError
-from apiguard.rules.jwt_keys import PreparedKey, key_of_jwk, prepare_key
-from apiguard.rules.jwt_parse import PRINTABLE, TokenProblem, TokenRefused
-from apiguard.rules.strict_json import JsonRefused, read_object
+from ..errors import IssuerError
+from .jwt_keys import PreparedKey, key_of_jwk, prepare_key
+from .jwt_parse import PRINTABLE, TokenProblem, TokenRefused
+from .strict_json import JsonRefused, read_object
 
 MAX_SET_LENGTH: Final = 65_536
 """Bytes."""

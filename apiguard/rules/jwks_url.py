@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Final
 
-from apiguard.errors import IssuerError
-from apiguard.rules.hosts import is_canonical_host
-from apiguard.rules.networks import Address, Network, contains
+from ..errors import IssuerError
+from .hosts import is_canonical_host
+from .networks import Address, Network, contains
 
 MAX_URL_LENGTH: Final = 1024
 

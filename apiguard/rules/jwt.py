@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from apiguard.rules.jwt_keys import (
+from .jwt_keys import (
     FAMILIES,
     PreparedKey,
     check_algorithms,
@@ -20,7 +20,7 @@ from apiguard.rules.jwt_keys import (
     prepare_key,
     verify_signature,
 )
-from apiguard.rules.jwt_parse import (
+from .jwt_parse import (
     MAX_TOKEN_LENGTH,
     ParsedToken,
     TokenProblem,

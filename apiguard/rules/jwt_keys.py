@@ -15,8 +15,8 @@ from typing import Any
 
 from jwt.algorithms import Algorithm, get_default_algorithms
 
-from apiguard.errors import IssuerError
-from apiguard.rules.jwt_parse import ParsedToken
+from ..errors import IssuerError
+from .jwt_parse import ParsedToken
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "HS": ("HS256", "HS384", "HS512"),

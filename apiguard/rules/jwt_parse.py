@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from apiguard.rules.strict_json import JsonRefused, read_object
+from .strict_json import JsonRefused, read_object
 
 MAX_TOKEN_LENGTH = 8192
 

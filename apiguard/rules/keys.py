@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from apiguard.errors import SettingError
+from ..errors import SettingError
 
 ENVIRONMENTS = ("live", "test")
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase

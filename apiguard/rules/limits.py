@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from apiguard.rules.rates import Calendar
+from .rates import Calendar
 
 MICROSECONDS = 1_000_000
 

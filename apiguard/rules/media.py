@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from apiguard.errors import MediaTypeError
+from ..errors import MediaTypeError
 
 MAX_TYPE_LENGTH: Final = 255
 """Characters of a type or range that staff typed."""

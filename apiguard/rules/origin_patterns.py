@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final, Literal, TypeAlias
 
-from apiguard.errors import OriginError
-from apiguard.rules.hosts import (
+from ..errors import OriginError
+from .hosts import (
     MAX_HOST_LENGTH,
     bracketed,
     ends_in_number,
     is_canonical_host,
 )
-from apiguard.rules.origin_mistakes import MISTAKES
+from .origin_mistakes import MISTAKES
 
 Port: TypeAlias = int | Literal["*"] | None
 """A port number, ``"*"`` for every port, ``None`` for the scheme's default."""

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Final
 
-from apiguard.errors import OriginError
-from apiguard.rules.hosts import is_canonical_host, is_loopback, is_public_suffix
-from apiguard.rules.origin_mistakes import MISTAKES
-from apiguard.rules.origin_patterns import (
+from ..errors import OriginError
+from .hosts import is_canonical_host, is_loopback, is_public_suffix
+from .origin_mistakes import MISTAKES
+from .origin_patterns import (
     ANY,
     DEFAULT_PORTS,
     MAX_LENGTH,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final, Generic, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from apiguard.errors import PathError
+from ..errors import PathError
 
 T = TypeVar("T")
 

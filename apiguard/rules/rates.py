@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from apiguard.errors import RateError
+from ..errors import RateError
 
 MAX_AMOUNT = 10**9
 MAX_PERIOD = 31 * 86400

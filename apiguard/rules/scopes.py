@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable
 
-from apiguard.errors import ScopeError
+from ..errors import ScopeError
 
 MAX_SCOPE_LENGTH = 255
 

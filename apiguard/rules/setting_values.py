@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from apiguard.errors import SettingError
-from apiguard.rules.headers import is_forbidden_response_header, is_token
-from apiguard.rules.keys import check_namespace
-from apiguard.rules.networks import Network, parse_network
-from apiguard.rules.paths import PrefixTable, normalise_prefix
-from apiguard.rules.rates import Rate, parse_rate
-from apiguard.rules.scopes import parse_scopes
+from ..errors import SettingError
+from .headers import is_forbidden_response_header, is_token
+from .keys import check_namespace
+from .networks import Network, parse_network
+from .paths import PrefixTable, normalise_prefix
+from .rates import Rate, parse_rate
+from .scopes import parse_scopes
 
 HEADER_FAMILIES: Final = ("x-ratelimit", "draft-6", "draft-10")
 """The families of rate-limit headers that can be switched on."""

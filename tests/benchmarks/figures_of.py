@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.figures import Figures, Flooded, Grown, Measured
+from benchmarks.figures import Figures, Flooded, Grown, Measured, Placed
 
 MICROSECONDS = {
     "bare": 100.0,
@@ -33,6 +33,7 @@ def figures(
     cases: dict[str, Measured] | None = None,
     growth: dict[str, Grown] | None = None,
     floods: dict[str, Flooded] | None = None,
+    placed: dict[str, Placed] | None = None,
 ) -> Figures:
     """A whole run."""
     return Figures(
@@ -40,4 +41,5 @@ def figures(
         cases={**{name: case(name) for name in MICROSECONDS}, **(cases or {})},
         growth=growth or {"origins": Grown(1, 10_000, 90.0, 91.0)},
         floods=floods or {"unknown keys": Flooded(200.0, 210.0, 0)},
+        placed=placed or {"one for each": Placed(100.0, 190.0, 230.0)},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.figures import Flooded, Grown
+from benchmarks.figures import Flooded, Grown, Placed
 from benchmarks.promises import judge, ratio
 from tests.benchmarks.figures_of import case, figures
 
@@ -54,6 +54,11 @@ def test_figures_at_their_bounds_keep_every_promise():
             {"floods": {"garbage": Flooded(100.0, 121.0)}},
             ["a good client under a flood: garbage"],
             id="a flood",
+        ),
+        pytest.param(
+            {"placed": {"one for each": Placed(100.0, 190.0, 236.0)}},
+            ["cost of (b) over that of a PING, one for each"],
+            id="dearer with processors of their own",
         ),
     ],
 )

@@ -27,6 +27,10 @@ def test_growth_and_floods_are_ratios():
     assert rows("Floods", figures()) == [["unknown keys", "200", "210", "1.05", 0]]
 
 
+def test_what_processors_make_of_it_is_what_is_added():
+    assert rows("Processors", figures()) == [["one for each", "100", "90", "130", "1.44"]]
+
+
 def test_a_broken_promise_is_said():
     slow = figures({"apiguard-key": case("apiguard-key", per_second=1.0)})
     verdicts = {row[0]: row[-1] for row in rows("Promises", slow)}
