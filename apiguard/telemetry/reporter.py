@@ -103,11 +103,11 @@ class Reporter:
 
     def _drop(self, error: Exception) -> None:
         self.dropped += 1
-        self._left.set()
         if not self._is_away:
             # Its text may hold an address with a password.
             logger.warning("Other workers cannot be told of this one: %s.", type(error).__name__)
         self._is_away = True
+        self._left.set()
 
 
 reporter = Reporter()
