@@ -10,19 +10,22 @@
 -- A key holds a window's log (LOG, then an ENTRY per entry, oldest first) or a
 -- quota (QUOTA). What cannot be read as that is empty, and is overwritten. Texts
 -- are cut and joined, and not unpacked: most decisions touch two entries of 33.
+-- Either says until when the server keeps it: setting an expiry costs more than
+-- writing does, so one that lasts long enough is left as it is.
 
 local B = 32
 local MAX_ENTRIES = 2 * B
 local DAY = 86400000000
 -- Kept a little longer than it matters: the server's expiry runs on milliseconds.
-local SLACK_MS = 5000
+local SLACK = 5000000
 
 local LIMIT, LIMIT_SIZE = '<BI4I8B', 14 -- kind, amount, period, shadow
 local WINDOW, PER_DAY = 0, 1 -- kinds; a calendar month is 2
-local LOG, LOG_SIZE, LOG_MARK = '<BI7I4', 12, 76 -- mark, start of the newest entry, used
+-- Mark; kept until; when the newest entry began, or the quota's day or month; used.
+local HEAD, HEAD_SIZE = '<BI7I7I4', 19
+local LOG_MARK, QUOTA_MARK = 76, 81
 local ENTRY, ENTRY_SIZE = '<I7I4', 11 -- last, count
-local LOG_AND_FIRST = '<BI7I4I7I4' -- the two, one behind the other
-local QUOTA, QUOTA_SIZE, QUOTA_MARK = '<BI7I4', 12, 81 -- mark, begin, used
+local HEAD_AND_FIRST = '<BI7I7I4I7I4' -- the two, one behind the other
 
 local call, pack, unpack_from, floor = redis.call, struct.pack, struct.unpack, math.floor
 
@@ -35,9 +38,9 @@ end
 
 -- The whole log, earlier by the step of a clock that was set back.
 local function shifted(raw, step)
-  local _, start, used = unpack_from(LOG, raw)
-  local parts = {pack(LOG, LOG_MARK, math.max(0, start - step), used)}
-  for at = LOG_SIZE + 1, #raw, ENTRY_SIZE do
+  local _, kept, start, used = unpack_from(HEAD, raw)
+  local parts = {pack(HEAD, LOG_MARK, kept, math.max(0, start - step), used)}
+  for at = HEAD_SIZE + 1, #raw, ENTRY_SIZE do
     local last, count = unpack_from(ENTRY, raw, at)
     parts[#parts + 1] = pack(ENTRY, math.max(0, last - step), count)
   end
@@ -46,28 +49,27 @@ end
 
 -- A window at now: its log, where the first entry that still counts begins in it
 -- (behind its end: none does), what it holds, when that entry was last added to,
--- when the newest one began, and whether the log was shifted.
+-- when the newest one began, until when it is kept, and whether it was shifted.
 local function settled(raw, period)
-  local size = #raw
-  if size <= LOG_SIZE or size > LOG_SIZE + MAX_ENTRIES * ENTRY_SIZE
-    or (size - LOG_SIZE) % ENTRY_SIZE ~= 0 or raw:byte() ~= LOG_MARK then
-    return '', 1, 0
-  end
-  local _, start, used, last, count = unpack_from(LOG_AND_FIRST, raw)
+  local entries = (#raw - HEAD_SIZE) / ENTRY_SIZE
+  if entries < 1 or entries > MAX_ENTRIES or entries % 1 ~= 0 then return '', 1, 0 end
+  local mark, kept, start, used, last, count = unpack_from(HEAD_AND_FIRST, raw)
+  if mark ~= LOG_MARK then return '', 1, 0 end
   local newest, moved = last, false
-  if size > LOG_SIZE + ENTRY_SIZE then newest = unpack_from('<I7', raw, size - ENTRY_SIZE + 1) end
+  if entries > 1 then newest = unpack_from('<I7', raw, #raw - ENTRY_SIZE + 1) end
   if newest > now then
     raw, newest, moved = shifted(raw, newest - now), now, true
-    _, start, used, last, count = unpack_from(LOG_AND_FIRST, raw)
+    mark, kept, start, used, last, count = unpack_from(HEAD_AND_FIRST, raw)
   end
   local horizon = now - period
   if newest <= horizon then return '', 1, 0 end
-  local at = LOG_SIZE + 1
+  local at = HEAD_SIZE + 1
   while last <= horizon do
     used, at = used - count, at + ENTRY_SIZE
     last, count = unpack_from(ENTRY, raw, at)
   end
-  return raw, at, math.max(0, used), last, start, moved
+  if used < 0 then used = 0 end
+  return raw, at, used, last, start, kept, moved
 end
 
 -- Until the entries that are in the way of `missing` units have left the window.
@@ -82,18 +84,20 @@ end
 
 -- The log with `cost` more, in its newest entry or in one more; and whether that
 -- entry is the only one.
-local function added(raw, at, used, start, amount, period)
+local function added(raw, at, used, start, kept, amount, period)
   local entries = (#raw - at + 1) / ENTRY_SIZE
-  if entries == 0 then return pack(LOG_AND_FIRST, LOG_MARK, now, used, now, cost), true end
+  if entries == 0 then return pack(HEAD_AND_FIRST, LOG_MARK, kept, now, used, now, cost), true end
   local is_merged = amount > B and now - start <= floor(period / B)
   if not (is_merged or entries >= MAX_ENTRIES) then
-    return pack(LOG, LOG_MARK, now, used) .. raw:sub(at) .. pack(ENTRY, now, cost)
+    return pack(HEAD, LOG_MARK, kept, now, used) .. raw:sub(at) .. pack(ENTRY, now, cost)
   end
   local newest = #raw - ENTRY_SIZE
   local _, count = unpack_from(ENTRY, raw, newest + 1)
   count = count + cost
-  if entries == 1 then return pack(LOG_AND_FIRST, LOG_MARK, start, used, now, count), true end
-  return pack(LOG, LOG_MARK, start, used) .. raw:sub(at, newest) .. pack(ENTRY, now, count)
+  if entries == 1 then
+    return pack(HEAD_AND_FIRST, LOG_MARK, kept, start, used, now, count), true
+  end
+  return pack(HEAD, LOG_MARK, kept, start, used) .. raw:sub(at, newest) .. pack(ENTRY, now, count)
 end
 
 -- The UTC day or month of now. Month by the proleptic Gregorian calendar, years
@@ -122,48 +126,53 @@ end
 -- grow by being made anew.
 local raws = call('MGET', unpack(KEYS))
 local reply = {now, 1, nil, nil, nil, nil, nil, nil, nil, nil, nil}
-local counted, kept = {nil, nil, nil}, nil -- texts, if it is admitted and at all events
-local lefts, resets = {nil, nil, nil}, nil -- until the limit is as good as new; from now on
+local counted, resets = {nil, nil, nil}, {nil, nil, nil} -- texts and resets, if it is admitted
+local shifts -- texts at all events
+local expiries = {nil, nil, nil} -- moments, where the server shall keep a key until another one
 for i = 1, #KEYS do
   local kind, amount, period, shadow = unpack_from(LIMIT, params, LIMIT_SIZE * (i - 1) + 1)
   local raw, used, wait, reset, alone = raws[i] or '', 0, 0, -1, false
   if kind == WINDOW then
-    local at, last, start, moved
-    raw, at, used, last, start, moved = settled(raw, period)
+    local at, last, start, kept, moved
+    raw, at, used, last, start, kept, moved = settled(raw, period)
     if last then reset = last + period - now end
+    -- Whatever is merged into an entry that begins now must not need another expiry,
+    -- and an entry that begins later is the next to set one.
+    if not kept or moved or kept < now + period or kept > now + 2 * period then
+      kept = now + period + floor(period / B)
+      expiries[i] = kept
+    end
     if used + cost > amount then
       wait = window_wait(raw, at, period, used + cost - amount)
     else
-      counted[i], alone = added(raw, at, used + cost, start, amount, period)
+      counted[i], alone = added(raw, at, used + cost, start, kept, amount, period)
     end
     if moved then
-      kept = kept or {}
-      kept[i] = pack(LOG, LOG_MARK, start, used) .. raw:sub(at)
+      shifts = shifts or {}
+      shifts[i] = pack(HEAD, LOG_MARK, kept, start, used) .. raw:sub(at)
     end
-    lefts[i] = period
+    if alone then resets[i] = period end
   else
     local from, to = calendar_bounds(kind)
-    lefts[i] = to - now
-    if #raw == QUOTA_SIZE and raw:byte() == QUOTA_MARK then
-      local _, begin, held = unpack_from(QUOTA, raw)
+    local mark, kept, begin, held
+    if #raw == HEAD_SIZE then mark, kept, begin, held = unpack_from(HEAD, raw) end
+    if kept ~= to or mark ~= QUOTA_MARK then expiries[i] = to end
+    if mark == QUOTA_MARK then
       -- A period that lies in the future is the current one, seen by a clock
       -- that has since stepped back.
       if begin >= from then used = held end
       if begin > from then
-        kept = kept or {}
-        kept[i] = pack(QUOTA, QUOTA_MARK, from, used)
+        shifts = shifts or {}
+        shifts[i] = pack(HEAD, QUOTA_MARK, to, from, used)
       end
     end
-    if used > 0 then reset = lefts[i] end
+    if used > 0 then reset = to - now end
     if used + cost > amount then
-      wait = lefts[i]
+      wait = to - now
     else
-      counted[i], alone = pack(QUOTA, QUOTA_MARK, from, used + cost), used + cost > 0
+      counted[i] = pack(HEAD, QUOTA_MARK, to, from, used + cost)
+      if used + cost > 0 then resets[i] = to - now end
     end
-  end
-  if alone then
-    resets = resets or {}
-    resets[i] = lefts[i]
   end
   if wait > 0 and shadow == 0 then reply[2] = 0 end
   local place = 3 * i
@@ -177,10 +186,16 @@ for i = 1, #KEYS do
   local raw = reply[2] == 1 and counted[i]
   if raw then
     reply[3 * i] = reply[3 * i] + cost
-    if resets and resets[i] then reply[3 * i + 2] = resets[i] end
+    if resets[i] then reply[3 * i + 2] = resets[i] end
   else
-    raw = kept and kept[i]
+    raw = shifts and shifts[i]
   end
-  if raw then call('SET', KEYS[i], raw, 'PX', math.ceil(lefts[i] / 1000) + SLACK_MS) end
+  if raw then
+    if expiries[i] then
+      call('SET', KEYS[i], raw, 'PX', math.ceil((expiries[i] - now + SLACK) / 1000))
+    else
+      call('SET', KEYS[i], raw, 'KEEPTTL')
+    end
+  end
 end
 return reply

@@ -18,6 +18,8 @@ from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS, Counted, Decision, Limit
 
 START = 1_790_000_000_123_457
+# The day and the month began a minute ago.
+FIRST_OF_MONTH = 1_790_812_860_000_000
 WINDOW = Limit(1, "per-minute", "window", 100, 60)
 QUOTA = Limit(2, "per-month", "quota", 1000, 0, "month")
 KEYS = [key_for("test", hash_principal("p"), limit.pk) for limit in (WINDOW, QUOTA)]
@@ -75,8 +77,53 @@ def test_the_servers_clock_counts(redis_client, counter):
 def test_every_key_has_an_expiry(redis_client, counter):
     counter.decide("p", [WINDOW, QUOTA], 1)
     assert sorted(redis_client.keys()) == sorted(key.encode() for key in KEYS)
-    assert 60_000 < redis_client.pttl(KEYS[0]) <= 65_000
+    assert 60_000 < redis_client.pttl(KEYS[0]) <= 67_000
     assert 0 < redis_client.pttl(KEYS[1]) <= 31 * 86_400_000 + 5_000
+
+
+def test_an_expiry_lasts_for_whatever_is_counted_until_another_is_set(redis_client):
+    now = START
+    counter = RedisCounter(lambda: redis_client, "test", clock=lambda: now)
+    kept = 0
+    for _ in range(400):
+        now += 1_317_000
+        assert counter.decide("p", [WINDOW], 1).allowed
+        written = redis_client.get(KEYS[0])
+        until = int.from_bytes(written[1:8], "little")
+        assert now + 60 * MICROSECONDS <= until
+        if until != kept:  # Then it was the server that was told so.
+            assert redis_client.pttl(KEYS[0]) * 1000 >= until - now
+        kept = until
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(("window", 60, ""), ("window", 86400, ""), id="a longer window"),
+        pytest.param(("window", 86400, ""), ("window", 60, ""), id="a shorter window"),
+        pytest.param(("window", 60, ""), ("quota", 0, "month"), id="a quota instead of a window"),
+        pytest.param(("quota", 0, "day"), ("quota", 0, "month"), id="a month instead of a day"),
+        pytest.param(("quota", 0, "day"), ("window", 60, ""), id="a window instead of a quota"),
+    ],
+)
+def test_a_limit_of_another_length_has_an_expiry_of_that_length(redis_client, before, after):
+    counter = RedisCounter(lambda: redis_client, "test", clock=lambda: FIRST_OF_MONTH)
+    for kind, period, calendar in (before, after):
+        limit = Limit(1, "changed", kind, 1000, period, calendar)
+        counter.decide("p", [limit], 1)
+        counter.decide("p", [limit], 1)
+        lasts = {"": period, "day": 86400, "month": 31 * 86400}[calendar] * 1000
+        assert lasts <= redis_client.pttl(KEYS[0]) + 60_000 <= lasts * 33 / 32 + 66_000
+
+
+def test_a_clock_that_is_set_back_leaves_no_key_that_never_expires(redis_client):
+    now = START
+    counter = RedisCounter(lambda: redis_client, "test", clock=lambda: now)
+    counter.decide("p", [WINDOW], 1)
+    redis_client.persist(KEYS[0])
+    now -= 3600 * MICROSECONDS
+    counter.decide("p", [WINDOW], 1)
+    assert 0 < redis_client.pttl(KEYS[0]) <= 67_000
 
 
 def test_refused_and_uncounted_requests_write_nothing(redis_client, counter):
@@ -120,12 +167,12 @@ def test_a_key_of_another_type_is_an_empty_tally(redis_client, counter, plant):
         pytest.param(b"", id="nothing"),
         pytest.param(b"hello", id="text"),
         pytest.param(b"L", id="a mark"),
-        pytest.param(b"L" + b"\1" * 11, id="a log without entries"),
-        pytest.param(b"L" + b"\1" * 21, id="a log cut short"),
-        pytest.param(b"M" + b"\1" * 22, id="a log with another mark"),
-        pytest.param(b"L" + b"\1" * (11 + 65 * 11), id="a log with too many entries"),
-        pytest.param(b"Q" + b"\1" * 10, id="a quota cut short"),
-        pytest.param(b"q" + b"\1" * 11, id="a quota with another mark"),
+        pytest.param(b"L" + b"\1" * 18, id="a log without entries"),
+        pytest.param(b"L" + b"\1" * 28, id="a log cut short"),
+        pytest.param(b"M" + b"\1" * 29, id="a log with another mark"),
+        pytest.param(b"L" + b"\1" * (18 + 65 * 11), id="a log with too many entries"),
+        pytest.param(b"Q" + b"\1" * 17, id="a quota cut short"),
+        pytest.param(b"q" + b"\1" * 18, id="a quota with another mark"),
         pytest.param(b"\x00" * 100_000, id="too long"),
     ],
 )
@@ -142,8 +189,8 @@ def test_garbage_is_an_empty_tally(redis_client, counter, garbage):
 @given(
     st.one_of(
         st.binary(max_size=80),
-        st.binary(min_size=11, max_size=11).map(lambda b: b"Q" + b),
-        st.binary(min_size=11, max_size=99).map(lambda b: b"L" + b[: 11 * (len(b) // 11)]),
+        st.binary(min_size=18, max_size=18).map(lambda b: b"Q" + b),
+        st.binary(min_size=18, max_size=99).map(lambda b: b"L" + b[: 18 + 11 * ((len(b) - 18) // 11)]),
     )
 )
 def test_no_bytes_in_a_key_are_an_error(redis_client, counter, garbage):
