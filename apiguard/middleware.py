@@ -177,20 +177,18 @@ async def _run_async(steps: Steps[Any], passage: Passage) -> Any:
 def _passage(
     request: HttpRequest, settings: conf.Settings, snapshot: Snapshot, this_id: str
 ) -> Passage:
-    path = request.path_info
-    route = snapshot.routes.find(path)
+    route = snapshot.routes.find(request.path_info)
     guarded = route is not None
     facts = facts_of(
         request.META,
         request.method or "",
-        path,
         settings,
         secure=request.is_secure(),
         # What only Django's request can tell, and only guarded paths need to know.
         host=host_of(request) if guarded else "",
         unannounced=guarded and body.is_unannounced(request),
     )
-    passage = Passage(facts, settings, snapshot, this_id, route)
+    passage = Passage(facts, settings, snapshot, route, this_id)
     request.apiguard = passage  # type: ignore[attr-defined]
     return passage
 

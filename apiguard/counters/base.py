@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from ..rules.limits import Counted, Decision, Limit
@@ -54,7 +54,9 @@ def asking(
     counter: Counter, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
 ) -> Asking:
     """As ``counter.decide``; in two steps where the counter has a method ``asking``."""
-    in_two_steps = getattr(counter, "asking", None) or partial(_at_once, counter)
+    in_two_steps = getattr(counter, "asking", None)
+    if in_two_steps is None:
+        return _at_once(counter, principal, limits, cost, commit=commit)
     steps: Asking = in_two_steps(principal, limits, cost, commit=commit)
     return steps
 

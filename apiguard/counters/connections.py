@@ -2,9 +2,9 @@
 
 At every turn a pool of redis-py takes a lock, keeps books, and tells who may
 listen, which costs more than half of what asking does. What has answered is
-asked again without that, as long as nothing has come in over it since: not its
-end, and no answer that nobody read. Now and then it goes back to the pool,
-which knows when to connect or sign in anew.
+asked again without that. What has rested for longer than a moment is looked at
+first: nobody may have ended it meanwhile. Now and then it goes back to the
+pool, which knows when to connect or sign in anew.
 
 A pool that somebody has made small, or one that others wait for, is left as it
 is: nothing is kept from those who share it.
@@ -20,15 +20,18 @@ from typing import Any, NamedTuple
 from redis import BlockingConnectionPool, RedisError
 
 KEPT_SECONDS = 30.0
+# Servers and proxies end what rests for minutes. A look costs two calls of the system.
+RESTED_SECONDS = 0.5
 # Of redis-py's own bound, which others may have a part in, at most this share.
 LEAST_BOUND, SHARE = 100, 4
 
 
 class Taken(NamedTuple):
-    """A connection, and when it came from the pool (seconds, monotonic)."""
+    """A connection, when it came from the pool, and when it answered last (seconds, monotonic)."""
 
     connection: Any
     since: float
+    answered: float
 
 
 class Connections:
@@ -63,15 +66,18 @@ class Connections:
         except IndexError:
             return self._from_pool()
         # A child must not speak over a connection of its parent's.
-        if taken.connection.pid == os.getpid() and not _has_something(taken.connection):
-            return taken
+        if taken.connection.pid == os.getpid():
+            rests = time.monotonic() - taken.answered >= RESTED_SECONDS
+            if not (rests and _has_something(taken.connection)):
+                return taken
         self.pool.release(taken.connection)
         return self._from_pool()
 
     def keep(self, taken: Taken) -> None:
         """Its answer has been read: it is ready for another command."""
-        if len(self._kept) < self._room and time.monotonic() - taken.since < KEPT_SECONDS:
-            self._kept.append(taken)
+        now = time.monotonic()
+        if len(self._kept) < self._room and now - taken.since < KEPT_SECONDS:
+            self._kept.append(Taken(taken.connection, taken.since, now))
         else:
             self.pool.release(taken.connection)
 
@@ -81,7 +87,8 @@ class Connections:
         self.pool.release(taken.connection)
 
     def _from_pool(self) -> Taken:
-        return Taken(self.pool.get_connection(), time.monotonic())
+        now = time.monotonic()
+        return Taken(self.pool.get_connection(), now, now)
 
 
 def _has_something(connection: Any) -> bool:

@@ -172,9 +172,13 @@ def _decision(reply: Any, limits: Sequence[Limit]) -> Decision:
         or set(map(type, reply)) != _INTEGERS
     ):
         raise StoreFailed("Redis: unexpected reply")
-    counted, at = [], _HEAD
-    for limit in limits:
-        used, wait, reset = reply[at : at + _PER_LIMIT]
-        counted.append(Counted(limit, not wait, used, wait, None if reset < 0 else reset))
-        at += _PER_LIMIT
+    waits = reply[3::_PER_LIMIT]
+    counted = map(
+        Counted,
+        limits,
+        [not wait for wait in waits],
+        reply[2::_PER_LIMIT],
+        waits,
+        [None if reset < 0 else reset for reset in reply[4::_PER_LIMIT]],
+    )
     return Decision(reply[1] == 1, reply[0], tuple(counted))

@@ -59,17 +59,19 @@ class PendingChange:
     newest pending change, good for requests inside the same transaction only.
     """
 
-    _alive: ClassVar[weakref.WeakSet[PendingChange]] = weakref.WeakSet()
+    # References themselves, and no WeakSet: every request asks whether there are any.
+    _alive: ClassVar[set[weakref.ref[PendingChange]]] = set()
 
     def __init__(self, using: str) -> None:
         self.using = using
         self.held: Any = None
-        self._alive.add(self)
+        self._ref = weakref.ref(self, self._alive.discard)
+        self._alive.add(self._ref)
 
     def __call__(self) -> None:
         if connections[self.using].in_atomic_block:
             return  # TestCase.captureOnCommitCallbacks(): nothing has been committed.
-        self._alive.discard(self)
+        self._alive.discard(self._ref)
         committed.note()
 
     @classmethod

@@ -4,8 +4,9 @@ A keyring belongs to one snapshot. Its successor takes over the records that
 did not change, so a record that was read too early dies with the snapshot
 that read it. What is in use stays, however many keys come only once. Unknown
 ids are remembered apart, so that a flood of them never pushes out a good key;
-they are forgotten with every change of keys. So are callers: what was made of
-a record when a key was found good, for the next request with the same key.
+they are forgotten with every change of keys. So is what was made of a record:
+callers, for the next request with the same key, and what a request came to,
+for the next one that is like it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ UNKNOWN: Final = "unknown"
 # about 1.5 KiB, an unknown id 0.2 KiB.
 MAX_RECORDS = 10_000
 MAX_UNKNOWN = 10_000
+# What requests came to, 1 KiB each.
+MAX_REQUESTS = 10_000
 
 
 class Keyring:
@@ -31,7 +34,7 @@ class Keyring:
     Reads wait for no lock; a record is seen whole or not at all.
     """
 
-    __slots__ = ("_callers", "_records", "_unknown", "closed")
+    __slots__ = ("_callers", "_records", "_requests", "_unknown", "closed")
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Keyring:
         self._records: Recent[str, KeyRecord] = Recent(sys.maxsize if closed else MAX_RECORDS)
         self._unknown: Recent[str, Literal[True]] = Recent(MAX_UNKNOWN)
         self._callers: Recent[Hashable, Any] = Recent(MAX_RECORDS)
+        self._requests: Recent[Hashable, Any] = Recent(MAX_REQUESTS)
         for record in records:
             self._records.put(record.key_id, record)
         for key_id in unknown:
@@ -74,6 +78,14 @@ class Keyring:
     def remember(self, name: Hashable, caller: object) -> None:
         """Keep who is calling by a name that only one key has."""
         self._callers.put(name, caller)
+
+    def request(self, name: Hashable) -> Any:
+        """What a request of this name came to, or ``None``."""
+        return self._requests.get(name)
+
+    def remember_request(self, name: Hashable, known: object) -> None:
+        """Keep what a request came to by a name that only requests like it have."""
+        self._requests.put(name, known)
 
     def without(
         self, keys: Collection[Any] | None = (), clients: Collection[Any] | None = ()

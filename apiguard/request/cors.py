@@ -18,7 +18,7 @@ _PREFLIGHT_OUTCOMES = frozenset(
     }
 )
 # The response headers of CORS, and the one that Private Network Access wanted beside them.
-_GRANTS = frozenset(
+GRANTS = frozenset(
     {
         "access-control-allow-credentials",
         "access-control-allow-headers",
@@ -108,9 +108,9 @@ def write(passage: Passage, store: Store) -> None:
     if cors is None:
         return
     answered = passage.verdict.outcome is Outcome.PREFLIGHT_ANSWERED
-    if not (answered or _GRANTS.isdisjoint(store)):
+    if not (answered or GRANTS.isdisjoint(store)):
         # What a view or another middleware said would make a second answer.
-        for name in _GRANTS:
+        for name in GRANTS:
             store.pop(name, None)
     if passage.cors_origin is not None:
         store["access-control-allow-origin"] = ("Access-Control-Allow-Origin", passage.cors_origin)

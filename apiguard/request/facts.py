@@ -2,14 +2,14 @@
 
 Values are as they arrived, unjudged; ``None`` means that the header is absent.
 ``host`` alone was judged, by Django: ``None`` if ``ALLOWED_HOSTS`` has no such
-name, empty where it was not looked at.
+name, empty where it was not looked at. The path is not among them: it chooses
+the route and says nothing else, so that no stage can judge by it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..conf import Settings
 from ..rules.networks import Address, client_address, is_trusted, parse_address
@@ -19,12 +19,10 @@ from ..rules.networks import Address, client_address, is_trusted, parse_address
 UnknownLength = Literal["", "delimited", "endless"]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """One request, as far as policy is concerned."""
 
     method: str
-    path: str
     secure: bool = False
     host: str | None = ""
     remote_addr: str = ""
@@ -37,9 +35,13 @@ class Facts:
     unknown_length: UnknownLength = ""
     content_type: str = ""
     accept: str | None = None
-    # Secrets: out of tracebacks and of what error trackers make of them.
-    authorization: str | None = field(default=None, repr=False)
-    api_key: str | None = field(default=None, repr=False)
+    authorization: str | None = None
+    api_key: str | None = None
+
+    def __repr__(self) -> str:
+        # No secrets: tracebacks show it, and error trackers keep what they show.
+        told = dict(zip(self._fields[:-2], self, strict=False))
+        return f"Facts({', '.join(f'{name}={value!r}' for name, value in told.items())})"
 
     def address(self, settings: Settings) -> Address | None:
         """Where the request comes from, believing only trusted proxies."""
@@ -64,7 +66,6 @@ class Facts:
 def facts_of(
     meta: Mapping[str, Any],
     method: str,
-    path: str,
     settings: Settings,
     *,
     secure: bool,
@@ -80,39 +81,41 @@ def facts_of(
     """
     get = meta.get
     remote_addr = get("REMOTE_ADDR") or ""
+    unknown_length: UnknownLength = ""
+    if unannounced or "HTTP_TRANSFER_ENCODING" in meta:
+        unknown_length = _unknown_length(meta)
     return Facts(
-        method=method,
-        path=path,
-        secure=secure or _proxy_says_https(meta, remote_addr, settings),
-        host=host,
-        remote_addr=remote_addr,
-        forwarded=get(settings.forwarded_meta) or "",
-        origin=get("HTTP_ORIGIN"),
-        requested_method=get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"),
-        requested_headers=get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
-        fetch_site=get("HTTP_SEC_FETCH_SITE"),
-        content_length=get("CONTENT_LENGTH") or None,
-        unknown_length=_unknown_length(meta, unannounced=unannounced),
-        content_type=get("CONTENT_TYPE") or "",
-        accept=get("HTTP_ACCEPT"),
-        authorization=get("HTTP_AUTHORIZATION"),
-        api_key=get(settings.api_key_meta),
+        method,
+        secure or ("HTTP_X_FORWARDED_PROTO" in meta and _proxy_says_https(meta, settings)),
+        host,
+        remote_addr,
+        get(settings.forwarded_meta) or "",
+        get("HTTP_ORIGIN"),
+        get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"),
+        get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
+        get("HTTP_SEC_FETCH_SITE"),
+        get("CONTENT_LENGTH") or None,
+        unknown_length,
+        get("CONTENT_TYPE") or "",
+        get("HTTP_ACCEPT"),
+        get("HTTP_AUTHORIZATION"),
+        get(settings.api_key_meta),
     )
 
 
-def _proxy_says_https(meta: Mapping[str, Any], remote_addr: str, settings: Settings) -> bool:
-    said = meta.get("HTTP_X_FORWARDED_PROTO")
-    if said is None or not (settings.trusted_proxies or settings.trust_unix):
+def _proxy_says_https(meta: Mapping[str, Any], settings: Settings) -> bool:
+    if not (settings.trusted_proxies or settings.trust_unix):
         return False
     # The rightmost value is the one that the nearest proxy wrote.
-    if str(said).rsplit(",", 1)[-1].strip().lower() != "https":
+    if str(meta["HTTP_X_FORWARDED_PROTO"]).rsplit(",", 1)[-1].strip().lower() != "https":
         return False
+    remote_addr = meta.get("REMOTE_ADDR") or ""
     return is_trusted(remote_addr, settings.trusted_proxies, settings.trust_unix)
 
 
-def _unknown_length(meta: Mapping[str, Any], *, unannounced: bool) -> UnknownLength:
+def _unknown_length(meta: Mapping[str, Any]) -> UnknownLength:
     if "HTTP_TRANSFER_ENCODING" not in meta:
-        return "delimited" if unannounced and not meta.get("CONTENT_LENGTH") else ""
+        return "" if meta.get("CONTENT_LENGTH") else "delimited"
     # ASGI servers always end the body; of WSGI servers, those that say so.
     ends = "wsgi.version" not in meta or meta.get("wsgi.input_terminated")
     return "delimited" if ends else "endless"

@@ -10,12 +10,27 @@ them side by side.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
-from typing import Any
+from collections.abc import MutableMapping
+from typing import Any, NamedTuple
 
 from django.http.response import HttpResponseBase, ResponseHeaders
 
+from ..policy.snapshot import Rendered
+
 Store = MutableMapping[str, tuple[str, str]]
+
+
+class Additions(NamedTuple):
+    """What policy adds to a response, whatever the view has said.
+
+    ``defaults`` give way to what is there and ``force`` replaces it. Where the
+    view itself sent one of the ``contested`` headers, that is not all there is
+    to say.
+    """
+
+    defaults: Rendered
+    force: Rendered
+    contested: frozenset[str]
 
 
 def store_of(response: HttpResponseBase) -> Store:
@@ -26,12 +41,6 @@ def store_of(response: HttpResponseBase) -> Store:
     """
     store: Store = response.headers._store
     return store
-
-
-def put(store: Store, headers: Iterable[tuple[str, str]]) -> None:
-    """Set headers by name, replacing what is there."""
-    for header in headers:
-        store[header[0].lower()] = header
 
 
 class ReadAtOnce(ResponseHeaders):

@@ -40,7 +40,7 @@ class Verified(NamedTuple):
 
     def still_holds(self, passage: Passage) -> bool:
         """Whether what may change under one policy allows it: settings, time, address."""
-        return self.settings is passage.settings and _judge_record(self.record, passage) is None
+        return self.settings is passage.settings and judge_record(self.record, passage) is None
 
 
 def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
@@ -48,7 +48,7 @@ def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
     name = _name(offered, passage.settings)
     before: Verified | None = passage.snapshot.keyring.caller(name)
     if before is not None and before.still_holds(passage):
-        return _credential(before.record, offered, _client_user(before.record))
+        return _credential(before.record, offered, client_user(before.record))
     parts = key_rules.parse(offered.value, passage.settings.key_namespace)
     if parts is None:
         return _bad(Outcome.KEY_MALFORMED, offered, passage)
@@ -61,7 +61,7 @@ def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
         return _bad(outcome or Outcome.KEY_UNKNOWN, offered, passage, f"key {reason!r}")
     record = _renewed(found, parts, passage)
     # The owner's row is looked up for every request.
-    if not record.client.acts_as_owner and _is_held(record, passage):
+    if not record.client.acts_as_owner and is_held(record, passage):
         passage.snapshot.keyring.remember(name, Verified(record, passage.settings))
     return (yield from _as_caller(record, offered, passage))
 
@@ -104,12 +104,12 @@ def _renewed(record: KeyRecord, parts: key_rules.KeyParts, passage: Passage) -> 
     digest = key_rules.digest(parts.text, pepper)
     buffer.rehashed(record.pk, record.digest, digest, pepper_id)
     renewed = replace(record, digest=digest, pepper_id=pepper_id)
-    if _is_held(record, passage):
+    if is_held(record, passage):
         passage.snapshot.keyring.put(record.key_id, renewed)
     return renewed
 
 
-def _is_held(record: KeyRecord, passage: Passage) -> bool:
+def is_held(record: KeyRecord, passage: Passage) -> bool:
     """Whether others are judged by this record; what an open transaction has read is its own."""
     return passage.snapshot.keyring.get(record.key_id) is record
 
@@ -128,14 +128,17 @@ def judge_key(
         return Outcome.KEY_UNKNOWN
     if not same or (record.pepper_id and pepper is None):
         return Outcome.KEY_WRONG_SECRET
-    outcome = _judge_record(record, passage)
+    outcome = judge_record(record, passage)
     if outcome is None and record.environment != parts.environment:
         return Outcome.KEY_BROKEN
     return outcome
 
 
-def _judge_record(record: KeyRecord, passage: Passage) -> Outcome | None:
-    """In the order of ``key_state``, so that the desk names the same reason."""
+def judge_record(record: KeyRecord, passage: Passage) -> Outcome | None:
+    """Why a key is refused although its text is right; ``None`` if it is good now.
+
+    In the order of ``key_state``, so that the desk names the same reason.
+    """
     client = record.client
     if record.revoked:
         return Outcome.KEY_REVOKED
@@ -161,7 +164,7 @@ def _as_caller(
 ) -> Steps[Credential | Verdict]:
     client = record.client
     if not client.acts_as_owner:
-        return _credential(record, offered, _client_user(record))
+        return _credential(record, offered, client_user(record))
     user = yield LookUpUser("pk", client.owner_pk)
     if isinstance(user, Failed):
         return look_up_failed("the owner cannot be looked up")
@@ -170,7 +173,7 @@ def _as_caller(
     return _credential(record, offered, user)
 
 
-def _client_user(record: KeyRecord) -> ClientUser:
+def client_user(record: KeyRecord) -> ClientUser:
     """One for each request: projects keep things of a request on its user."""
     client = record.client
     return ClientUser(f"client:{client.slug}", f"client:{client.pk}")

@@ -15,31 +15,56 @@ from .verdict import Outcome, Verdict
 
 
 def judge(passage: Passage) -> Steps[Verdict | None]:
-    """Count a credential in its tier, or the address in the anonymous tier.
-
-    On ``application`` routes who has no credential is counted later, when the
-    project's own authentication has said who it is.
-    """
-    route = passage.route
-    if passage.credential is not None:
-        return (yield from count(passage, passage.credential.principal, passage.credential.tier_pk))
-    if route is None or route.access == "application":
-        return None
-    return (yield from count(passage, counted_as(passage.address), route.anonymous_tier))
+    """Count a credential in its tier, or the address in the anonymous tier."""
+    return (yield from asked(passage, question(passage)))
 
 
 def judge_user(passage: Passage, user_pk: Any) -> Steps[Verdict | None]:
     """Count a signed-in user (``None``: nobody is) who brought no credential."""
+    return (yield from asked(passage, _question_of_user(passage, user_pk)))
+
+
+def question(passage: Passage) -> CountLimits | Verdict | None:
+    """What is to be asked of the counter; a verdict where that cannot be told.
+
+    On ``application`` routes who has no credential is counted later, when the
+    project's own authentication has said who it is.
+    """
+    route, credential = passage.route, passage.credential
+    if credential is not None:
+        return _of(passage, credential.principal, credential.tier_pk)
+    if route is None or route.access == "application":
+        return None
+    return _of(passage, counted_as(passage.address), route.anonymous_tier)
+
+
+def asked(
+    passage: Passage, asking: CountLimits | Verdict | None
+) -> Steps[Verdict | None]:
+    """Ask the counter once; note what it said; refuse what it denies."""
+    if asking is None or isinstance(asking, Verdict):
+        return asking
+    return noted(passage, (yield asking))
+
+
+def noted(passage: Passage, decision: Decision | Failed) -> Verdict | None:
+    """Note what the counter said; refuse what it denies."""
+    if isinstance(decision, Failed):
+        return Verdict(Outcome.COUNTER_AWAY, retry_after=1)
+    passage.decision = decision
+    return None if decision.allowed else exceeded(decision)
+
+
+def _question_of_user(passage: Passage, user_pk: Any) -> CountLimits | Verdict | None:
     route = passage.route
     if route is None:
         return None
     if user_pk is None:
-        return (yield from count(passage, counted_as(passage.address), route.anonymous_tier))
-    return (yield from count(passage, f"user:{user_pk}", route.user_tier))
+        return _of(passage, counted_as(passage.address), route.anonymous_tier)
+    return _of(passage, f"user:{user_pk}", route.user_tier)
 
 
-def count(passage: Passage, principal: str, tier_pk: Any) -> Steps[Verdict | None]:
-    """Ask the counter once; note what it said; refuse what it denies."""
+def _of(passage: Passage, principal: str, tier_pk: Any) -> CountLimits | Verdict | None:
     passage.counted = True
     passage.principal = principal
     if tier_pk is None:
@@ -50,13 +75,7 @@ def count(passage: Passage, principal: str, tier_pk: Any) -> Steps[Verdict | Non
     passage.tier = tier.slug
     route = passage.route
     limits = _overridden(tier.limits_at(route.pk if route is not None else None), passage)
-    if not limits:
-        return None
-    decision = yield CountLimits(principal, limits, route.cost if route is not None else 1)
-    if isinstance(decision, Failed):
-        return Verdict(Outcome.COUNTER_AWAY, retry_after=1)
-    passage.decision = decision
-    return None if decision.allowed else exceeded(decision)
+    return CountLimits(principal, limits, route.cost if route is not None else 1) if limits else None
 
 
 def exceeded(decision: Decision) -> Verdict:

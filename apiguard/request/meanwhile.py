@@ -85,7 +85,7 @@ def may_go_on(passage: Passage) -> bool:
     """Whether from here on nothing but a limit can refuse the request."""
     if passage.facts.unknown_length or has_own_not_found(django_settings.ROOT_URLCONF):
         return False
-    return access.judge(passage) is None
+    return passage.known is not None or access.judge(passage) is None
 
 
 class Suspended:

@@ -17,6 +17,7 @@ from ..rules.limits import Decision
 from ..rules.networks import Address, counted_as
 from .challenge import Scheme
 from .facts import Facts
+from .header_store import Additions
 from .verdict import ADMITTED, Verdict
 
 _UNKNOWN: Any = object()
@@ -51,6 +52,23 @@ class Credential(NamedTuple):
     client: ClientRecord | None = None
 
 
+class Known(NamedTuple):
+    """What requests that are alike come to before they are counted; see ``again``.
+
+    ``question`` is what the counter is asked, ``None`` where nothing limits
+    them; ``additions`` is what their responses get, ``None`` where that depends
+    on the response.
+    """
+
+    settings: Settings
+    record: KeyRecord
+    credential: Credential
+    cors_origin: str | None
+    tier: str
+    question: Any
+    additions: Additions | None
+
+
 class Passage:
     """One request's way through; what ``request.apiguard`` is.
 
@@ -71,6 +89,7 @@ class Passage:
         "exception",
         "facts",
         "identified",
+        "known",
         "reached_view",
         "request_id",
         "route",
@@ -86,15 +105,17 @@ class Passage:
         facts: Facts,
         settings: Settings,
         snapshot: Snapshot,
+        route: RoutePolicy | None,
         request_id: str = "",
-        route: RoutePolicy | None = _UNKNOWN,
     ) -> None:
         self.facts = facts
         self.settings = settings
         self.snapshot = snapshot
         self.request_id = request_id
-        self.route = snapshot.routes.find(facts.path) if route is _UNKNOWN else route
+        self.route = route
         self.credential: Credential | None = None
+        # What a request like this one came to before.
+        self.known: Known | None = None
         # A judgement that waits for the counter; whoever asks for it waits, too.
         self.underway: Underway | None = None
         self._verdict: Verdict = ADMITTED

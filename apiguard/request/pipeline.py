@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import access, content, cors, credentials, limits, route
+from . import access, again, content, cors, credentials, limits, route
 from .effects import Steps
 from .passage import Passage
 from .verdict import ADMITTED, OBSERVED, Verdict
@@ -18,12 +18,18 @@ from .verdict import ADMITTED, OBSERVED, Verdict
 
 def before_view(passage: Passage) -> Steps[Verdict]:
     """Judge a request as far as that can be done before any view is known."""
+    name = again.name_of(passage)
+    known = again.recall(passage, name)
+    if known is not None:
+        return concluded(passage, (yield from limits.asked(passage, known.question)))
     verdict = cors.judge(passage) or content.judge(passage)
     if verdict is None:
         verdict = yield from credentials.judge(passage)
     verdict = verdict or route.judge(passage)
     if verdict is None:
-        verdict = yield from limits.judge(passage)
+        question = limits.question(passage)
+        again.remember(passage, name, question)
+        verdict = yield from limits.asked(passage, question)
     if verdict is None:
         verdict = access.judge(passage)
     return concluded(passage, verdict)

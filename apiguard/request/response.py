@@ -16,12 +16,12 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from ..conf import Settings
-from ..policy.snapshot import CACHING, HeaderWrites
+from ..policy.snapshot import CACHING, HeaderWrites, RouteHeaders
 from ..rules.accept import prefers_html
 from ..rules.headers import merge_vary
 from ..rules.limits import rate_limit_headers
 from . import cors
-from .header_store import Store, put, read_at_once, store_of
+from .header_store import Additions, Store, read_at_once, store_of
 from .passage import Passage
 from .problem import CONTENT_TYPES, encode, error_code, problem, title
 from .verdict import Outcome, Verdict
@@ -74,16 +74,40 @@ def finish(request: HttpRequest, passage: Passage, response: HttpResponseBase) -
     if response.status_code >= 400:
         _as_problem(request, passage, response)
     store = store_of(response)
-    headers = route.headers
-    if headers.by_type is not None:
-        headers = headers.by_type(_type_of(response, store))
-    writes = headers.https if passage.facts.secure else headers.http
-    apply_writes(writes, store, refused=passage.verdict.refused)
-    cors.write(passage, store)
-    if passage.decision is not None:
-        put(store, rate_limit_headers(passage.decision, passage.settings.rate_limit_headers))
+    additions = None if passage.known is None else passage.known.additions
+    refused = passage.verdict.refused
+    if additions is not None and not refused and additions.contested.isdisjoint(store):
+        store.update({**additions.defaults, **store, **additions.force})
+    else:
+        apply_writes(_writes_of(passage, response), store, refused=refused)
+        cors.write(passage, store)
+    decision = passage.decision
+    if decision is not None:
+        store.update(rate_limit_headers(decision, passage.settings.rate_limit_headers))
     _apply_vary(passage, store)
     read_at_once(response)
+
+
+def additions_of(passage: Passage) -> Additions | None:
+    """What ``finish`` does to the responses of admitted requests like this one.
+
+    ``None`` where the media type of a response decides about its headers.
+    """
+    route = passage.route
+    if route is None or not route.enforced or route.headers.by_type is not None:
+        return None
+    writes = route.headers.https if passage.facts.secure else route.headers.http
+    force = dict(writes.force)
+    cors.write(passage, force)
+    contested = CACHING.union(writes.remove, cors.GRANTS)
+    return Additions(writes.all_defaults, force, contested)
+
+
+def _writes_of(passage: Passage, response: HttpResponseBase) -> HeaderWrites:
+    headers = passage.route.headers if passage.route is not None else RouteHeaders()
+    if headers.by_type is not None:
+        headers = headers.by_type(_type_of(response, store_of(response)))
+    return headers.https if passage.facts.secure else headers.http
 
 
 def _type_of(response: HttpResponseBase, store: Store) -> str:

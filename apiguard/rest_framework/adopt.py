@@ -118,14 +118,15 @@ def without_policy(request: Request) -> Passage:
 def _passage(request: Any, snapshot: Snapshot | None = None) -> Passage:
     settings = conf.current()
     meta, path = request.META, request.path_info
-    facts = facts_of(meta, request.method or "", path, settings, secure=request.scheme == "https")
+    facts = facts_of(meta, request.method or "", settings, secure=request.scheme == "https")
     aside = not settings.enabled or settings.exempt_paths.find(path) is not None
     if snapshot is None:
         silent = facts.authorization is None and facts.api_key is None
         snapshot = empty() if aside and silent else _snapshot()
-    passage = _Alone(facts, settings, snapshot, ids_of(meta, settings).request_id)
-    if aside:  # What a view asks of credentials goes on; no route holds, nothing is counted.
-        passage.route, passage.counted = None, True
+    # Where we stand aside what a view asks of credentials goes on; no route holds.
+    route = None if aside else snapshot.routes.find(path)
+    passage = _Alone(facts, settings, snapshot, route, ids_of(meta, settings).request_id)
+    passage.counted = aside  # Then nothing is.
     return passage
 
 

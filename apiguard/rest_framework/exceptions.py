@@ -50,7 +50,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     else:
         response = _problem(members, response, passage)
     settings = passage.settings
-    if not settings.exempt_paths.find(passage.facts.path):
+    if not settings.exempt_paths.find(request._request.path_info):
         response.headers[settings.request_id_header] = passage.request_id
     return response
 

@@ -119,56 +119,59 @@ class Decision(NamedTuple):
 
         Ties go to the one that comes first in the tier; None without visible limits.
         """
-        if self.violated:
+        if not self.allowed and self.violated:
             return max(self.violated, key=lambda one: one.wait)
         closest, least = None, 2.0
         for one in self.counted:
-            limit = one.limit
-            left = limit.amount - one.used
-            share = left / limit.amount if left > 0 else 0.0
+            limit, _, used, _, _ = one
+            share = (limit.amount - used) / limit.amount if used < limit.amount else 0.0
             if share < least and not limit.shadow:
                 closest, least = one, share
         return closest
 
 
-def rate_limit_headers(decision: Decision, families: Collection[str]) -> list[Header]:
+def rate_limit_headers(decision: Decision, families: Collection[str]) -> dict[str, Header]:
     """The rate-limit headers of a response, for the ``families`` that are switched on.
 
     ``x-ratelimit`` and ``draft-6`` describe the closest limit; ``draft-10``
     (draft-ietf-httpapi-ratelimit-headers-10) lists all as RFC 9651 lists.
     Empty where no visible limit was counted.
+
+    Returns:
+        Lower-case name -> (name, value).
     """
     closest = decision.closest
     if closest is None:
-        return []
-    headers: list[Header] = []
-    limit, remaining = str(closest.limit.amount), str(closest.remaining)
-    reset = closest.reset or 0
+        return {}
+    limit, _, used, _, reset = closest
+    amount = str(limit.amount)
+    remaining = str(limit.amount - used) if used < limit.amount else "0"
+    headers: dict[str, Header] = {}
     if "x-ratelimit" in families:
-        headers += (
-            ("X-RateLimit-Limit", limit),
-            ("X-RateLimit-Remaining", remaining),
-            ("X-RateLimit-Reset", str(_ceil_seconds(decision.now + reset))),
-        )
+        moment = str(-(-(decision.now + (reset or 0)) // MICROSECONDS))
+        headers["x-ratelimit-limit"] = ("X-RateLimit-Limit", amount)
+        headers["x-ratelimit-remaining"] = ("X-RateLimit-Remaining", remaining)
+        headers["x-ratelimit-reset"] = ("X-RateLimit-Reset", moment)
     if "draft-6" in families:
-        headers += (
-            ("RateLimit-Limit", limit),
-            ("RateLimit-Remaining", remaining),
-            ("RateLimit-Reset", str(_ceil_seconds(reset))),
-        )
+        headers["ratelimit-limit"] = ("RateLimit-Limit", amount)
+        headers["ratelimit-remaining"] = ("RateLimit-Remaining", remaining)
+        headers["ratelimit-reset"] = ("RateLimit-Reset", str(_ceil_seconds(reset or 0)))
     if "draft-10" in families:
-        headers += _draft_10(decision.visible)
+        policy, left = _draft_10(decision.counted)
+        headers["ratelimit-policy"] = ("RateLimit-Policy", policy)
+        headers["ratelimit"] = ("RateLimit", left)
     return headers
 
 
-def _draft_10(visible: Iterable[Counted]) -> tuple[Header, Header]:
+def _draft_10(counted: Iterable[Counted]) -> tuple[str, str]:
     policy, left = [], []
-    for limit, _, used, _, reset in visible:
+    for limit, _, used, _, reset in counted:
+        if limit.shadow:
+            continue
         policy.append(limit.policy_item)
-        remaining = limit.amount - used if used < limit.amount else 0
-        item = f"{limit.quoted};r={remaining}"
+        item = f"{limit.quoted};r={limit.amount - used if used < limit.amount else 0}"
         left.append(item if reset is None else f"{item};t={-(-reset // MICROSECONDS)}")
-    return ("RateLimit-Policy", ", ".join(policy)), ("RateLimit", ", ".join(left))
+    return ", ".join(policy), ", ".join(left)
 
 
 def _sf_string(text: str) -> str:

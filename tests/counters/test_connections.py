@@ -15,7 +15,7 @@ from redis import BlockingConnectionPool, ConnectionPool, Redis
 from redis.exceptions import ConnectionError as NoConnection
 
 from apiguard.counters import connections as module
-from apiguard.counters.connections import KEPT_SECONDS, Connections
+from apiguard.counters.connections import KEPT_SECONDS, RESTED_SECONDS, Connections
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import Limit
 
@@ -111,10 +111,21 @@ def test_what_has_answered_is_taken_as_it_is_if_nothing_came_since(idle, asked, 
         pytest.param(OSError("bad file descriptor"), id="no socket"),
     ],
 )
-def test_over_which_something_came_is_left_to_the_pool(waiting, kept, pool):
+def test_over_which_something_came_while_it_rested_is_left_to_the_pool(
+    waiting, kept, pool, clock
+):
     used(kept).waiting = waiting
+    clock.now += RESTED_SECONDS
     kept.take()
     assert pool.asked == 2
+
+
+def test_what_answered_a_moment_ago_is_not_looked_at(kept, clock):
+    first = used(kept)
+    for _ in range(5):
+        first.waiting = OSError("looked at")
+        clock.now += RESTED_SECONDS * 0.9
+        assert used(kept) is first
 
 
 def test_now_and_then_each_goes_back_to_the_pool(kept, pool, clock):
@@ -150,7 +161,10 @@ def test_what_another_process_made_is_not_taken(kept, pool):
 
 
 @pytest.mark.slow
-def test_a_connection_that_the_server_has_closed_fails_nobody(redis_client, redis_url):
+def test_a_connection_that_the_server_has_closed_while_it_rested_fails_nobody(
+    redis_client, redis_url, monkeypatch
+):
+    monkeypatch.setattr(module, "RESTED_SECONDS", 0.0)
     with Redis.from_url(redis_url) as client:
         counter = RedisCounter(lambda: client, "test")
         assert counter.decide("p", [LIMIT], 1).counted[0].used == 1
@@ -182,7 +196,7 @@ def test_a_child_asks_over_a_connection_of_its_own(redis_client, redis_url):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert told == repr(([2, 3, 4], False, True))
     # What the child did has closed nothing of ours, nor left an answer in it.
-    assert counter._connections.take() is ours
+    assert counter._connections.take().connection is ours.connection
     counter._connections.keep(ours)
     assert counter.decide("p", [LIMIT], 1).counted[0].used == 5
 

@@ -208,8 +208,9 @@ class Call:
         """The request at the beginning of its way, without any door."""
         request = self.request()
         settings = settings or conf.current()
-        facts = facts_of(request.META, self.method, request.path_info, settings, secure=self.secure)
-        return Passage(facts, settings, snapshot, "the-id")
+        facts = facts_of(request.META, self.method, settings, secure=self.secure)
+        route = snapshot.routes.find(request.path_info)
+        return Passage(facts, settings, snapshot, route, "the-id")
 
 
 DOORS: dict[str, Callable[[Call], Any]] = {"wsgi": Call.wsgi, "asgi": Call.asgi}

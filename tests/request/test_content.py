@@ -21,9 +21,9 @@ SNAPSHOT = snapshot_of(route(accepts=["*/*"]))
 
 
 def judged(fields: dict[str, Any], **said: Any) -> Outcome | None:
-    facts = Facts(**{"method": "GET", "path": "/api/x", **said})
+    facts = Facts(**{"method": "GET", **said})
     with guarded(route(**fields)) as snapshot:
-        verdict = content.judge(Passage(facts, conf.current(), snapshot))
+        verdict = content.judge(Passage(facts, conf.current(), snapshot, snapshot.routes.find("/api/x")))
     return None if verdict is None else verdict.outcome
 
 
@@ -156,17 +156,17 @@ def test_a_rule_of_the_route(fields, said, outcome):
 
 @given(st.text(max_size=60) | st.text(alphabet="chars et=;*'\"/hexzlib-8%", max_size=60))
 def test_no_content_type_is_too_strange_to_judge(content_type):
-    facts = Facts(method="POST", path="/api/x", content_length="1", content_type=content_type)
-    passage = Passage(facts, conf.current(), SNAPSHOT)
+    facts = Facts(method="POST", content_length="1", content_type=content_type)
+    passage = Passage(facts, conf.current(), SNAPSHOT, SNAPSHOT.routes.find("/api/x"))
     assert content.judge(passage) is None or content.judge(passage).refused
 
 
 def test_who_names_a_charset_of_no_text_learns_what_is_accepted_if_anything_is():
-    facts = Facts(method="PATCH", path="/api/x", content_type="text/plain; charset=hex")
+    facts = Facts(method="PATCH", content_type="text/plain; charset=hex")
     with guarded(route(**JSON)) as snapshot:
-        listed = content.judge(Passage(facts, conf.current(), snapshot))
+        listed = content.judge(Passage(facts, conf.current(), snapshot, snapshot.routes.find("/api/x")))
     with guarded(route()) as snapshot:
-        unlisted = content.judge(Passage(facts, conf.current(), snapshot))
+        unlisted = content.judge(Passage(facts, conf.current(), snapshot, snapshot.routes.find("/api/x")))
     json = "application/json"
     assert dict(listed.headers) == {"Accept": json, "Accept-Patch": json}
     assert unlisted.headers == ()

@@ -65,13 +65,12 @@ def naively_refused(asked):
 def test_what_is_granted_is_what_the_policy_permits(snapshot, name, origin, wanted, names, method):
     facts = Facts(
         method,
-        f"/{name}/ok",
         host="testserver",
         origin=origin,
         requested_method=wanted,
         requested_headers=names,
     )
-    passage = Passage(facts, conf.current(), snapshot)
+    passage = Passage(facts, conf.current(), snapshot, snapshot.routes.find(f"/{name}/ok"))
     verdict = cors.judge(passage)
     if verdict is not None:
         passage.verdict = verdict
@@ -124,5 +123,5 @@ def test_what_is_granted_is_what_the_policy_permits(snapshot, name, origin, want
 def test_the_sites_own_pages_are_known_by_host_where_the_browser_says_nothing(
     host, secure, origin, own
 ):
-    facts = Facts("GET", "/", secure=secure, host=host, origin=origin)
+    facts = Facts("GET", secure=secure, host=host, origin=origin)
     assert cors.is_same_origin(facts) is own

@@ -49,9 +49,9 @@ def test_the_decision_by_itself(case, snapshot, cors_table):
     cors_table("decision")
     case = case.with_origins(OWN)
     settings = conf.current()
-    path = unquote(case.path)
-    facts = facts_of(environ(case), case.method, path, settings, secure=False, host="testserver")
-    passage = Passage(facts, settings, snapshot, "the-id")
+    route = snapshot.routes.find(unquote(case.path))
+    facts = facts_of(environ(case), case.method, settings, secure=False, host="testserver")
+    passage = Passage(facts, settings, snapshot, route, "the-id")
     verdict = cors.judge(passage)
     if passage.route is not None and not passage.route.enforced:
         return

@@ -13,11 +13,11 @@ from tests.request.site import settings_of
 
 def facts(meta, **members):
     settings, _ = conf.parse(settings_of(**members), {})
-    return facts_of(meta, "GET", "/api/", settings, secure=False)
+    return facts_of(meta, "GET", settings, secure=False)
 
 
 def test_an_empty_environ_is_a_request_of_nothing():
-    assert facts({}) == Facts("GET", "/api/")
+    assert facts({}) == Facts("GET")
 
 
 def test_every_header_is_kept_as_it_arrived():
@@ -91,7 +91,7 @@ def test_whether_a_body_has_a_known_length(meta, expected):
 def test_the_address_is_what_trusted_proxies_say(peer, sent, header, proxies, address):
     meta = {"REMOTE_ADDR": peer, "HTTP_" + header.upper().replace("-", "_"): sent}
     settings, _ = conf.parse(settings_of(TRUSTED_PROXIES=proxies, FORWARDED_HEADER=header), {})
-    found = facts_of(meta, "GET", "/", settings, secure=False).address(settings)
+    found = facts_of(meta, "GET", settings, secure=False).address(settings)
     assert (None if found is None else str(found)) == address
 
 

@@ -83,8 +83,8 @@ def test_whatever_is_offered_there_is_a_verdict_and_nobody_gets_in(access):
         good = {text for text in known if text}
         for _ in range(ROUNDS // 2):
             meta = {"REMOTE_ADDR": "192.0.2.1", **headers(known, dice)}
-            facts = facts_of(meta, "GET", "/api/plain", settings, secure=False)
-            passage = Passage(facts, settings, snapshot)
+            facts = facts_of(meta, "GET", settings, secure=False)
+            passage = Passage(facts, settings, snapshot, snapshot.routes.find("/api/plain"))
             verdict = run(credentials.judge(passage), passage)
             if verdict is not None:
                 assert REFUSALS[verdict.outcome].status in (400, 401)

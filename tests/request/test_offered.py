@@ -16,7 +16,7 @@ TOKEN = token(secret="s" * 32)
 
 
 def found(authorization=None, key=None, *, judge_all=True):
-    facts = Facts("GET", "/", authorization=authorization, api_key=key)
+    facts = Facts("GET", authorization=authorization, api_key=key)
     return find(facts, conf.current(), ISSUERS, judge_all=judge_all)
 
 

@@ -45,7 +45,7 @@ def test_both_lists_say_of_every_limit_what_was_decided(counted):
         now=1_795_000_000_000_000,
         counted=tuple(counted),
     )
-    headers = dict(rate_limit_headers(decision, ("draft-10",)))
+    headers = dict(rate_limit_headers(decision, ("draft-10",)).values())
     policies, limits = http_sfv.List(), http_sfv.List()
     policies.parse(headers["RateLimit-Policy"].encode())
     limits.parse(headers["RateLimit"].encode())
