@@ -14,10 +14,12 @@ import hashlib
 import struct
 import time
 from collections.abc import Callable, Generator, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 from redis import Redis
+from redis.client import NEVER_DECODE
 from redis.cluster import RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
@@ -33,13 +35,11 @@ _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _LIMIT = struct.Struct("<BIQ?")
 _KINDS = {"": 0, "day": 1, "month": 2}
 
+# Whatever a project's own client makes of texts, a reply is none.
+_AS_BYTES = {NEVER_DECODE: True}
+
 # Of questions that were asked before; about half a KiB each.
 MAX_PACKED = 4096
-
-# The reply: now and allowed, then per limit used, wait, reset.
-_HEAD = 2
-_PER_LIMIT = 3
-_INTEGERS = {int}
 
 
 class Question(NamedTuple):
@@ -100,7 +100,7 @@ class RedisCounter:
         # a cluster whose nodes change under a call is known for more than that.
         except Exception as error:
             raise StoreFailed(f"Redis: {type(error).__name__}") from error
-        return _decision(reply, limits)
+        return _decision(reply, question.limits)
 
     def _ask(self, pool: Any, question: Question) -> Generator[None, None, Any]:
         """One command over one connection of the client's pool.
@@ -119,11 +119,11 @@ class RedisCounter:
             if not connections.are_scarce:
                 yield
             try:
-                reply = connection.read_response()
+                reply = connection.read_response(disable_decoding=True)
             except NoScriptError:
                 # Nothing ran yet; EVAL also makes the server remember the script.
                 connection.send_command("EVAL", _SCRIPT, *self._arguments(question))
-                reply = connection.read_response()
+                reply = connection.read_response(disable_decoding=True)
         except ResponseError:
             connections.keep(taken)  # The server has answered.
             raise
@@ -136,9 +136,9 @@ class RedisCounter:
     def _ask_cluster(self, client: Any, question: Question) -> Any:
         arguments = self._arguments(question)
         try:
-            return client.execute_command("EVALSHA", _SHA, *arguments)
+            return client.execute_command("EVALSHA", _SHA, *arguments, **_AS_BYTES)
         except NoScriptError:
-            return client.execute_command("EVAL", _SCRIPT, *arguments)
+            return client.execute_command("EVAL", _SCRIPT, *arguments, **_AS_BYTES)
 
     def _question(self, question: Question, connection: Any) -> Any:
         """The command, as it goes over the wire."""
@@ -165,20 +165,24 @@ def _of_limits(limits: Sequence[Limit]) -> bytes:
     )
 
 
+@lru_cache(maxsize=32)
+def _layout(limits: int) -> struct.Struct:
+    """A reply about so many limits: now and allowed, then per limit used, wait, reset."""
+    return struct.Struct(f"<QB{3 * limits}Q")
+
+
 def _decision(reply: Any, limits: Sequence[Limit]) -> Decision:
-    if (
-        type(reply) is not list
-        or len(reply) != _HEAD + _PER_LIMIT * len(limits)
-        or set(map(type, reply)) != _INTEGERS
-    ):
+    layout = _layout(len(limits))
+    if type(reply) is not bytes or len(reply) != layout.size:
         raise StoreFailed("Redis: unexpected reply")
-    waits = reply[3::_PER_LIMIT]
+    now, allowed, *told = layout.unpack(reply)
+    waits = told[1::3]
     counted = map(
         Counted,
         limits,
         [not wait for wait in waits],
-        reply[2::_PER_LIMIT],
+        told[::3],
         waits,
-        [None if reset < 0 else reset for reset in reply[4::_PER_LIMIT]],
+        [reset or None for reset in told[2::3]],
     )
-    return Decision(reply[1] == 1, reply[0], tuple(counted))
+    return Decision(allowed == 1, now, tuple(counted))

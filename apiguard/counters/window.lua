@@ -5,7 +5,7 @@
 -- KEYS  one per limit, all in one cluster slot
 -- ARGV  the limits, packed (see LIMIT), one after the other; cost; commit ('1' or
 --       '0'); now, where the server's clock shall not count
--- reply flat integers: now, allowed; per limit: used, wait (0: it fits), reset (-1: nothing used)
+-- reply packed: now, allowed; per limit: used, wait (0: it fits), reset (0: nothing used)
 --
 -- A key holds a window's log (LOG, then an ENTRY per entry, oldest first) or a
 -- quota (QUOTA). What cannot be read as that is empty, and is overwritten. Texts
@@ -26,6 +26,7 @@ local HEAD, HEAD_SIZE = '<BI7I7I4', 19
 local LOG_MARK, QUOTA_MARK = 76, 81
 local ENTRY, ENTRY_SIZE = '<I7I4', 11 -- last, count
 local HEAD_AND_FIRST = '<BI7I7I4I7I4' -- the two, one behind the other
+local REPLY, REPLY_PER_LIMIT = '<I8B', 'I8I8I8'
 
 local call, pack, unpack_from, floor = redis.call, struct.pack, struct.unpack, math.floor
 
@@ -34,17 +35,6 @@ local now = tonumber(ARGV[4])
 if not now then
   local time = call('TIME')
   now = time[1] * 1000000 + time[2]
-end
-
--- The whole log, earlier by the step of a clock that was set back.
-local function shifted(raw, step)
-  local _, kept, start, used = unpack_from(HEAD, raw)
-  local parts = {pack(HEAD, LOG_MARK, kept, math.max(0, start - step), used)}
-  for at = HEAD_SIZE + 1, #raw, ENTRY_SIZE do
-    local last, count = unpack_from(ENTRY, raw, at)
-    parts[#parts + 1] = pack(ENTRY, math.max(0, last - step), count)
-  end
-  return table.concat(parts)
 end
 
 -- A window at now: its log, where the first entry that still counts begins in it
@@ -57,9 +47,16 @@ local function settled(raw, period)
   if mark ~= LOG_MARK then return '', 1, 0 end
   local newest, moved = last, false
   if entries > 1 then newest = unpack_from('<I7', raw, #raw - ENTRY_SIZE + 1) end
-  if newest > now then
-    raw, newest, moved = shifted(raw, newest - now), now, true
-    mark, kept, start, used, last, count = unpack_from(HEAD_AND_FIRST, raw)
+  if newest > now then -- A clock was set back: the whole log is earlier by that step.
+    local step, shifted = newest - now, {}
+    start = math.max(0, start - step)
+    for at = HEAD_SIZE + 1, #raw, ENTRY_SIZE do
+      last, count = unpack_from(ENTRY, raw, at)
+      shifted[#shifted + 1] = pack(ENTRY, math.max(0, last - step), count)
+    end
+    raw = pack(HEAD, LOG_MARK, kept, start, used) .. table.concat(shifted)
+    last, count = unpack_from(ENTRY, raw, HEAD_SIZE + 1)
+    newest, moved = now, true
   end
   local horizon = now - period
   if newest <= horizon then return '', 1, 0 end
@@ -72,16 +69,6 @@ local function settled(raw, period)
   return raw, at, used, last, start, kept, moved
 end
 
--- Until the entries that are in the way of `missing` units have left the window.
-local function window_wait(raw, at, period, missing)
-  for i = at, #raw, ENTRY_SIZE do
-    local last, count = unpack_from(ENTRY, raw, i)
-    missing = missing - count
-    if missing <= 0 then return math.max(1, last + period - now) end
-  end
-  return period
-end
-
 -- The log with `cost` more, in its newest entry or in one more; and whether that
 -- entry is the only one.
 local function added(raw, at, used, start, kept, amount, period)
@@ -91,34 +78,11 @@ local function added(raw, at, used, start, kept, amount, period)
   if not (is_merged or entries >= MAX_ENTRIES) then
     return pack(HEAD, LOG_MARK, kept, now, used) .. raw:sub(at) .. pack(ENTRY, now, cost)
   end
+  if entries == 1 then return pack(HEAD_AND_FIRST, LOG_MARK, kept, start, used, now, used), true end
   local newest = #raw - ENTRY_SIZE
   local _, count = unpack_from(ENTRY, raw, newest + 1)
-  count = count + cost
-  if entries == 1 then
-    return pack(HEAD_AND_FIRST, LOG_MARK, kept, start, used, now, count), true
-  end
-  return pack(HEAD, LOG_MARK, kept, start, used) .. raw:sub(at, newest) .. pack(ENTRY, now, count)
-end
-
--- The UTC day or month of now. Month by the proleptic Gregorian calendar, years
--- running from March (H. Hinnant, "chrono-compatible low-level date algorithms").
-local function calendar_bounds(kind)
-  local days = floor(now / DAY)
-  if kind == PER_DAY then return days * DAY, (days + 1) * DAY end
-  local z = days + 719468
-  local era = floor(z / 146097)
-  local doe = z - era * 146097
-  local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)
-  local doy = doe - (365 * yoe + floor(yoe / 4) - floor(yoe / 100))
-  local mp = floor((5 * doy + 2) / 153)
-  local before = floor((153 * mp + 2) / 5)
-  local length = floor((153 * mp + 155) / 5) - before
-  if mp == 11 then
-    local year = yoe + era * 400 + 1
-    length = (year % 4 == 0 and (year % 100 ~= 0 or year % 400 == 0)) and 29 or 28
-  end
-  local first = days - (doy - before)
-  return first * DAY, (first + length) * DAY
+  return pack(HEAD, LOG_MARK, kept, start, used)
+    .. raw:sub(at, newest) .. pack(ENTRY, now, count + cost)
 end
 
 -- First judge all, then count all: neither knows of the other limits. What would
@@ -131,7 +95,7 @@ local shifts -- texts at all events
 local expiries = {nil, nil, nil} -- moments, where the server shall keep a key until another one
 for i = 1, #KEYS do
   local kind, amount, period, shadow = unpack_from(LIMIT, params, LIMIT_SIZE * (i - 1) + 1)
-  local raw, used, wait, reset, alone = raws[i] or '', 0, 0, -1, false
+  local raw, used, wait, reset, alone = raws[i] or '', 0, 0, 0, false
   if kind == WINDOW then
     local at, last, start, kept, moved
     raw, at, used, last, start, kept, moved = settled(raw, period)
@@ -143,7 +107,17 @@ for i = 1, #KEYS do
       expiries[i] = kept
     end
     if used + cost > amount then
-      wait = window_wait(raw, at, period, used + cost - amount)
+      -- Until the entries that are in the way have left the window.
+      local missing = used + cost - amount
+      wait = period
+      for i = at, #raw, ENTRY_SIZE do
+        local last, count = unpack_from(ENTRY, raw, i)
+        missing = missing - count
+        if missing <= 0 then
+          wait = math.max(1, last + period - now)
+          break
+        end
+      end
     else
       counted[i], alone = added(raw, at, used + cost, start, kept, amount, period)
     end
@@ -153,6 +127,28 @@ for i = 1, #KEYS do
     end
     if alone then resets[i] = period end
   else
+    -- Every run makes its functions anew; most have no use for this one.
+    -- The UTC day or month of now. Month by the proleptic Gregorian calendar, years
+    -- running from March (H. Hinnant, "chrono-compatible low-level date algorithms").
+    local function calendar_bounds(kind)
+      local days = floor(now / DAY)
+      if kind == PER_DAY then return days * DAY, (days + 1) * DAY end
+      local z = days + 719468
+      local era = floor(z / 146097)
+      local doe = z - era * 146097
+      local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)
+      local doy = doe - (365 * yoe + floor(yoe / 4) - floor(yoe / 100))
+      local mp = floor((5 * doy + 2) / 153)
+      local before = floor((153 * mp + 2) / 5)
+      local length = floor((153 * mp + 155) / 5) - before
+      if mp == 11 then
+        local year = yoe + era * 400 + 1
+        length = (year % 4 == 0 and (year % 100 ~= 0 or year % 400 == 0)) and 29 or 28
+      end
+      local first = days - (doy - before)
+      return first * DAY, (first + length) * DAY
+    end
+
     local from, to = calendar_bounds(kind)
     local mark, kept, begin, held
     if #raw == HEAD_SIZE then mark, kept, begin, held = unpack_from(HEAD, raw) end
@@ -178,9 +174,8 @@ for i = 1, #KEYS do
   local place = 3 * i
   reply[place], reply[place + 1], reply[place + 2] = used, wait, reset
 end
-if not commit then return reply end
 
-for i = 1, #KEYS do
+for i = 1, commit and #KEYS or 0 do
   -- A shift is kept even when the request is refused, else the log would not
   -- age until the clock has caught up.
   local raw = reply[2] == 1 and counted[i]
@@ -198,4 +193,4 @@ for i = 1, #KEYS do
     end
   end
 end
-return reply
+return pack(REPLY .. REPLY_PER_LIMIT:rep(#KEYS), unpack(reply))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -278,6 +279,14 @@ def a_server_that_replies(raw: bytes) -> Iterator[Redis]:
             thread.join()
 
 
+def bulk(text: bytes) -> bytes:
+    """A reply of these bytes, as Redis sends it."""
+    return b"$%d\r\n%s\r\n" % (len(text), text)
+
+
+REPLY = struct.pack("<QB3Q", 9, 1, 1, 0, 7)
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -285,12 +294,11 @@ def a_server_that_replies(raw: bytes) -> Iterator[Redis]:
         pytest.param(b"+OK\r\n", id="OK"),
         pytest.param(b":1\r\n", id="a number"),
         pytest.param(b"*0\r\n", id="an empty list"),
-        pytest.param(b"*2\r\n:1\r\n:1\r\n", id="too short"),
-        pytest.param(b"*4\r\n:1\r\n:1\r\n:1\r\n:0\r\n", id="a number short"),
-        pytest.param(b"*6\r\n:1\r\n:1\r\n:1\r\n:0\r\n:0\r\n:0\r\n", id="too long"),
-        pytest.param(b"*5\r\n:1\r\n:1\r\n:1\r\n:0\r\n$1\r\nx\r\n", id="a text"),
-        pytest.param(b"*5\r\n:1\r\n:1\r\n:1\r\n:0\r\n$-1\r\n", id="a gap"),
-        pytest.param(b"*5\r\n:1\r\n:1\r\n:1\r\n:0\r\n-ERR x\r\n", id="an error inside"),
+        pytest.param(b"*5\r\n:1\r\n:1\r\n:1\r\n:0\r\n:7\r\n", id="a list of numbers"),
+        pytest.param(bulk(b""), id="an empty text"),
+        pytest.param(bulk(REPLY[:-1]), id="a byte short"),
+        pytest.param(bulk(REPLY + b"\0"), id="a byte too long"),
+        pytest.param(bulk(REPLY + b"\0" * 24), id="about two limits"),
         pytest.param(b"-ERR no\r\n", id="an error"),
     ],
 )
@@ -309,9 +317,17 @@ def test_a_connection_over_which_an_error_was_said_is_as_good_as_before():
 
 
 def test_an_expected_reply_is_a_decision():
-    with a_server_that_replies(b"*5\r\n:9\r\n:1\r\n:1\r\n:0\r\n:7\r\n") as client:
+    with a_server_that_replies(bulk(REPLY)) as client:
         decision = RedisCounter(lambda: client).decide("p", [WINDOW], 1)
     assert decision == Decision(True, 9, (Counted(WINDOW, True, 1, 0, 7),))
+
+
+def test_a_client_that_decodes_texts_is_told_the_same(redis_url, redis_client, counter):
+    told = counter.decide("p", [WINDOW, QUOTA], 1)
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        again = RedisCounter(lambda: client, "test").decide("p", [WINDOW, QUOTA], 1)
+    assert [one.used for one in told.counted] == [1, 1]
+    assert [one.used for one in again.counted] == [2, 2]
 
 
 CROWD = """
