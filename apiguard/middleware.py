@@ -97,12 +97,11 @@ class ApiGuardMiddleware:
             current_ids.reset(token)
 
     def _judge(self, request: HttpRequest, passage: Passage) -> HttpResponseBase | None:
-        steps = pipeline.before_view(passage)
         # Under ASGI the body is looked at before the view, and only if it is admitted.
-        if not (self.may_go_on and isinstance(request, WSGIRequest)):
-            return _early(request, passage, run(steps, passage))
-        verdict = meanwhile.begin(steps, passage)
-        return None if verdict is None else _early(request, passage, verdict)
+        if self.may_go_on and isinstance(request, WSGIRequest):
+            verdict = meanwhile.begin(passage)
+            return None if verdict is None else _early(request, passage, verdict)
+        return _early(request, passage, run(pipeline.before_view(passage), passage))
 
     async def _call_async(self, request: HttpRequest, settings: conf.Settings) -> HttpResponseBase:
         ids = ids_of(request.META, settings)
@@ -133,12 +132,11 @@ class ApiGuardMiddleware:
         self, request: HttpRequest, view: View, args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
         """Hand over who is calling; count who was not identified."""
-        waiting: Passage | None = getattr(request, "apiguard", None)
+        passage: Passage | None = getattr(request, "apiguard", None)
         # Whoever asked before has waited for the answer; the view has not run, and must not.
-        if waiting is not None and _is_refused(waiting):
+        if passage is not None and passage.verdict.refused and passage.enforced:
             return HttpResponse(status=429)  # What leaves is made where it leaves.
-        passage = _enter_view(request, view)
-        if passage is None:
+        if passage is None or not _is_counted_here(passage, request, view):
             return None
         verdict = run(pipeline.at_view(passage, signed_in_user(request)), passage)
         return _early(request, passage, verdict)
@@ -146,8 +144,8 @@ class ApiGuardMiddleware:
     async def _process_view_async(
         self, request: HttpRequest, view: View, args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
-        passage = _enter_view(request, view)
-        if passage is None:
+        passage: Passage | None = getattr(request, "apiguard", None)
+        if passage is None or not _is_counted_here(passage, request, view):
             return None
         # Reading the session is synchronous, and may touch the database.
         user_pk = await sync_to_async(signed_in_user)(request)
@@ -206,24 +204,19 @@ def _early(request: HttpRequest, passage: Passage, verdict: Verdict) -> HttpResp
     return None
 
 
-def _is_refused(passage: Passage) -> bool:
-    return passage.verdict.refused and passage.enforced
-
-
-def _enter_view(request: HttpRequest, view: View) -> Passage | None:
-    """Note that a view was found; the passage, if somebody is still to be counted."""
-    passage: Passage | None = getattr(request, "apiguard", None)
-    if passage is None or passage.route is None:
-        return None
+def _is_counted_here(passage: Passage, request: HttpRequest, view: View) -> bool:
+    """Note that a view was found, and who calls it; whether somebody is still to be counted."""
+    if passage.route is None:
+        return False
     passage.reached_view = True
     if passage.credential is not None and passage.enforced:
         _hand_over(request, passage.credential.user)
-    return passage if _is_uncounted(passage) and not counts_itself(view) else None
+    return _is_uncounted(passage) and not counts_itself(view)
 
 
 def _is_uncounted(passage: Passage) -> bool:
     route = passage.route
-    if route is None or route.access != "application" or passage.counted:
+    if passage.counted or route is None or route.access != "application":
         return False
     return route.user_tier is not None or route.anonymous_tier is not None
 
@@ -271,9 +264,10 @@ def _tell(passage: Passage) -> None:
     if credential is not None and isinstance(credential.auth, KeyRecord):
         buffer.used(credential.auth.pk)
     if decision is not None and decision.allowed:
-        for one in decision.shadow_violated:
-            buffer.shadow(one.limit.pk, passage.principal)
-    if passage.facts.came_through_a_stranger(passage.settings):
+        for one in decision.counted:
+            if not one.allowed:  # And admitted nevertheless: a shadow limit.
+                buffer.shadow(one.limit.pk, passage.principal)
+    if passage.facts.forwarded and passage.facts.came_through_a_stranger(passage.settings):
         proxies.note(passage.facts.remote_addr)
     route = passage.route
     if verdict.refused and route is not None:

@@ -9,8 +9,8 @@ denial is a ``Decision``; only a store that cannot be asked is an exception.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Generator, Sequence
+from functools import lru_cache, partial
 from typing import Protocol, TypeVar
 
 from ..rules.limits import Counted, Decision, Limit
@@ -50,19 +50,14 @@ driven to its end, or closed: an answer that nobody waits for any more is lost.
 """
 
 
-def asking(
-    counter: Counter, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
-) -> Asking:
-    """As ``counter.decide``; in two steps where the counter has a method ``asking``."""
-    in_two_steps = getattr(counter, "asking", None)
-    if in_two_steps is None:
-        return _at_once(counter, principal, limits, cost, commit=commit)
-    steps: Asking = in_two_steps(principal, limits, cost, commit=commit)
-    return steps
+def in_two_steps(counter: Counter) -> Callable[..., Asking]:
+    """As ``counter.decide``, in two steps where the counter has a method ``asking``."""
+    asking: Callable[..., Asking] | None = getattr(counter, "asking", None)
+    return asking or partial(_at_once, counter)
 
 
 def _at_once(
-    counter: Counter, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool
+    counter: Counter, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
 ) -> Asking:
     yield from ()
     return counter.decide(principal, limits, cost, commit=commit)

@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.core.cache import caches
+from django.core.signals import setting_changed
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
@@ -47,15 +47,19 @@ def connector(name: str, timeout: float = TIMEOUT_SECONDS) -> Callable[[], Any]:
 def _alias(name: str) -> Callable[[], Any]:
     # Every thread has a cache of its own in Django, which is closed after every request;
     # their clients share one pool of connections, so one client is as good for all of them.
-    held: list[tuple[Any, Any]] = []
+    held: list[Any] = []
 
     def connect() -> Any:
-        given = settings.CACHES
-        if not held or held[0][0] is not given:
+        if not held:
             cache: Any = caches.create_connection(name)
-            held[:] = [(given, cache.client.get_client(write=True))]
-        return held[0][1]
+            held.append(cache.client.get_client(write=True))
+        return held[0]
 
+    def forget(*, setting: str, **_: object) -> None:
+        if setting == "CACHES":
+            held.clear()
+
+    setting_changed.connect(forget, weak=False)
     return connect
 
 

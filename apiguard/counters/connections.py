@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from redis import BlockingConnectionPool, RedisError
 
@@ -26,7 +27,8 @@ RESTED_SECONDS = 0.5
 LEAST_BOUND, SHARE = 100, 4
 
 
-class Taken(NamedTuple):
+@dataclass(slots=True)
+class Taken:
     """A connection, when it came from the pool, and when it answered last (seconds, monotonic)."""
 
     connection: Any
@@ -77,7 +79,8 @@ class Connections:
         """Its answer has been read: it is ready for another command."""
         now = time.monotonic()
         if len(self._kept) < self._room and now - taken.since < KEPT_SECONDS:
-            self._kept.append(Taken(taken.connection, taken.since, now))
+            taken.answered = now
+            self._kept.append(taken)
         else:
             self.pool.release(taken.connection)
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..rules.limits import MICROSECONDS, Counted, Decision, Limit
-from .base import Asking, Counter, asking
+from .base import Asking, Counter, in_two_steps
 
 LONGEST = 5.0
 MAX_PRINCIPALS = 10_000
@@ -85,8 +85,8 @@ class Denials:
         if recalled is not None:
             return recalled
         asked = self._clock()
-        decision = yield from asking(counter, principal, limits, cost)
-        if decision.violated:
+        decision = yield from in_two_steps(counter)(principal, limits, cost)
+        if not decision.allowed and decision.violated:
             # It is forgotten as if it were made when asked, and its waits count down
             # as if it were made when answered: nobody is refused too long, and
             # nobody is told to come too early.
@@ -102,7 +102,7 @@ class Denials:
     ) -> Decision | None:
         """The denial of this very request, as it reads by now; None if it must be asked."""
         table = self._table
-        if table.policy is not policy:
+        if table.policy is not policy or principal not in table.denials:
             return None
         denial = table.denials.get(principal, {}).get(cost)
         if denial is None or denial.limits != tuple(limits):

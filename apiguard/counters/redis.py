@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -51,6 +51,13 @@ class Question(NamedTuple):
     commit: bool
 
 
+class Packed(NamedTuple):
+    """A question as it goes over the wire, and whose limits it is about."""
+
+    limits: tuple[Limit, ...]
+    command: Any
+
+
 class RedisCounter:
     """Counts in Redis; see ``Counter``.
 
@@ -74,7 +81,7 @@ class RedisCounter:
         self._clock = clock
         self._connections: Connections | None = None
         # Who comes once comes again, and asks in the same bytes.
-        self._packed: Recent[Question, Any] = Recent(MAX_PACKED)
+        self._packed: Recent[Hashable, Packed] = Recent(MAX_PACKED)
 
     def decide(
         self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
@@ -142,12 +149,15 @@ class RedisCounter:
 
     def _question(self, question: Question, connection: Any) -> Any:
         """The command, as it goes over the wire."""
-        packed = self._packed.get(question)
-        if packed is None:
-            packed = connection.pack_command("EVALSHA", _SHA, *self._arguments(question))
+        # By identity, which is told at once: the limits of a tier are the same ones every time.
+        name = (question.principal, id(question.limits), question.cost, question.commit)
+        packed = self._packed.get(name)
+        if packed is None or packed.limits is not question.limits:
+            command = connection.pack_command("EVALSHA", _SHA, *self._arguments(question))
+            packed = Packed(question.limits, command)
             if self._clock is None:
-                self._packed.put(question, packed)
-        return packed
+                self._packed.put(name, packed)
+        return packed.command
 
     def _arguments(self, question: Question) -> list[Any]:
         """Number of keys, keys, and what else the script reads."""
@@ -176,13 +186,9 @@ def _decision(reply: Any, limits: Sequence[Limit]) -> Decision:
     if type(reply) is not bytes or len(reply) != layout.size:
         raise StoreFailed("Redis: unexpected reply")
     now, allowed, *told = layout.unpack(reply)
-    waits = told[1::3]
-    counted = map(
-        Counted,
-        limits,
-        [not wait for wait in waits],
-        told[::3],
-        waits,
-        [reset or None for reset in told[2::3]],
-    )
+    counted, at = [], 0
+    for limit in limits:
+        used, wait, reset = told[at : at + 3]
+        counted.append(Counted(limit, not wait, used, wait, reset or None))
+        at += 3
     return Decision(allowed == 1, now, tuple(counted))

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 
 from ..rules.limits import Decision, Limit
-from .base import Asking, Counter, StoreFailed, asking, waited_for
+from .base import Asking, Counter, StoreFailed, in_two_steps, waited_for
 from .breaker import Breaker
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class ResilientCounter:
 
     def __init__(self, store: Counter, local: Counter, breaker: Breaker) -> None:
         self._store = store
+        self._ask = in_two_steps(store)
         self._local = local
         self.breaker = breaker
 
@@ -50,7 +51,7 @@ class ResilientCounter:
         phase = self.breaker.allowed() if limits else None
         if phase is not None:
             try:
-                decision = yield from asking(self._store, principal, limits, cost, commit=commit)
+                decision = yield from self._ask(principal, limits, cost, commit=commit)
             except StoreFailed as error:
                 self.breaker.failed(phase)
                 logger.warning("The counter's store failed. %s", error)

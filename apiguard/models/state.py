@@ -57,32 +57,28 @@ class PendingChange:
 
     ``held`` belongs to the reader: policy that was compiled while this was the
     newest pending change, good for requests inside the same transaction only.
+    ``alive`` are the unpublished changes of all threads of this process.
     """
 
     # References themselves, and no WeakSet: every request asks whether there are any.
-    _alive: ClassVar[set[weakref.ref[PendingChange]]] = set()
+    alive: ClassVar[set[weakref.ref[PendingChange]]] = set()
 
     def __init__(self, using: str) -> None:
         self.using = using
         self.held: Any = None
-        self._ref = weakref.ref(self, self._alive.discard)
-        self._alive.add(self._ref)
+        self._ref = weakref.ref(self, self.alive.discard)
+        self.alive.add(self._ref)
 
     def __call__(self) -> None:
         if connections[self.using].in_atomic_block:
             return  # TestCase.captureOnCommitCallbacks(): nothing has been committed.
-        self._alive.discard(self._ref)
+        self.alive.discard(self._ref)
         committed.note()
-
-    @classmethod
-    def any_alive(cls) -> bool:
-        """Whether any thread of this process has unpublished changes."""
-        return bool(cls._alive)
 
     @classmethod
     def newest(cls, using: str) -> PendingChange | None:
         """The last change that the open transaction of this thread made."""
-        if not cls._alive:
+        if not cls.alive:
             return None
         for entry in reversed(connections[using].run_on_commit):
             if isinstance(entry[1], cls):

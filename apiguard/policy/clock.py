@@ -7,10 +7,11 @@ worker that wakes up would take an hour-old policy for a fresh one.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
-
-def _seconds_since_boot() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-seconds = _seconds_since_boot if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+seconds: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_BOOTTIME")
+    else time.monotonic
+)

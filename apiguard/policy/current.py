@@ -80,11 +80,10 @@ class Current:
         """The held snapshot if it may be used without any I/O, else ``None``."""
         if self._override is not None:
             return self._override
-        if PendingChange.any_alive():
+        held = self._held
+        if held is None or PendingChange.alive or self._epoch != committed.epoch:
             return None
-        if self._held is None or self._epoch != committed.epoch:
-            return None
-        return self._held if self._is_fresh(1) or self._others_care() else None
+        return held if self._is_fresh(1) or self._others_care() else None
 
     def snapshot(self) -> Snapshot | None:
         """The policy to judge one request by; ``None`` before ``migrate``.
@@ -99,7 +98,7 @@ class Current:
         pending = PendingChange.newest(write_alias())
         if pending is not None:
             return _uncommitted(pending)
-        if conf.current().policy_max_age is None and self._held is None and not self._changed():
+        if conf.current().policy_max_age is None and self._held is None and self._committed == committed.count:
             return empty()
         if self._is_fresh(1):
             return self._last_good()
@@ -142,12 +141,9 @@ class Current:
 
     # -- may what is held serve? ----------------------------------------------
 
-    def _changed(self) -> bool:
-        return self._committed != committed.count
-
     def _is_fresh(self, ages: int) -> bool:
         """Whether the last good look is younger than ``ages`` x POLICY_MAX_AGE."""
-        if self._looked_at is None or self._changed():
+        if self._looked_at is None or self._committed != committed.count:
             return False
         max_age = conf.current().policy_max_age
         return max_age is None or clock.seconds() - self._looked_at < ages * max_age

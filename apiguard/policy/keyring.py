@@ -34,7 +34,7 @@ class Keyring:
     Reads wait for no lock; a record is seen whole or not at all.
     """
 
-    __slots__ = ("_callers", "_records", "_requests", "_unknown", "closed")
+    __slots__ = ("_callers", "_records", "_unknown", "closed", "requests")
 
     def __init__(
         self,
@@ -48,7 +48,8 @@ class Keyring:
         self._records: Recent[str, KeyRecord] = Recent(sys.maxsize if closed else MAX_RECORDS)
         self._unknown: Recent[str, Literal[True]] = Recent(MAX_UNKNOWN)
         self._callers: Recent[Hashable, Any] = Recent(MAX_RECORDS)
-        self._requests: Recent[Hashable, Any] = Recent(MAX_REQUESTS)
+        # What a request came to, by a name that only requests like it have.
+        self.requests: Recent[Hashable, Any] = Recent(MAX_REQUESTS)
         for record in records:
             self._records.put(record.key_id, record)
         for key_id in unknown:
@@ -78,14 +79,6 @@ class Keyring:
     def remember(self, name: Hashable, caller: object) -> None:
         """Keep who is calling by a name that only one key has."""
         self._callers.put(name, caller)
-
-    def request(self, name: Hashable) -> Any:
-        """What a request of this name came to, or ``None``."""
-        return self._requests.get(name)
-
-    def remember_request(self, name: Hashable, known: object) -> None:
-        """Keep what a request came to by a name that only requests like it have."""
-        self._requests.put(name, known)
 
     def without(
         self, keys: Collection[Any] | None = (), clients: Collection[Any] | None = ()

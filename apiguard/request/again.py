@@ -17,7 +17,8 @@ from hashlib import blake2b
 from ..policy.records import KeyRecord
 from . import access, keys, response
 from .effects import CountLimits
-from .passage import Known, Passage
+from .passage import Credential, Known, Passage
+from .users import ClientUser
 from .verdict import Verdict
 
 # Other processes name the same request otherwise, and nothing that is stored does.
@@ -37,30 +38,32 @@ def name_of(passage: Passage) -> bytes | None:
         text = marshal.dumps((route.pk, *facts), _BY_VALUE)
     except ValueError:
         return None  # A gateway's own kind of text.
-    return blake2b(text, key=_NAMING, digest_size=16).digest() if len(text) < MAX_FACTS else None
+    # A secret in front makes BLAKE2 a keyed hash (RFC 7693, section 2.9, puts it there, too).
+    return blake2b(_NAMING + text).digest() if len(text) < MAX_FACTS else None
 
 
-def recall(passage: Passage, name: bytes | None) -> Known | None:
+def recall(passage: Passage) -> Known | None:
     """What a request like this came to, put on the passage; ``None``: judge it."""
+    name = passage.name = name_of(passage)
     if name is None:
         return None
-    known: Known | None = passage.snapshot.keyring.request(name)
+    known: Known | None = passage.snapshot.keyring.requests.get(name)
     if known is None or known.settings is not passage.settings:
         return None
     if keys.judge_record(known.record, passage) is not None:
         return None  # Its time is over, or not yet come: it is judged which.
     passage.known = known
     passage.identified = passage.counted = True
-    passage.credential = known.credential._replace(user=keys.client_user(known.record))
+    passage.credential = Credential(*known.credential, ClientUser(*known.user))
     passage.cors_origin = known.cors_origin
     passage.tier = known.tier
     return known
 
 
-def remember(passage: Passage, name: bytes | None, question: CountLimits | Verdict | None) -> None:
+def remember(passage: Passage, question: CountLimits | Verdict | None) -> None:
     """Keep what this request came to, if all like it come to the same."""
     credential, keyring = passage.credential, passage.snapshot.keyring
-    if name is None or credential is None or isinstance(question, Verdict):
+    if passage.name is None or credential is None or isinstance(question, Verdict):
         return
     record, client = credential.auth, credential.client
     if not isinstance(record, KeyRecord) or client is None or not keys.is_held(record, passage):
@@ -72,11 +75,12 @@ def remember(passage: Passage, name: bytes | None, question: CountLimits | Verdi
     known = Known(
         settings=passage.settings,
         record=record,
-        # Projects keep things of a request on its user.
-        credential=credential._replace(user=None),
+        # But for the user, of whom each request has its own: projects keep things there.
+        credential=credential[:-1],
+        user=(credential.user.username, credential.user.principal),
         cors_origin=passage.cors_origin,
         tier=passage.tier,
         question=question,
         additions=response.additions_of(passage),
     )
-    keyring.remember_request(name, known)
+    keyring.requests.put(passage.name, known)

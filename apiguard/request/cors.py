@@ -9,7 +9,7 @@ from .header_store import Store
 from .passage import Passage
 from .verdict import Outcome, Verdict
 
-_PREFLIGHT_OUTCOMES = frozenset(
+PREFLIGHT_OUTCOMES = frozenset(
     {
         Outcome.PREFLIGHT_ANSWERED,
         Outcome.PREFLIGHT_FOREIGN_ORIGIN,
@@ -59,11 +59,6 @@ def judge(passage: Passage) -> Verdict | None:
 def is_preflight(facts: Facts) -> bool:
     """OPTIONS with Origin and a non-empty Access-Control-Request-Method."""
     return facts.method == "OPTIONS" and facts.origin is not None and bool(facts.requested_method)
-
-
-def is_answered_preflight(passage: Passage) -> bool:
-    """Whether a preflight was answered here, one way or the other."""
-    return passage.verdict.outcome in _PREFLIGHT_OUTCOMES
 
 
 def is_same_origin(facts: Facts) -> bool:

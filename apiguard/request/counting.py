@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..conf import Settings
-from ..counters.base import Asking, Counter, asking
+from ..counters.base import Asking, Counter, in_two_steps
 from ..counters.breaker import Breaker
 from ..counters.connect import connector
 from ..counters.denials import Denials
@@ -45,7 +45,7 @@ class Counting:
             StoreFailed: the store is away, and a limit says ``closed``.
         """
         if self.denials is None:
-            return asking(self.counter, principal, limits, cost)
+            return in_two_steps(self.counter)(principal, limits, cost)
         return self.denials.asking(self.counter, policy, principal, limits, cost)
 
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
-from ..counters.base import StoreFailed, waited_for
+from ..counters.base import Asking, StoreFailed
 from ..policy import jwks, lookups
 from ..policy.snapshot import IssuerPolicy
 from ..rules.jwks import KeySet
@@ -64,7 +64,7 @@ Steps = Generator[Effect, Any, R]
 def perform(effect: Effect, passage: Passage) -> Any:
     """Do what a stage asks for, blocking."""
     if isinstance(effect, CountLimits):
-        return waited_for(asking(effect, passage))
+        return answer_of(asking(effect, passage))
     if isinstance(effect, FetchKeys):
         return _asked(jwks.sources.of(effect.issuer).ask)
     try:
@@ -77,15 +77,23 @@ def perform(effect: Effect, passage: Passage) -> Any:
         return FAILED
 
 
-def asking(effect: CountLimits, passage: Passage) -> Generator[None, None, Decision | Failed]:
-    """Count limits, with a stop between question and answer where there is one."""
+def asking(effect: CountLimits, passage: Passage) -> Asking:
+    """Count limits, with a stop between question and answer where there is one.
+
+    What drives it must take a ``StoreFailed`` for ``FAILED``.
+    """
     counted = counting(passage.settings)
+    return counted.asking(passage.snapshot, effect.principal, effect.limits, effect.cost)
+
+
+def answer_of(asked: Asking) -> Decision | Failed:
+    """What the counter says; waits for it."""
     try:
-        return (
-            yield from counted.asking(
-                passage.snapshot, effect.principal, effect.limits, effect.cost
-            )
-        )
+        while True:
+            next(asked)
+    except StopIteration as stop:
+        decision: Decision = stop.value
+        return decision
     except StoreFailed as error:
         logger.debug("Limits cannot be counted: %s", error)  # The outage itself is said once.
         return FAILED
@@ -101,12 +109,9 @@ def recall(effect: Effect, passage: Passage) -> Any:
     return counted.recall(passage.snapshot, effect.principal, effect.limits, effect.cost)
 
 
-def run(steps: Steps[R], passage: Passage, answer: Any = None) -> R:
-    """Drive a stage to its end, blocking at every effect.
-
-    Args:
-        answer: to the effect that the stage waits for, if it has begun.
-    """
+def run(steps: Steps[R], passage: Passage) -> R:
+    """Drive a stage to its end, blocking at every effect."""
+    answer: Any = None
     try:
         while True:
             answer = perform(steps.send(answer), passage)

@@ -23,13 +23,14 @@ Store = MutableMapping[str, tuple[str, str]]
 class Additions(NamedTuple):
     """What policy adds to a response, whatever the view has said.
 
-    ``defaults`` give way to what is there and ``force`` replaces it. Where the
-    view itself sent one of the ``contested`` headers, that is not all there is
-    to say.
+    ``defaults`` give way to what is there and ``force`` replaces it; ``vary``
+    names what else the response depends on. Where the view itself sent one of
+    the ``contested`` headers, that is not all there is to say.
     """
 
     defaults: Rendered
     force: Rendered
+    vary: tuple[str, ...]
     contested: frozenset[str]
 
 

@@ -6,6 +6,9 @@ judged alike as long as the settings are the same, so what was allowed is known.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
+from functools import lru_cache
 from typing import Any, Literal
 
 import django.http.request
@@ -24,25 +27,28 @@ ROOM = 256
 class _Known:
     """Hosts that were allowed by one state of the settings."""
 
-    def __init__(self, by: tuple[tuple[str, ...], bool]) -> None:
-        self.by = by
+    def __init__(self, allowed: Sequence[str], debug: bool) -> None:
+        # A list of our own: that of the settings may be changed in place.
+        self.allowed = copy(allowed)
+        self.debug = debug
         self.hosts: Recent[str, Literal[True]] = Recent(ROOM)
 
 
-_known = _Known(((), False))
+_known = _Known((), False)
 
 
 def host_of(request: HttpRequest) -> str | None:
     """``request.get_host()``; ``None`` for a name that is not allowed."""
     global _known
     host: str | None = request.META.get("HTTP_HOST")
+    # Every look through the lazy object costs a call.
+    now = settings._wrapped
     # Where a proxy's header or the server names it, or a project has its own way, it is asked.
-    if not host or settings.USE_X_FORWARDED_HOST or not _is_djangos(type(request).get_host):
+    if not host or now.USE_X_FORWARDED_HOST or not _is_djangos(type(request).get_host):
         return _judged(request)
-    by = (tuple(settings.ALLOWED_HOSTS), settings.DEBUG)
     known = _known
-    if known.by != by:
-        known = _known = _Known(by)
+    if known.debug is not now.DEBUG or known.allowed != now.ALLOWED_HOSTS:
+        known = _known = _Known(now.ALLOWED_HOSTS, now.DEBUG)
     if known.hosts.get(host):
         return host
     judged = _judged(request)
@@ -51,6 +57,7 @@ def host_of(request: HttpRequest) -> str | None:
     return judged
 
 
+@lru_cache(maxsize=8)
 def _is_djangos(method: Any) -> bool:
     # Not by identity: what was patched in before this module was loaded would pass for Django's.
     return getattr(method, "__globals__", None) is vars(django.http.request)

@@ -13,18 +13,18 @@ known to be harmless, the answer is waited for at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.handlers.base import BaseHandler
+from django.core.signals import setting_changed
 from django.urls import get_resolver
 
-from ..counters.base import waited_for
-from ..rules.limits import Decision
-from . import access
-from .effects import CountLimits, Failed, Steps, asking, perform, run
+from ..counters.base import Asking, StoreFailed
+from . import access, pipeline
+from .effects import FAILED, answer_of, asking, run
 from .passage import Passage
 from .verdict import Verdict
 
@@ -75,15 +75,23 @@ def is_djangos(get_response: Callable[..., Any]) -> bool:
     return isinstance(stands, BaseHandler) or path in HARMLESS
 
 
-@lru_cache(maxsize=8)
-def has_own_not_found(urlconf: str) -> bool:
+@lru_cache(maxsize=1)
+def has_own_not_found() -> bool:
     """Whether a path that leads to no view runs code of the project: its own ``handler404``."""
-    return hasattr(get_resolver(urlconf).urlconf_module, "handler404")
+    return hasattr(get_resolver(django_settings.ROOT_URLCONF).urlconf_module, "handler404")
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "ROOT_URLCONF":
+        has_own_not_found.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="apiguard.meanwhile")
 
 
 def may_go_on(passage: Passage) -> bool:
     """Whether from here on nothing but a limit can refuse the request."""
-    if passage.facts.unknown_length or has_own_not_found(django_settings.ROOT_URLCONF):
+    if passage.facts.unknown_length or has_own_not_found():
         return False
     return passage.known is not None or access.judge(passage) is None
 
@@ -91,41 +99,35 @@ def may_go_on(passage: Passage) -> bool:
 class Suspended:
     """A judgement that waits for the counter while its request goes on."""
 
-    __slots__ = ("_asked", "_passage", "_steps")
+    __slots__ = ("_asked", "_passage")
 
-    def __init__(
-        self,
-        steps: Steps[Verdict],
-        asked: Generator[None, None, Decision | Failed],
-        passage: Passage,
-    ) -> None:
-        self._steps, self._asked, self._passage = steps, asked, passage
+    def __init__(self, asked: Asking, passage: Passage) -> None:
+        self._asked, self._passage = asked, passage
 
     def finish(self) -> None:
         """Wait for the answer, and judge the rest; the passage knows the verdict."""
         self._passage.underway = None
-        run(self._steps, self._passage, waited_for(self._asked))
+        pipeline.after_counting(self._passage, answer_of(self._asked))
 
     def give_up(self) -> None:
         """Nobody waits for the answer any more."""
         self._passage.underway = None
         self._asked.close()
-        self._steps.close()
 
 
-def begin(steps: Steps[Verdict], passage: Passage) -> Verdict | None:
-    """As ``effects.run``; ``None`` where the counter is asked and has not answered yet."""
-    try:
-        effect = next(steps)
-        while not (isinstance(effect, CountLimits) and may_go_on(passage)):
-            effect = steps.send(perform(effect, passage))
-    except StopIteration as stop:
-        verdict: Verdict = stop.value
-        return verdict
-    asked = asking(effect, passage)
+def begin(passage: Passage) -> Verdict | None:
+    """``pipeline.before_view``; ``None`` where the counter is asked and has not answered yet."""
+    question = pipeline.as_before(passage) or run(pipeline.before_counting(passage), passage)
+    if isinstance(question, Verdict):
+        return question
+    asked = asking(question, passage)
+    if not may_go_on(passage):
+        return pipeline.after_counting(passage, answer_of(asked))
     try:
         next(asked)
     except StopIteration as stop:
-        return run(steps, passage, stop.value)
-    passage.underway = Suspended(steps, asked, passage)
+        return pipeline.after_counting(passage, stop.value)
+    except StoreFailed:
+        return pipeline.after_counting(passage, FAILED)
+    passage.underway = Suspended(asked, passage)
     return None

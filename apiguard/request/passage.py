@@ -39,7 +39,7 @@ class Credential(NamedTuple):
     """A verified credential.
 
     ``auth`` is the key's record or the token's claims; ``user`` the row that
-    the credential stands for, or a user without a row.
+    the credential stands for, or a user without a row; it comes last.
     """
 
     kind: Literal["key", "token"]
@@ -47,22 +47,24 @@ class Credential(NamedTuple):
     principal: str
     auth: KeyRecord | Mapping[str, Any]
     scopes: frozenset[str]
+    tier_pk: Any
+    client: ClientRecord | None
     user: Any
-    tier_pk: Any = None
-    client: ClientRecord | None = None
 
 
 class Known(NamedTuple):
     """What requests that are alike come to before they are counted; see ``again``.
 
-    ``question`` is what the counter is asked, ``None`` where nothing limits
-    them; ``additions`` is what their responses get, ``None`` where that depends
-    on the response.
+    ``credential`` is all of it but the user, and ``user`` what one is made of;
+    ``question`` what the counter is
+    asked, ``None`` where nothing limits them; ``additions`` what their responses
+    get, ``None`` where that depends on the response.
     """
 
     settings: Settings
     record: KeyRecord
-    credential: Credential
+    credential: tuple[Any, ...]
+    user: tuple[str, str]
     cors_origin: str | None
     tier: str
     question: Any
@@ -75,30 +77,31 @@ class Passage:
     Attributes:
         request_id: the id on the response, in logs and in refusals.
         route: the route's policy, or ``None`` where nothing is guarded.
+        enforced: whether the route enforces what it decides.
         credential: the verified credential, or ``None``.
     """
 
-    __slots__ = (
-        "_address",
-        "_decision",
-        "_principal",
-        "_verdict",
-        "cors_origin",
-        "counted",
-        "credential",
-        "exception",
-        "facts",
-        "identified",
-        "known",
-        "reached_view",
-        "request_id",
-        "route",
-        "settings",
-        "snapshot",
-        "spool",
-        "tier",
-        "underway",
-    )
+    credential: Credential | None = None
+    # What stands for all requests like this one, and what they come to; see ``again``.
+    name: bytes | None = None
+    known: Known | None = None
+    # A judgement that waits for the counter; whoever asks for it waits, too.
+    underway: Underway | None = None
+    # Whether credentials were judged, whether limits were asked.
+    identified = False
+    counted = False
+    reached_view = False
+    # Slug of the tier that the request was counted in.
+    tier = ""
+    # The origin that may read the response, as it is to be sent.
+    cors_origin: str | None = None
+    exception: Exception | None = None
+    # A body that was read ahead; closed with the response.
+    spool: IO[bytes] | None = None
+    _verdict: Verdict = ADMITTED
+    _decision: Decision | None = None
+    _address: Address | None = _UNKNOWN
+    _principal = ""
 
     def __init__(
         self,
@@ -111,28 +114,9 @@ class Passage:
         self.facts = facts
         self.settings = settings
         self.snapshot = snapshot
-        self.request_id = request_id
         self.route = route
-        self.credential: Credential | None = None
-        # What a request like this one came to before.
-        self.known: Known | None = None
-        # A judgement that waits for the counter; whoever asks for it waits, too.
-        self.underway: Underway | None = None
-        self._verdict: Verdict = ADMITTED
-        self._decision: Decision | None = None
-        # Whether credentials were judged, whether limits were asked.
-        self.identified = False
-        self.counted = False
-        self.reached_view = False
-        # Slug of the tier that the request was counted in.
-        self.tier = ""
-        # The origin that may read the response, as it is to be sent.
-        self.cors_origin: str | None = None
-        self.exception: Exception | None = None
-        # A body that was read ahead; closed with the response.
-        self.spool: IO[bytes] | None = None
-        self._address: Address | None = _UNKNOWN
-        self._principal = ""
+        self.request_id = request_id
+        self.enforced = route is not None and route.enforced
 
     @property
     def verdict(self) -> Verdict:
@@ -155,11 +139,6 @@ class Passage:
     @decision.setter
     def decision(self, value: Decision | None) -> None:
         self._decision = value
-
-    @property
-    def enforced(self) -> bool:
-        """Whether this request's route enforces what it decides."""
-        return self.route is not None and self.route.enforced
 
     @property
     def address(self) -> Address | None:

@@ -10,27 +10,46 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..rules.limits import Decision
 from . import access, again, content, cors, credentials, limits, route
-from .effects import Steps
+from .effects import CountLimits, Failed, Steps
 from .passage import Passage
 from .verdict import ADMITTED, OBSERVED, Verdict
 
 
 def before_view(passage: Passage) -> Steps[Verdict]:
     """Judge a request as far as that can be done before any view is known."""
-    name = again.name_of(passage)
-    known = again.recall(passage, name)
-    if known is not None:
-        return concluded(passage, (yield from limits.asked(passage, known.question)))
+    asked = as_before(passage) or (yield from before_counting(passage))
+    if isinstance(asked, Verdict):
+        return asked
+    return after_counting(passage, (yield asked))
+
+
+def as_before(passage: Passage) -> CountLimits | Verdict | None:
+    """As ``before_counting`` of a request like one before; ``None`` if there was none."""
+    known = again.recall(passage)
+    return None if known is None else known.question or concluded(passage, None)
+
+
+def before_counting(passage: Passage) -> Steps[CountLimits | Verdict]:
+    """What is to be asked of the counter, or the verdict if nothing is."""
     verdict = cors.judge(passage) or content.judge(passage)
     if verdict is None:
         verdict = yield from credentials.judge(passage)
     verdict = verdict or route.judge(passage)
     if verdict is None:
         question = limits.question(passage)
-        again.remember(passage, name, question)
-        verdict = yield from limits.asked(passage, question)
-    if verdict is None:
+        again.remember(passage, question)
+        if isinstance(question, CountLimits):
+            return question
+        verdict = question or access.judge(passage)
+    return concluded(passage, verdict)
+
+
+def after_counting(passage: Passage, decision: Decision | Failed) -> Verdict:
+    """The verdict, now that the counter has answered."""
+    verdict = limits.noted(passage, decision)
+    if verdict is None and passage.known is None:
         verdict = access.judge(passage)
     return concluded(passage, verdict)
 

@@ -35,7 +35,10 @@ current_ids: ContextVar[Ids] = ContextVar("apiguard_ids", default=NOBODY)
 def ids_of(meta: Mapping[str, Any], settings: Settings) -> Ids:
     """The ids of a request, from a WSGI-like environ (``request.META``)."""
     inbound = meta.get(settings.request_id_meta)
-    this_id = request_id(inbound, meta.get("REMOTE_ADDR") or "", settings)
+    if inbound is None:
+        this_id = os.urandom(16).hex()
+    else:
+        this_id = request_id(inbound, meta.get("REMOTE_ADDR") or "", settings)
     traceparent = meta.get("HTTP_TRACEPARENT")
     return Ids(this_id) if traceparent is None else _traced(this_id, traceparent)
 

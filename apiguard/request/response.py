@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from ..conf import Settings
-from ..policy.snapshot import CACHING, HeaderWrites, RouteHeaders
+from ..policy.snapshot import CACHING, HeaderWrites, RouteHeaders, RoutePolicy
 from ..rules.accept import prefers_html
 from ..rules.headers import merge_vary
 from ..rules.limits import rate_limit_headers
@@ -24,7 +24,7 @@ from . import cors
 from .header_store import Additions, Store, read_at_once, store_of
 from .passage import Passage
 from .problem import CONTENT_TYPES, encode, error_code, problem, title
-from .verdict import Outcome, Verdict
+from .verdict import ADMITTED, Outcome, Verdict
 
 # -- refusals -----------------------------------------------------------------
 
@@ -74,17 +74,20 @@ def finish(request: HttpRequest, passage: Passage, response: HttpResponseBase) -
     if response.status_code >= 400:
         _as_problem(request, passage, response)
     store = store_of(response)
-    additions = None if passage.known is None else passage.known.additions
-    refused = passage.verdict.refused
-    if additions is not None and not refused and additions.contested.isdisjoint(store):
+    verdict, decision, known = passage.verdict, passage.decision, passage.known
+    additions = None if known is None or verdict.refused else known.additions
+    if additions is not None and additions.contested.isdisjoint(store):
         store.update({**additions.defaults, **store, **additions.force})
+        vary = additions.vary
     else:
-        apply_writes(_writes_of(passage, response), store, refused=refused)
+        apply_writes(_writes_of(passage, response), store, refused=verdict.refused)
         cors.write(passage, store)
-    decision = passage.decision
+        vary = _vary_of(passage, route, verdict)
     if decision is not None:
         store.update(rate_limit_headers(decision, passage.settings.rate_limit_headers))
-    _apply_vary(passage, store)
+    if vary:
+        existing = store["vary"][1] if "vary" in store else ""
+        store["vary"] = ("Vary", _merged_vary(existing, vary))
     read_at_once(response)
 
 
@@ -99,8 +102,12 @@ def additions_of(passage: Passage) -> Additions | None:
     writes = route.headers.https if passage.facts.secure else route.headers.http
     force = dict(writes.force)
     cors.write(passage, force)
-    contested = CACHING.union(writes.remove, cors.GRANTS)
-    return Additions(writes.all_defaults, force, contested)
+    return Additions(
+        defaults=writes.all_defaults,
+        force=force,
+        vary=_vary_of(passage, route, ADMITTED),
+        contested=CACHING.union(writes.remove, cors.GRANTS),
+    )
 
 
 def _writes_of(passage: Passage, response: HttpResponseBase) -> HeaderWrites:
@@ -130,28 +137,20 @@ def apply_writes(writes: HeaderWrites, store: Store, *, refused: bool) -> None:
     store.update({**defaults, **store, **writes.force})
 
 
-def _apply_vary(passage: Passage, store: Store) -> None:
-    route, facts = passage.route, passage.facts
-    if route is None or cors.is_answered_preflight(passage):
-        return  # A preflight's own Vary is complete, and no credential is wanted there.
-    by_origin = route.cors is not None and not route.cors.origins.any
-    by_credential = (
-        route.access == "credentials"
-        or facts.authorization is not None
-        or facts.api_key is not None
-    )
-    if by_origin or by_credential:
-        existing = store["vary"][1] if "vary" in store else ""
-        key_header = passage.settings.api_key_header if by_credential else ""
-        store["vary"] = ("Vary", _vary(existing, by_origin, key_header))
+def _vary_of(passage: Passage, route: RoutePolicy, verdict: Verdict) -> tuple[str, ...]:
+    """What the response depends on, as far as it is ours."""
+    if verdict.outcome in cors.PREFLIGHT_OUTCOMES:
+        return ()  # A preflight's own Vary is complete, and no credential is wanted there.
+    facts, names = passage.facts, []
+    if route.cors is not None and not route.cors.origins.any:
+        names.append("Origin")
+    sent = facts.authorization is not None or facts.api_key is not None
+    if sent or route.access == "credentials":
+        names += ["Authorization", passage.settings.api_key_header]
+    return tuple(names)
 
 
-@lru_cache(maxsize=256)
-def _vary(existing: str, by_origin: bool, key_header: str) -> str:
-    names = ["Origin"] if by_origin else []
-    if key_header:
-        names += ["Authorization", key_header]
-    return merge_vary(existing, names)
+_merged_vary = lru_cache(maxsize=256)(merge_vary)
 
 
 # -- errors of Django and DRF ---------------------------------------------------

@@ -107,8 +107,9 @@ def _as_subject(
         principal=f"jwt:{issuer.pk}:{subject}",
         auth=claims,
         scopes=split_scope_claim(claims.get(issuer.scope_claim)),
-        user=user,
         tier_pk=_tier_of(claims, issuer, passage),
+        client=None,
+        user=user,
     )
 
 

@@ -7,7 +7,7 @@ coarser on purpose: every bad key reads the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -140,6 +140,7 @@ class Verdict:
         retry_after: whole seconds, where waiting helps.
         violated: names of the limits that were exceeded.
         enforced: false where the route only observes.
+        refused: whether this would refuse the request, enforced or not.
     """
 
     outcome: Outcome
@@ -149,6 +150,10 @@ class Verdict:
     retry_after: int | None = None
     violated: tuple[str, ...] = ()
     enforced: bool = True
+    refused: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "refused", self.outcome in REFUSALS)
 
     @property
     def refusal(self) -> Refusal | None:
@@ -157,11 +162,6 @@ class Verdict:
         if refusal is not None and self.detail:
             return refusal._replace(detail=self.detail)
         return refusal
-
-    @property
-    def refused(self) -> bool:
-        """Whether this would refuse the request, enforced or not."""
-        return self.outcome in REFUSALS
 
     @property
     def all_headers(self) -> tuple[Header, ...]:

@@ -82,7 +82,8 @@ class Counted(NamedTuple):
 class Decision(NamedTuple):
     """What all limits of a principal said, in the order they were given.
 
-    ``now`` is epoch microseconds on the store's clock.
+    ``now`` is epoch microseconds on the store's clock. Of an admitted request, a
+    shadow limit alone may be exceeded.
     """
 
     allowed: bool
@@ -102,11 +103,6 @@ class Decision(NamedTuple):
         return tuple([one for one in self.visible if not one.allowed])
 
     @property
-    def shadow_violated(self) -> tuple[Counted, ...]:
-        """The shadow limits that would have refused."""
-        return tuple([one for one in self.counted if not one.allowed and one.limit.shadow])
-
-    @property
     def retry_after(self) -> int:
         """Seconds until the cost fits every limit, at least 1; 0 for an allowed request."""
         if not self.violated:
@@ -119,15 +115,14 @@ class Decision(NamedTuple):
 
         Ties go to the one that comes first in the tier; None without visible limits.
         """
-        if not self.allowed and self.violated:
+        if self.violated:
             return max(self.violated, key=lambda one: one.wait)
-        closest, least = None, 2.0
-        for one in self.counted:
-            limit, _, used, _, _ = one
-            share = (limit.amount - used) / limit.amount if used < limit.amount else 0.0
-            if share < least and not limit.shadow:
-                closest, least = one, share
-        return closest
+        # Of two alike ``min`` takes the first.
+        return min(self.visible, key=_share_left, default=None)
+
+
+def _share_left(one: Counted) -> float:
+    return one.remaining / one.limit.amount
 
 
 def rate_limit_headers(decision: Decision, families: Collection[str]) -> dict[str, Header]:
@@ -140,38 +135,44 @@ def rate_limit_headers(decision: Decision, families: Collection[str]) -> dict[st
     Returns:
         Lower-case name -> (name, value).
     """
-    closest = decision.closest
+    policy, left = [], []
+    closest, least = None, 2.0
+    for one in decision.counted:
+        limit, _, used, _, reset = one
+        if limit.shadow:
+            continue
+        remaining = limit.amount - used if used < limit.amount else 0
+        item = f"{limit.quoted};r={remaining}"
+        left.append(item if reset is None else f"{item};t={-(-reset // MICROSECONDS)}")
+        policy.append(limit.policy_item)
+        share = remaining / limit.amount
+        if share < least:
+            closest, least = one, share
     if closest is None:
         return {}
-    limit, _, used, _, reset = closest
-    amount = str(limit.amount)
-    remaining = str(limit.amount - used) if used < limit.amount else "0"
-    headers: dict[str, Header] = {}
-    if "x-ratelimit" in families:
-        moment = str(-(-(decision.now + (reset or 0)) // MICROSECONDS))
-        headers["x-ratelimit-limit"] = ("X-RateLimit-Limit", amount)
-        headers["x-ratelimit-remaining"] = ("X-RateLimit-Remaining", remaining)
-        headers["x-ratelimit-reset"] = ("X-RateLimit-Reset", moment)
-    if "draft-6" in families:
-        headers["ratelimit-limit"] = ("RateLimit-Limit", amount)
-        headers["ratelimit-remaining"] = ("RateLimit-Remaining", remaining)
-        headers["ratelimit-reset"] = ("RateLimit-Reset", str(_ceil_seconds(reset or 0)))
+    if not decision.allowed:
+        closest = decision.closest or closest
+    headers = _of_one(closest, decision.now, families)
     if "draft-10" in families:
-        policy, left = _draft_10(decision.counted)
-        headers["ratelimit-policy"] = ("RateLimit-Policy", policy)
-        headers["ratelimit"] = ("RateLimit", left)
+        headers["ratelimit-policy"] = ("RateLimit-Policy", ", ".join(policy))
+        headers["ratelimit"] = ("RateLimit", ", ".join(left))
     return headers
 
 
-def _draft_10(counted: Iterable[Counted]) -> tuple[str, str]:
-    policy, left = [], []
-    for limit, _, used, _, reset in counted:
-        if limit.shadow:
-            continue
-        policy.append(limit.policy_item)
-        item = f"{limit.quoted};r={limit.amount - used if used < limit.amount else 0}"
-        left.append(item if reset is None else f"{item};t={-(-reset // MICROSECONDS)}")
-    return ", ".join(policy), ", ".join(left)
+def _of_one(closest: Counted, now: int, families: Collection[str]) -> dict[str, Header]:
+    limit, _, used, _, reset = closest
+    amount, reset = str(limit.amount), reset or 0
+    remaining = str(limit.amount - used) if used < limit.amount else "0"
+    headers: dict[str, Header] = {}
+    if "x-ratelimit" in families:
+        headers["x-ratelimit-limit"] = ("X-RateLimit-Limit", amount)
+        headers["x-ratelimit-remaining"] = ("X-RateLimit-Remaining", remaining)
+        headers["x-ratelimit-reset"] = ("X-RateLimit-Reset", str(-(-(now + reset) // MICROSECONDS)))
+    if "draft-6" in families:
+        headers["ratelimit-limit"] = ("RateLimit-Limit", amount)
+        headers["ratelimit-remaining"] = ("RateLimit-Remaining", remaining)
+        headers["ratelimit-reset"] = ("RateLimit-Reset", str(-(-reset // MICROSECONDS)))
+    return headers
 
 
 def _sf_string(text: str) -> str:

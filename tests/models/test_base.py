@@ -107,7 +107,7 @@ def test_every_door_undone_publishes_nothing(door, tmp_path):
         raise ZeroDivisionError
     assert PendingChange.newest("default") is None
     gc.collect()  # What an exception held in a cycle, of this test or of another.
-    assert not PendingChange.any_alive()
+    assert not PendingChange.alive
     assert (revision(), committed.count) == (before, known)
 
 

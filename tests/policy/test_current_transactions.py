@@ -72,4 +72,4 @@ def test_policy_cannot_be_read_in_a_transaction_that_is_broken(current):
             current.snapshot()
         raise ZeroDivisionError
     gc.collect()  # What an exception held in a cycle, of this test or of another.
-    assert not PendingChange.any_alive()
+    assert not PendingChange.alive

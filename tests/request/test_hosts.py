@@ -17,7 +17,7 @@ from apiguard.request.hosts import LONGEST, host_of
 
 @pytest.fixture(autouse=True)
 def _nothing_is_known(monkeypatch):
-    monkeypatch.setattr(hosts, "_known", hosts._Known(((), False)))
+    monkeypatch.setattr(hosts, "_known", hosts._Known((), False))
 
 
 def request_for(host=None, request_class=HttpRequest, **meta):
