@@ -98,7 +98,11 @@ class Current:
         pending = PendingChange.newest(write_alias())
         if pending is not None:
             return _uncommitted(pending)
-        if conf.current().policy_max_age is None and self._held is None and self._committed == committed.count:
+        if (
+            conf.current().policy_max_age is None
+            and self._held is None
+            and self._committed == committed.count
+        ):
             return empty()
         if self._is_fresh(1):
             return self._last_good()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import marshal
 import os
+from functools import partial
 from hashlib import blake2b
 
 from ..policy.records import KeyRecord
@@ -54,7 +55,7 @@ def recall(passage: Passage) -> Known | None:
         return None  # Its time is over, or not yet come: it is judged which.
     passage.known = known
     passage.identified = passage.counted = True
-    passage.credential = Credential(*known.credential, ClientUser(*known.user))
+    passage.credential = known.credential_of(ClientUser(*known.user))
     passage.cors_origin = known.cors_origin
     passage.tier = known.tier
     return known
@@ -76,7 +77,7 @@ def remember(passage: Passage, question: CountLimits | Verdict | None) -> None:
         settings=passage.settings,
         record=record,
         # But for the user, of whom each request has its own: projects keep things there.
-        credential=credential[:-1],
+        credential_of=partial(Credential, *credential[:-1]),
         user=(credential.user.username, credential.user.principal),
         cors_origin=passage.cors_origin,
         tier=passage.tier,

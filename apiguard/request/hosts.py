@@ -41,14 +41,12 @@ def host_of(request: HttpRequest) -> str | None:
     """``request.get_host()``; ``None`` for a name that is not allowed."""
     global _known
     host: str | None = request.META.get("HTTP_HOST")
-    # Every look through the lazy object costs a call.
-    now = settings._wrapped
     # Where a proxy's header or the server names it, or a project has its own way, it is asked.
-    if not host or now.USE_X_FORWARDED_HOST or not _is_djangos(type(request).get_host):
+    if not host or settings.USE_X_FORWARDED_HOST or not _is_djangos(type(request).get_host):
         return _judged(request)
-    known = _known
-    if known.debug is not now.DEBUG or known.allowed != now.ALLOWED_HOSTS:
-        known = _known = _Known(now.ALLOWED_HOSTS, now.DEBUG)
+    known, allowed, debug = _known, settings.ALLOWED_HOSTS, settings.DEBUG
+    if known.debug is not debug or known.allowed != allowed:
+        known = _known = _Known(allowed, debug)
     if known.hosts.get(host):
         return host
     judged = _judged(request)

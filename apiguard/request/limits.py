@@ -38,9 +38,7 @@ def question(passage: Passage) -> CountLimits | Verdict | None:
     return _of(passage, counted_as(passage.address), route.anonymous_tier)
 
 
-def asked(
-    passage: Passage, asking: CountLimits | Verdict | None
-) -> Steps[Verdict | None]:
+def asked(passage: Passage, asking: CountLimits | Verdict | None) -> Steps[Verdict | None]:
     """Ask the counter once; note what it said; refuse what it denies."""
     if asking is None or isinstance(asking, Verdict):
         return asking
@@ -75,7 +73,9 @@ def _of(passage: Passage, principal: str, tier_pk: Any) -> CountLimits | Verdict
     passage.tier = tier.slug
     route = passage.route
     limits = _overridden(tier.limits_at(route.pk if route is not None else None), passage)
-    return CountLimits(principal, limits, route.cost if route is not None else 1) if limits else None
+    return (
+        CountLimits(principal, limits, route.cost if route is not None else 1) if limits else None
+    )
 
 
 def exceeded(decision: Decision) -> Verdict:

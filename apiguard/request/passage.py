@@ -7,7 +7,7 @@ kept here for the other door.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any, Literal, NamedTuple, Protocol
 
 from ..conf import Settings
@@ -55,15 +55,15 @@ class Credential(NamedTuple):
 class Known(NamedTuple):
     """What requests that are alike come to before they are counted; see ``again``.
 
-    ``credential`` is all of it but the user, and ``user`` what one is made of;
-    ``question`` what the counter is
-    asked, ``None`` where nothing limits them; ``additions`` what their responses
+    ``credential_of`` makes the credential of one request, given its user, and
+    ``user`` is what a user is made of; ``question`` is what the counter is asked,
+    ``None`` where nothing limits them; ``additions`` are what their responses
     get, ``None`` where that depends on the response.
     """
 
     settings: Settings
     record: KeyRecord
-    credential: tuple[Any, ...]
+    credential_of: Callable[[Any], Credential]
     user: tuple[str, str]
     cors_origin: str | None
     tier: str

@@ -111,9 +111,7 @@ def test_what_has_answered_is_taken_as_it_is_if_nothing_came_since(idle, asked, 
         pytest.param(OSError("bad file descriptor"), id="no socket"),
     ],
 )
-def test_over_which_something_came_while_it_rested_is_left_to_the_pool(
-    waiting, kept, pool, clock
-):
+def test_over_which_something_came_while_it_rested_is_left_to_the_pool(waiting, kept, pool, clock):
     used(kept).waiting = waiting
     clock.now += RESTED_SECONDS
     kept.take()

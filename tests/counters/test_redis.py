@@ -191,7 +191,9 @@ def test_garbage_is_an_empty_tally(redis_client, counter, garbage):
     st.one_of(
         st.binary(max_size=80),
         st.binary(min_size=18, max_size=18).map(lambda b: b"Q" + b),
-        st.binary(min_size=18, max_size=99).map(lambda b: b"L" + b[: 18 + 11 * ((len(b) - 18) // 11)]),
+        st.binary(min_size=18, max_size=99).map(
+            lambda b: b"L" + b[: 18 + 11 * ((len(b) - 18) // 11)]
+        ),
     )
 )
 def test_no_bytes_in_a_key_are_an_error(redis_client, counter, garbage):

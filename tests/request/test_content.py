@@ -23,7 +23,9 @@ SNAPSHOT = snapshot_of(route(accepts=["*/*"]))
 def judged(fields: dict[str, Any], **said: Any) -> Outcome | None:
     facts = Facts(**{"method": "GET", **said})
     with guarded(route(**fields)) as snapshot:
-        verdict = content.judge(Passage(facts, conf.current(), snapshot, snapshot.routes.find("/api/x")))
+        verdict = content.judge(
+            Passage(facts, conf.current(), snapshot, snapshot.routes.find("/api/x"))
+        )
     return None if verdict is None else verdict.outcome
 
 
@@ -164,9 +166,13 @@ def test_no_content_type_is_too_strange_to_judge(content_type):
 def test_who_names_a_charset_of_no_text_learns_what_is_accepted_if_anything_is():
     facts = Facts(method="PATCH", content_type="text/plain; charset=hex")
     with guarded(route(**JSON)) as snapshot:
-        listed = content.judge(Passage(facts, conf.current(), snapshot, snapshot.routes.find("/api/x")))
+        listed = content.judge(
+            Passage(facts, conf.current(), snapshot, snapshot.routes.find("/api/x"))
+        )
     with guarded(route()) as snapshot:
-        unlisted = content.judge(Passage(facts, conf.current(), snapshot, snapshot.routes.find("/api/x")))
+        unlisted = content.judge(
+            Passage(facts, conf.current(), snapshot, snapshot.routes.find("/api/x"))
+        )
     json = "application/json"
     assert dict(listed.headers) == {"Accept": json, "Accept-Patch": json}
     assert unlisted.headers == ()
