@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -167,8 +168,7 @@ def told_of(response):
     """All that a client sees, but for what is counted and what names the request."""
     kept = {name: value for name, value in cookie_free(response).items() if "ratelimit" not in name}
     content = response.content.replace(response.headers["X-Request-ID"].encode(), b"the id")
-    if b"csrfmiddlewaretoken" in content:
-        content = b"a page with a token of its own"
+    content = re.sub(rb"[A-Za-z0-9]{64}", b"a CSRF token", content)
     return response.status_code, kept, content, "ratelimit" in response.headers
 
 
