@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from ..rules.limits import Decision, Limit
@@ -95,13 +96,22 @@ def _overridden(limits: tuple[Limit, ...], passage: Passage) -> tuple[Limit, ...
     overrides = passage.snapshot.overrides
     if not overrides or passage.client is None or passage.client.pk not in overrides:
         return limits
-    mine, now = overrides[passage.client.pk], datetime.now(UTC)
-    return tuple(
-        replace(limit, amount=override.amount)
-        if (override := mine.get(limit.pk)) and (override.until is None or now < override.until)
-        else limit
-        for limit in limits
-    )
+    now = datetime.now(UTC)
+    amounts = {
+        pk: override.amount
+        for pk, override in overrides[passage.client.pk].items()
+        if override.until is None or now < override.until
+    }
+    return _with_amounts(limits, tuple(amounts.items())) if amounts else limits
+
+
+@lru_cache(maxsize=1024)
+def _with_amounts(
+    limits: tuple[Limit, ...], amounts: tuple[tuple[int, int], ...]
+) -> tuple[Limit, ...]:
+    """The same tuple each time: who asks the counter by it is known by it."""
+    by_pk = dict(amounts)
+    return tuple(replace(limit, amount=by_pk.get(limit.pk, limit.amount)) for limit in limits)
 
 
 def _broken(why: str) -> Verdict:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from apiguard.models import LimitOverride
 from apiguard.policy import load
 from apiguard.policy.current import current
-from apiguard.request import again, cors, keys
+from apiguard.request import again, cors, keys, pipeline
+from apiguard.request.effects import run
 from apiguard.request.facts import Facts
 from apiguard.request.verdict import Outcome
 from apiguard.rules.recent import Recent
@@ -338,6 +339,20 @@ def test_an_amount_that_is_overridden_for_a_time_is_read_each_time():
         told = [ask(caller).headers["X-RateLimit-Limit"] for _ in range(2)]
         assert told == ["3", "3"]
         assert remembered(snapshot) == 0
+
+
+def test_limits_that_are_overridden_are_the_same_ones_each_time():
+    # The bytes of a question to Redis are known by them.
+    own = tier("own", 2)
+    caller = Caller(tier=own[0])
+    row = LimitOverride(client=caller.client, limit=own[1], amount=3)
+    with guarded(*rows(caller), *own, row) as snapshot:
+        asked = []
+        for _ in range(2):
+            passage = Call(headers={"X-API-Key": caller.text}).passage(snapshot)
+            asked.append(run(pipeline.before_counting(passage), passage).limits)
+    assert asked[0] is asked[1]
+    assert [limit.amount for limit in asked[0]] == [3]
 
 
 def test_nobody_and_tokens_are_not_remembered():
