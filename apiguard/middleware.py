@@ -263,10 +263,9 @@ def _tell(passage: Passage) -> None:
     credential, decision, verdict = passage.credential, passage.decision, passage.verdict
     if credential is not None and isinstance(credential.auth, KeyRecord):
         buffer.used(credential.auth.pk)
-    if decision is not None and decision.allowed:
-        for one in decision.counted:
-            if not one.allowed:  # And admitted nevertheless: a shadow limit.
-                buffer.shadow(one.limit.pk, passage.principal)
+    if decision is not None:
+        for one in decision.shadow_violated:
+            buffer.shadow(one.limit.pk, passage.principal)
     if passage.facts.forwarded and passage.facts.came_through_a_stranger(passage.settings):
         proxies.note(passage.facts.remote_addr)
     route = passage.route

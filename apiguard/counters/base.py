@@ -93,4 +93,4 @@ def decision_of(
     now: int, counted: Sequence[tuple[Limit, bool, int, int, int | None]], *, allowed: bool
 ) -> Decision:
     """A decision from plain (limit, fits, used, wait, reset) rows."""
-    return Decision(allowed, now, tuple(Counted(*row) for row in counted))
+    return Decision.of(allowed, now, [Counted(*row) for row in counted])

@@ -141,11 +141,8 @@ def _unchanged_for(decision: Decision) -> float:
 
 def _aged(decision: Decision, cost: int, elapsed: int) -> Decision:
     """The same decision ``elapsed`` microseconds later, if nothing else happened."""
-    return Decision(
-        decision.allowed,
-        decision.now + elapsed,
-        tuple(_aged_one(one, cost, elapsed) for one in decision.counted),
-    )
+    aged = [_aged_one(one, cost, elapsed) for one in decision.counted]
+    return Decision.of(decision.allowed, decision.now + elapsed, aged)
 
 
 def _aged_one(one: Counted, cost: int, elapsed: int) -> Counted:

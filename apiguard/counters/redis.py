@@ -23,7 +23,7 @@ from redis.client import NEVER_DECODE
 from redis.cluster import RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
-from ..rules.limits import MICROSECONDS, Counted, Decision, Limit
+from ..rules.limits import MICROSECONDS, Decision, Limit
 from ..rules.recent import Recent
 from .base import Asking, StoreFailed, hash_principal, key_for, waited_for
 from .connections import Connections
@@ -185,10 +185,5 @@ def _decision(reply: Any, limits: Sequence[Limit]) -> Decision:
     layout = _layout(len(limits))
     if type(reply) is not bytes or len(reply) != layout.size:
         raise StoreFailed("Redis: unexpected reply")
-    now, allowed, *told = layout.unpack(reply)
-    counted, at = [], 0
-    for limit in limits:
-        used, wait, reset = told[at : at + 3]
-        counted.append(Counted(limit, not wait, used, wait, reset or None))
-        at += 3
-    return Decision(allowed == 1, now, tuple(counted))
+    said = layout.unpack(reply)
+    return Decision(said[1] == 1, said[0], tuple(limits), said[2:])

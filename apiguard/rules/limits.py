@@ -7,8 +7,9 @@ as long as it is told never comes too early.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from .rates import Calendar
@@ -82,13 +83,38 @@ class Counted(NamedTuple):
 class Decision(NamedTuple):
     """What all limits of a principal said, in the order they were given.
 
-    ``now`` is epoch microseconds on the store's clock. Of an admitted request, a
-    shadow limit alone may be exceeded.
+    ``now`` is epoch microseconds on the store's clock. ``told`` is what each limit
+    said, as stores reply: used, wait, reset (0: nothing is used), one limit behind
+    the other. Of an admitted request, a shadow limit alone may be exceeded.
     """
 
     allowed: bool
     now: int
-    counted: tuple[Counted, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    told: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, allowed: bool, now: int, counted: Iterable[Counted]) -> Decision:
+        """A decision from what each limit said."""
+        rows = tuple(counted)
+        told = [(one.used, one.wait, one.reset or 0) for one in rows]
+        return cls(allowed, now, tuple(one.limit for one in rows), tuple(chain(*told)))
+
+    @property
+    def counted(self) -> tuple[Counted, ...]:
+        """What each limit said."""
+        used, waits, resets = self.told[::3], self.told[1::3], self.told[2::3]
+        return tuple(
+            Counted(limit, not wait, units, wait, reset or None)
+            for limit, units, wait, reset in zip(self.limits, used, waits, resets, strict=True)
+        )
+
+    @property
+    def shadow_violated(self) -> tuple[Counted, ...]:
+        """The shadow limits that would have refused an admitted request."""
+        if not self.allowed or not any(self.told[1::3]):
+            return ()
+        return tuple(one for one in self.counted if not one.allowed)
 
     @property
     def visible(self) -> tuple[Counted, ...]:
@@ -137,40 +163,42 @@ def rate_limit_headers(decision: Decision, families: Collection[str]) -> dict[st
     """
     policy, left = [], []
     closest, least = None, 2.0
-    for one in decision.counted:
-        limit, _, used, _, reset = one
+    told, at = decision.told, 0
+    for limit in decision.limits:
+        used, _, reset = told[at : at + 3]
+        at += 3
         if limit.shadow:
             continue
         remaining = limit.amount - used if used < limit.amount else 0
         item = f"{limit.quoted};r={remaining}"
-        left.append(item if reset is None else f"{item};t={-(-reset // MICROSECONDS)}")
+        left.append(f"{item};t={-(-reset // MICROSECONDS)}" if reset else item)
         policy.append(limit.policy_item)
         share = remaining / limit.amount
         if share < least:
-            closest, least = one, share
+            closest, least = (limit.amount, remaining, reset), share
     if closest is None:
         return {}
-    if not decision.allowed:
-        closest = decision.closest or closest
-    headers = _of_one(closest, decision.now, families)
+    if not decision.allowed and (one := decision.closest):
+        closest = (one.limit.amount, one.remaining, one.reset or 0)
+    headers = _of_one(*closest, decision.now, families)
     if "draft-10" in families:
         headers["ratelimit-policy"] = ("RateLimit-Policy", ", ".join(policy))
         headers["ratelimit"] = ("RateLimit", ", ".join(left))
     return headers
 
 
-def _of_one(closest: Counted, now: int, families: Collection[str]) -> dict[str, Header]:
-    limit, _, used, _, reset = closest
-    amount, reset = str(limit.amount), reset or 0
-    remaining = str(limit.amount - used) if used < limit.amount else "0"
+def _of_one(
+    amount: int, remaining: int, reset: int, now: int, families: Collection[str]
+) -> dict[str, Header]:
+    limit, left = str(amount), str(remaining)
     headers: dict[str, Header] = {}
     if "x-ratelimit" in families:
-        headers["x-ratelimit-limit"] = ("X-RateLimit-Limit", amount)
-        headers["x-ratelimit-remaining"] = ("X-RateLimit-Remaining", remaining)
+        headers["x-ratelimit-limit"] = ("X-RateLimit-Limit", limit)
+        headers["x-ratelimit-remaining"] = ("X-RateLimit-Remaining", left)
         headers["x-ratelimit-reset"] = ("X-RateLimit-Reset", str(-(-(now + reset) // MICROSECONDS)))
     if "draft-6" in families:
-        headers["ratelimit-limit"] = ("RateLimit-Limit", amount)
-        headers["ratelimit-remaining"] = ("RateLimit-Remaining", remaining)
+        headers["ratelimit-limit"] = ("RateLimit-Limit", limit)
+        headers["ratelimit-remaining"] = ("RateLimit-Remaining", left)
         headers["ratelimit-reset"] = ("RateLimit-Reset", str(-(-reset // MICROSECONDS)))
     return headers
 

@@ -321,7 +321,7 @@ def test_a_connection_over_which_an_error_was_said_is_as_good_as_before():
 def test_an_expected_reply_is_a_decision():
     with a_server_that_replies(bulk(REPLY)) as client:
         decision = RedisCounter(lambda: client).decide("p", [WINDOW], 1)
-    assert decision == Decision(True, 9, (Counted(WINDOW, True, 1, 0, 7),))
+    assert decision == Decision.of(True, 9, [Counted(WINDOW, True, 1, 0, 7)])
 
 
 def test_a_client_that_decodes_texts_is_told_the_same(redis_url, redis_client, counter):

@@ -34,13 +34,13 @@ COUNTED = st.builds(
     allowed=st.booleans(),
     used=st.integers(0, 10**9),
     wait=st.integers(0, 31 * 86400 * MICROSECONDS),
-    reset=st.none() | st.integers(0, 31 * 86400 * MICROSECONDS),
+    reset=st.none() | st.integers(1, 31 * 86400 * MICROSECONDS),
 )
 
 
 @given(st.lists(COUNTED, min_size=1, max_size=8))
 def test_both_lists_say_of_every_limit_what_was_decided(counted):
-    decision = Decision(
+    decision = Decision.of(
         allowed=all(one.allowed for one in counted),
         now=1_795_000_000_000_000,
         counted=tuple(counted),
