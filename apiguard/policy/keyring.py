@@ -24,8 +24,8 @@ UNKNOWN: Final = "unknown"
 # about 1.5 KiB, an unknown id 0.2 KiB.
 MAX_RECORDS = 10_000
 MAX_UNKNOWN = 10_000
-# What requests came to, 1 KiB each.
-MAX_REQUESTS = 10_000
+# What requests came to, up to 2 KiB each.
+MAX_REQUESTS = 4096
 
 
 class Keyring:

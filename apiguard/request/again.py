@@ -30,7 +30,7 @@ MAX_FACTS = 4096
 _BY_VALUE = 2
 
 
-def name_of(passage: Passage) -> bytes | None:
+def likeness_of(passage: Passage) -> bytes | None:
     """What stands for all requests like this one; ``None``: it is judged by itself."""
     facts, route = passage.facts, passage.route
     if route is None or (facts.api_key is None and facts.authorization is None):
@@ -45,10 +45,10 @@ def name_of(passage: Passage) -> bytes | None:
 
 def recall(passage: Passage) -> Known | None:
     """What a request like this came to, put on the passage; ``None``: judge it."""
-    name = passage.name = name_of(passage)
-    if name is None:
+    likeness = passage.likeness = likeness_of(passage)
+    if likeness is None:
         return None
-    known: Known | None = passage.snapshot.keyring.requests.get(name)
+    known: Known | None = passage.snapshot.keyring.requests.get(likeness)
     if known is None or known.settings is not passage.settings:
         return None
     if keys.judge_record(known.record, passage) is not None:
@@ -64,7 +64,7 @@ def recall(passage: Passage) -> Known | None:
 def remember(passage: Passage, question: CountLimits | Verdict | None) -> None:
     """Keep what this request came to, if all like it come to the same."""
     credential, keyring = passage.credential, passage.snapshot.keyring
-    if passage.name is None or credential is None or isinstance(question, Verdict):
+    if passage.likeness is None or credential is None or isinstance(question, Verdict):
         return
     record, client = credential.auth, credential.client
     if not isinstance(record, KeyRecord) or client is None or not keys.is_held(record, passage):
@@ -84,4 +84,4 @@ def remember(passage: Passage, question: CountLimits | Verdict | None) -> None:
         question=question,
         additions=response.additions_of(passage),
     )
-    keyring.requests.put(passage.name, known)
+    keyring.requests.put(passage.likeness, known)

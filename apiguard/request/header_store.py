@@ -23,13 +23,15 @@ Store = MutableMapping[str, tuple[str, str]]
 class Additions(NamedTuple):
     """What policy adds to a response, whatever the view has said.
 
-    ``defaults`` give way to what is there and ``force`` replaces it; ``vary``
-    names what else the response depends on. Where the view itself sent one of
-    the ``contested`` headers, that is not all there is to say.
+    ``defaults`` give way to what is there, ``force`` and the ``grants`` of CORS
+    replace it; ``vary`` names what else the response depends on. Where the view
+    itself sent one of the ``contested`` headers, that is not all there is to
+    say. All of it is the policy's own: many requests share it.
     """
 
     defaults: Rendered
     force: Rendered
+    grants: Rendered
     vary: tuple[str, ...]
     contested: frozenset[str]
 

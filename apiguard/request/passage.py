@@ -83,7 +83,7 @@ class Passage:
 
     credential: Credential | None = None
     # What stands for all requests like this one, and what they come to; see ``again``.
-    name: bytes | None = None
+    likeness: bytes | None = None
     known: Known | None = None
     # A judgement that waits for the counter; whoever asks for it waits, too.
     underway: Underway | None = None

@@ -77,7 +77,9 @@ def finish(request: HttpRequest, passage: Passage, response: HttpResponseBase) -
     verdict, decision, known = passage.verdict, passage.decision, passage.known
     additions = None if known is None or verdict.refused else known.additions
     if additions is not None and additions.contested.isdisjoint(store):
-        store.update({**additions.defaults, **store, **additions.force})
+        store.update({**additions.defaults, **store, **additions.force, **additions.grants})
+        if passage.cors_origin is not None:
+            cors.allow_origin(passage.cors_origin, store)
         vary = additions.vary
     else:
         apply_writes(_writes_of(passage, response), store, refused=verdict.refused)
@@ -100,14 +102,18 @@ def additions_of(passage: Passage) -> Additions | None:
     if route is None or not route.enforced or route.headers.by_type is not None:
         return None
     writes = route.headers.https if passage.facts.secure else route.headers.http
-    force = dict(writes.force)
-    cors.write(passage, force)
     return Additions(
         defaults=writes.all_defaults,
-        force=force,
+        force=writes.force,
+        grants=cors.grants_of(passage),
         vary=_vary_of(passage, route, ADMITTED),
-        contested=CACHING.union(writes.remove, cors.GRANTS),
+        contested=_contested(writes.remove),
     )
+
+
+@lru_cache(maxsize=256)
+def _contested(removed: tuple[str, ...]) -> frozenset[str]:
+    return CACHING.union(removed, cors.GRANTS)
 
 
 def _writes_of(passage: Passage, response: HttpResponseBase) -> HeaderWrites:

@@ -193,17 +193,17 @@ def test_no_fact_is_left_out_of_its_name(fact):
     other = told._replace(**{fact: "another" if fact != "secure" else True})
     route_like = SimpleNamespace(pk=1)
     names = {
-        again.name_of(SimpleNamespace(facts=facts, route=route_like)) for facts in (told, other)
+        again.likeness_of(SimpleNamespace(facts=facts, route=route_like)) for facts in (told, other)
     }
     assert len(names) == 2
     elsewhere = SimpleNamespace(facts=told, route=SimpleNamespace(pk=2))
-    assert again.name_of(elsewhere) not in names
+    assert again.likeness_of(elsewhere) not in names
 
 
 @given(st.lists(st.tuples(st.text(max_size=4), st.text(max_size=4)), min_size=2, max_size=2))
 def test_what_is_parted_otherwise_has_another_name(pairs):
     names = [
-        again.name_of(
+        again.likeness_of(
             SimpleNamespace(
                 facts=Facts("GET", api_key=key, authorization=authorization),
                 route=SimpleNamespace(pk=1),
@@ -234,7 +234,7 @@ class Text(str):
 )
 def test_who_has_a_name(facts, named):
     passage = SimpleNamespace(facts=facts, route=SimpleNamespace(pk=1))
-    assert (again.name_of(passage) is not None) is named
+    assert (again.likeness_of(passage) is not None) is named
 
 
 # -- and what may have changed --------------------------------------------------------
