@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
-from ..counters.base import Asking, StoreFailed
+from ..counters.base import Asking, StoreFailed, waited_for
 from ..policy import jwks, lookups
 from ..policy.snapshot import IssuerPolicy
 from ..rules.jwks import KeySet
@@ -89,11 +89,7 @@ def asking(effect: CountLimits, passage: Passage) -> Asking:
 def answer_of(asked: Asking) -> Decision | Failed:
     """What the counter says; waits for it."""
     try:
-        while True:
-            next(asked)
-    except StopIteration as stop:
-        decision: Decision = stop.value
-        return decision
+        return waited_for(asked)
     except StoreFailed as error:
         logger.debug("Limits cannot be counted: %s", error)  # The outage itself is said once.
         return FAILED
