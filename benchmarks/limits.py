@@ -24,12 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redis import Connection, Redis
+from redis import Redis
 
 from apiguard.counters.base import hash_principal, key_for
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS
 from benchmarks.limiters import ALL, PREFIX, connect, limiter, missing_peers, windows
+from benchmarks.round_trips import Commands
 from benchmarks.tables import Table, progress, say
 from tests.servers import Server, free_port
 from tests.stores import redis_cluster, redis_on
@@ -136,31 +137,22 @@ def round_trips(timed: dict[str, Callable[[], object]], calls: int) -> dict[str,
     return took
 
 
-@contextmanager
-def commands_sent() -> Iterator[list[str]]:
-    """The names of the commands that clients in this process send."""
-    sent, send = [], Connection.send_command
-
-    def noting(self: Connection, *args: Any, **options: Any) -> Any:
-        sent.append(str(args[0]))
-        return send(self, *args, **options)
-
-    Connection.send_command = noting  # type: ignore[method-assign]
-    try:
-        yield sent
-    finally:
-        Connection.send_command = send  # type: ignore[method-assign]
+def commands_of(client: Redis, call: Callable[[], object]) -> list[str]:
+    """The names of the commands that the server is told by one call."""
+    with client.monitor() as monitor:
+        commands = Commands(client, monitor)
+        commands.until_now()
+        call()
+        return commands.until_now()
 
 
 def microseconds_in_redis(client: Redis, call: Callable[[], object], times: int) -> float:
     """What the server spends on one call; what a script calls is part of the script."""
-    with commands_sent() as sent:
-        call()
+    names = {name.lower() for name in commands_of(client, call)}
     client.config_resetstat()
     for _ in range(times):
         call()
     stats = client.info("commandstats")
-    names = {name.split()[0].lower() for name in sent}
     return sum(stats[f"cmdstat_{name}"]["usec"] for name in names) / times
 
 
@@ -174,8 +166,7 @@ def cost(size: Size, client: Redis, url: str) -> None:
         p50 = {name: statistics.median(values) for name, values in took.items()}
         p99 = {name: statistics.quantiles(values, n=100)[98] for name, values in took.items()}
         for number in map(str, NUMBERS):
-            with commands_sent() as sent:
-                timed[number]()
+            sent = commands_of(client, timed[number])
             inside = microseconds_in_redis(client, timed[number], 200)
             rows.append([limiter_name, number, len(sent), f"{inside:.1f}", f"{p50[number]:.0f}"])
             rows[-1] += [

@@ -1,0 +1,33 @@
+"""What a benchmark says of the counter's round trips is what the server was told."""
+
+from __future__ import annotations
+
+import pytest
+from redis import Redis
+
+from apiguard.counters.redis import RedisCounter
+from benchmarks.limiters import windows
+from benchmarks.limits import commands_of, microseconds_in_redis
+
+
+@pytest.fixture
+def redis_client(redis_url):
+    with Redis.from_url(redis_url, socket_timeout=5) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.mark.parametrize("number", [1, 3, 8])
+def test_however_many_limits_there_are_a_decision_is_one_command(redis_client, number):
+    counter, limits = RedisCounter(lambda: redis_client), windows(number, 100)
+    counter.decide("p", limits, 1)
+    assert commands_of(redis_client, lambda: counter.decide("p", limits, 1)) == ["EVALSHA"]
+    assert microseconds_in_redis(redis_client, lambda: counter.decide("p", limits, 1), 3) > 0
+
+
+def test_every_command_of_a_call_is_counted(redis_client):
+    def call():
+        redis_client.set("a", "1")
+        redis_client.get("a")
+
+    assert commands_of(redis_client, call) == ["SET", "GET"]
