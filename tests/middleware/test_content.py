@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from django.test import override_settings
 
@@ -66,6 +68,10 @@ def test_another_body_above_djangos_own_limit_is_refused_in_the_same_words(door,
     assert f"{DJANGOS} bytes" in by_us.json()["detail"]
 
 
+# From Python 3.13 on it replaces what it cannot read, and no view falls over it.
+PUNYCODE = ["punycode"] if sys.version_info < (3, 13) else []
+
+
 def test_the_smaller_of_two_limits_is_the_one_that_is_named():
     with guarded(route(max_body_bytes=10)), override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=20):
         by_us = post("/api/echo", b"x" * 30, "text/plain").wsgi()
@@ -75,7 +81,7 @@ def test_the_smaller_of_two_limits_is_the_one_that_is_named():
     assert "10 bytes" in by_django.json()["detail"]
 
 
-@pytest.mark.parametrize("charset", ["hex", "zlib", "idna", "punycode", "undefined"])
+@pytest.mark.parametrize("charset", ["hex", "zlib", "idna", *PUNYCODE, "undefined"])
 @pytest.mark.parametrize(
     ("door", "path"),
     [
