@@ -56,8 +56,12 @@ def _pings(port: int) -> bool:
         return False
 
 
-def redis_server(*options: str) -> Any:
+@contextmanager
+def redis_server(*options: str) -> Iterator[Server]:
     """A Redis of one's own, without persistence: to be killed, paused or filled at will.
+
+    Its folder is its own, too: a server loads whatever another one, of another
+    version perhaps, has left where it starts.
 
     Raises:
         ServerError: there is no Redis on this machine.
@@ -72,7 +76,11 @@ def redis_server(*options: str) -> Any:
             *("--save", "", "--appendonly", "no", *options),
         ]
 
-    return running(command, _pings, "redis", cwd=tempfile.gettempdir())
+    with (
+        tempfile.TemporaryDirectory(prefix="apiguard-redis-") as folder,
+        running(command, _pings, "redis", cwd=folder) as server,
+    ):
+        yield server
 
 
 @contextmanager
