@@ -52,6 +52,8 @@ class Connections:
         self.are_scarce = is_small or isinstance(pool, BlockingConnectionPool)
         self._room = 0 if self.are_scarce else pool.max_connections // SHARE
         self._kept: deque[Taken] = deque()
+        # When one of them was last found to be of no use; the others may be none either.
+        self._dropped = float("-inf")
 
     def __del__(self) -> None:
         for taken in self._kept:
@@ -68,12 +70,14 @@ class Connections:
         except IndexError:
             return self._from_pool()
         # A child must not speak over a connection of its parent's.
-        if taken.connection.pid == os.getpid():
-            rests = time.monotonic() - taken.answered >= RESTED_SECONDS
-            if not (rests and _has_something(taken.connection)):
-                return taken
-        self.pool.release(taken.connection)
-        return self._from_pool()
+        if taken.connection.pid != os.getpid():
+            self.pool.release(taken.connection)
+            return self._from_pool()
+        rests = time.monotonic() - taken.answered >= RESTED_SECONDS
+        if (rests or taken.answered <= self._dropped) and _has_something(taken.connection):
+            self.drop(taken)
+            return self._from_pool()
+        return taken
 
     def keep(self, taken: Taken) -> None:
         """Its answer has been read: it is ready for another command."""
@@ -86,6 +90,7 @@ class Connections:
 
     def drop(self, taken: Taken) -> None:
         """An answer may still come, and must not be read as that to another command."""
+        self._dropped = time.monotonic()
         taken.connection.disconnect()
         self.pool.release(taken.connection)
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from redis import Redis
 from redis.client import NEVER_DECODE
 from redis.cluster import RedisCluster
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
 from ..rules.limits import MICROSECONDS, Decision, Limit
 from ..rules.recent import Recent
@@ -131,13 +131,15 @@ class RedisCounter:
                 # Nothing ran yet; EVAL also makes the server remember the script.
                 connection.send_command("EVAL", _SCRIPT, *self._arguments(question))
                 reply = connection.read_response(disable_decoding=True)
-        except ResponseError:
-            connections.keep(taken)  # The server has answered.
-            raise
         except BaseException:
+            # An error included: it may have been said of nothing that was asked, and
+            # then every answer behind it would be read as that to the next question.
             connections.drop(taken)
             raise
-        connections.keep(taken)
+        if _is_about(reply, question.limits):
+            connections.keep(taken)
+        else:
+            connections.drop(taken)
         return reply
 
     def _ask_cluster(self, client: Any, question: Question) -> Any:
@@ -181,9 +183,12 @@ def _layout(limits: int) -> struct.Struct:
     return struct.Struct(f"<QB{3 * limits}Q")
 
 
+def _is_about(reply: Any, limits: Sequence[Limit]) -> bool:
+    return type(reply) is bytes and len(reply) == _layout(len(limits)).size
+
+
 def _decision(reply: Any, limits: Sequence[Limit]) -> Decision:
-    layout = _layout(len(limits))
-    if type(reply) is not bytes or len(reply) != layout.size:
+    if not _is_about(reply, limits):
         raise StoreFailed("Redis: unexpected reply")
-    said = layout.unpack(reply)
+    said = _layout(len(limits)).unpack(reply)
     return Decision(said[1] == 1, said[0], tuple(limits), said[2:])

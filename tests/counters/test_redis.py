@@ -309,13 +309,34 @@ def test_an_unexpected_reply_is_a_store_failure(raw):
         RedisCounter(lambda: client).decide("p", [WINDOW], 1)
 
 
-def test_a_connection_over_which_an_error_was_said_is_as_good_as_before():
-    with a_server_that_replies(b"-ERR no\r\n") as client:
+@pytest.mark.parametrize("raw", [b"-ERR no\r\n", b":1\r\n", bulk(REPLY + b"\0")])
+def test_over_a_connection_that_said_something_else_nothing_is_asked_again(raw):
+    # It may have been said of nothing that was asked; the answer would be read by the next.
+    with a_server_that_replies(raw) as client:
         counter = RedisCounter(lambda: client)
-        for _ in range(5):
-            with pytest.raises(StoreFailed, match="ResponseError"):
+        with pytest.raises(StoreFailed):
+            counter.decide("p", [WINDOW], 1)
+        assert not counter._connections._kept
+        assert not client.connection_pool._in_use_connections
+
+
+def test_connections_that_ended_at_once_fail_once(redis_client, redis_url):
+    with Redis.from_url(redis_url) as client:
+        counter = RedisCounter(lambda: client, "test")
+        asked = [counter.asking("p", [WINDOW], 1) for _ in range(8)]
+        for one in asked:
+            next(one)
+        for one in asked:
+            with pytest.raises(StopIteration):
+                next(one)
+        redis_client.client_kill_filter(_type="normal", skipme=True)
+        failed = 0
+        for _ in range(10):
+            try:
                 counter.decide("p", [WINDOW], 1)
-        assert client.connection_pool._created_connections == 1
+            except StoreFailed:
+                failed += 1
+    assert failed == 1
 
 
 def test_an_expected_reply_is_a_decision():
