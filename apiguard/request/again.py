@@ -5,7 +5,7 @@ which a key is good, and on nothing else; the path has its say when the route
 is found. So what it came to for an admitted request with a good key is kept in
 the keyring of its snapshot, by a digest of all facts that only this process
 can make. Whatever is not exactly alike is judged from the beginning, and so is
-everything once policy, a key or a setting has changed. No text is kept.
+everything once policy, a key or a setting has changed. No key is kept.
 """
 
 from __future__ import annotations
