@@ -266,7 +266,7 @@ def _tell(passage: Passage) -> None:
     if decision is not None:
         for one in decision.shadow_violated:
             buffer.shadow(one.limit.pk, passage.principal)
-    if passage.facts.forwarded and passage.facts.came_through_a_stranger(passage.settings):
+    if passage.facts.came_through_a_stranger(passage.settings):
         proxies.note(passage.facts.remote_addr)
     route = passage.route
     if verdict.refused and route is not None:

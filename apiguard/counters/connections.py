@@ -2,9 +2,9 @@
 
 At every turn a pool of redis-py takes a lock, keeps books, and tells who may
 listen, which costs more than half of what asking does. What has answered is
-asked again without that. What has rested for longer than a moment is looked at
-first: nobody may have ended it meanwhile. Now and then it goes back to the
-pool, which knows when to connect or sign in anew.
+asked again without that. It is looked at first where it may have ended: it has
+rested for longer than a moment, or another one was of no use since. Now and
+then it goes back to the pool, which knows when to connect or sign in anew.
 
 A pool that somebody has made small, or one that others wait for, is left as it
 is: nothing is kept from those who share it.

@@ -86,7 +86,7 @@ class Denials:
             return recalled
         asked = self._clock()
         decision = yield from in_two_steps(counter)(principal, limits, cost)
-        if not decision.allowed and decision.violated:
+        if decision.violated:
             # It is forgotten as if it were made when asked, and its waits count down
             # as if it were made when answered: nobody is refused too long, and
             # nobody is told to come too early.
@@ -102,7 +102,7 @@ class Denials:
     ) -> Decision | None:
         """The denial of this very request, as it reads by now; None if it must be asked."""
         table = self._table
-        if table.policy is not policy or principal not in table.denials:
+        if table.policy is not policy:
             return None
         denial = table.denials.get(principal, {}).get(cost)
         if denial is None or denial.limits != tuple(limits):

@@ -98,11 +98,7 @@ class Current:
         pending = PendingChange.newest(write_alias())
         if pending is not None:
             return _uncommitted(pending)
-        if (
-            conf.current().policy_max_age is None
-            and self._held is None
-            and self._committed == committed.count
-        ):
+        if conf.current().policy_max_age is None and self._held is None and not self._changed():
             return empty()
         if self._is_fresh(1):
             return self._last_good()
@@ -145,9 +141,12 @@ class Current:
 
     # -- may what is held serve? ----------------------------------------------
 
+    def _changed(self) -> bool:
+        return self._committed != committed.count
+
     def _is_fresh(self, ages: int) -> bool:
         """Whether the last good look is younger than ``ages`` x POLICY_MAX_AGE."""
-        if self._looked_at is None or self._committed != committed.count:
+        if self._looked_at is None or self._changed():
             return False
         max_age = conf.current().policy_max_age
         return max_age is None or clock.seconds() - self._looked_at < ages * max_age

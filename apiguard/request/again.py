@@ -19,7 +19,6 @@ from ..policy.records import KeyRecord
 from . import access, keys, response
 from .effects import CountLimits
 from .passage import Credential, Known, Passage
-from .users import ClientUser
 from .verdict import Verdict
 
 # Other processes name the same request otherwise, and nothing that is stored does.
@@ -55,7 +54,7 @@ def recall(passage: Passage) -> Known | None:
         return None  # Its time is over, or not yet come: it is judged which.
     passage.known = known
     passage.identified = passage.counted = True
-    passage.credential = known.credential_of(ClientUser(*known.user))
+    passage.credential = known.credential_of(keys.client_user(known.record))
     passage.cors_origin = known.cors_origin
     passage.tier = known.tier
     return known
@@ -78,7 +77,6 @@ def remember(passage: Passage, question: CountLimits | Verdict | None) -> None:
         record=record,
         # But for the user, of whom each request has its own: projects keep things there.
         credential_of=partial(Credential, *credential[:-1]),
-        user=(credential.user.username, credential.user.principal),
         cors_origin=passage.cors_origin,
         tier=passage.tier,
         question=question,

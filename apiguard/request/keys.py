@@ -48,7 +48,7 @@ def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
     name = _name(offered, passage.settings)
     before: Verified | None = passage.snapshot.keyring.caller(name)
     if before is not None and before.still_holds(passage):
-        return _credential(before.record, offered, _client_user(before.record))
+        return _credential(before.record, offered, client_user(before.record))
     parts = key_rules.parse(offered.value, passage.settings.key_namespace)
     if parts is None:
         return _bad(Outcome.KEY_MALFORMED, offered, passage)
@@ -164,7 +164,7 @@ def _as_caller(
 ) -> Steps[Credential | Verdict]:
     client = record.client
     if not client.acts_as_owner:
-        return _credential(record, offered, _client_user(record))
+        return _credential(record, offered, client_user(record))
     user = yield LookUpUser("pk", client.owner_pk)
     if isinstance(user, Failed):
         return look_up_failed("the owner cannot be looked up")
@@ -173,7 +173,7 @@ def _as_caller(
     return _credential(record, offered, user)
 
 
-def _client_user(record: KeyRecord) -> ClientUser:
+def client_user(record: KeyRecord) -> ClientUser:
     """One for each request: projects keep things of a request on its user."""
     client = record.client
     return ClientUser(f"client:{client.slug}", f"client:{client.pk}")

@@ -55,16 +55,15 @@ class Credential(NamedTuple):
 class Known(NamedTuple):
     """What requests that are alike come to before they are counted; see ``again``.
 
-    ``credential_of`` makes the credential of one request, given its user, and
-    ``user`` is what a user is made of; ``question`` is what the counter is asked,
-    ``None`` where nothing limits them; ``additions`` are what their responses
-    get, ``None`` where that depends on the response.
+    ``credential_of`` makes the credential of one request, given its user;
+    ``question`` is what the counter is asked, ``None`` where nothing limits them;
+    ``additions`` are what their responses get, ``None`` where that depends on the
+    response.
     """
 
     settings: Settings
     record: KeyRecord
     credential_of: Callable[[Any], Credential]
-    user: tuple[str, str]
     cors_origin: str | None
     tier: str
     question: Any
