@@ -9,13 +9,11 @@ denial is a ``Decision``; only a store that cannot be asked is an exception.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from ..rules.limits import Counted, Decision, Limit
-
-T = TypeVar("T")
 
 
 class StoreFailed(Exception):
@@ -26,8 +24,56 @@ class StoreFailed(Exception):
     """
 
 
+class Question(NamedTuple):
+    """Whether ``cost`` units of ``principal`` fit all ``limits``.
+
+    With ``commit=False`` nothing is counted or written.
+    """
+
+    principal: str
+    limits: tuple[Limit, ...]
+    cost: int
+    commit: bool = True
+
+
+class Asked(Protocol):
+    """A question that was asked: what is done now is done while the store decides.
+
+    It is answered or given up, once: an answer that nobody waits for is lost.
+    """
+
+    def answer(self) -> Decision:
+        """Wait for the decision.
+
+        Raises:
+            StoreFailed: the store did not answer.
+        """
+        ...
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more; once more is as good as once."""
+        ...
+
+
+class Answered(NamedTuple):
+    """A question that was answered at once."""
+
+    decision: Decision
+
+    def answer(self) -> Decision:
+        """The decision."""
+        return self.decision
+
+    def give_up(self) -> None:
+        """Nothing."""
+
+
 class Counter(Protocol):
-    """A place where cost units are counted."""
+    """A place where cost units are counted.
+
+    Where that takes time, it has a method ``ask`` besides, which takes a
+    ``Question`` and returns what is ``Asked``.
+    """
 
     def decide(
         self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
@@ -42,35 +88,18 @@ class Counter(Protocol):
         ...
 
 
-Asking = Generator[None, None, Decision]
-"""A decision in two steps: it stops once the store has been asked, if anywhere.
-
-What is done until it goes on again is done while the store decides. It must be
-driven to its end, or closed: an answer that nobody waits for any more is lost.
-"""
+Asking = Callable[[Question], Asked]
 
 
-def in_two_steps(counter: Counter) -> Callable[..., Asking]:
-    """As ``counter.decide``, in two steps where the counter has a method ``asking``."""
-    asking: Callable[..., Asking] | None = getattr(counter, "asking", None)
-    return asking or partial(_at_once, counter)
+def asking(counter: Counter) -> Asking:
+    """How this counter is asked; where it has no ``ask``, it decides at once."""
+    ask: Asking | None = getattr(counter, "ask", None)
+    return ask or partial(_at_once, counter)
 
 
-def _at_once(
-    counter: Counter, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
-) -> Asking:
-    yield from ()
-    return counter.decide(principal, limits, cost, commit=commit)
-
-
-def waited_for(steps: Generator[None, None, T]) -> T:
-    """What comes of a decision in two steps, or of what is made of one."""
-    try:
-        while True:
-            next(steps)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
+def _at_once(counter: Counter, question: Question) -> Asked:
+    principal, limits, cost, commit = question
+    return Answered(counter.decide(principal, limits, cost, commit=commit))
 
 
 @lru_cache(maxsize=4096)

@@ -16,11 +16,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..rules.limits import MICROSECONDS, Counted, Decision, Limit
-from .base import Asking, Counter, in_two_steps
+from .base import Answered, Asked, Asking, Question
 
 LONGEST = 5.0
 MAX_PRINCIPALS = 10_000
@@ -73,44 +74,46 @@ class Denials:
         with self._lock:
             self._table = _Table(None, OrderedDict())
 
-    def asking(
-        self, counter: Counter, policy: object, principal: str, limits: Sequence[Limit], cost: int
-    ) -> Asking:
+    def ask(self, counter: Asking, policy: object, question: Question) -> Asked:
         """The denial that is remembered, else what ``counter`` says, which is remembered.
 
         Raises:
             StoreFailed: as ``counter``.
         """
-        recalled = self.recall(policy, principal, limits, cost)
+        recalled = self.recall(policy, question)
         if recalled is not None:
-            return recalled
-        asked = self._clock()
-        decision = yield from in_two_steps(counter)(principal, limits, cost)
+            return Answered(recalled)
+        begun = self._clock()
+        asked = counter(question)
+        noted = _Noted(self, policy, question, begun, asked)
+        return Answered(noted.answer()) if isinstance(asked, Answered) else noted
+
+    def recall(self, policy: object, question: Question) -> Decision | None:
+        """The denial of this very request, as it reads by now; None if it must be asked."""
+        table = self._table
+        if table.policy is not policy:
+            return None
+        denial = table.denials.get(question.principal, {}).get(question.cost)
+        if denial is None or denial.limits != question.limits:
+            return None
+        now = self._clock()
+        if now >= denial.until:
+            return None
+        elapsed = int((now - denial.answered) * MICROSECONDS)
+        return _aged(denial.decision, question.cost, elapsed)
+
+    def note(self, policy: object, question: Question, asked: float, decision: Decision) -> None:
+        """Remember a denial; forget those of who was admitted. ``asked``: when, by the clock."""
+        principal, limits, cost, _ = question
         if decision.violated:
             # It is forgotten as if it were made when asked, and its waits count down
             # as if it were made when answered: nobody is refused too long, and
             # nobody is told to come too early.
             until = asked + _unchanged_for(decision)
-            denial = _Denial(tuple(limits), decision, self._clock(), until)
+            denial = _Denial(limits, decision, self._clock(), until)
             self._remember(policy, principal, cost, denial)
         elif principal in self._table.denials:
             self._forget(principal)
-        return decision
-
-    def recall(
-        self, policy: object, principal: str, limits: Sequence[Limit], cost: int
-    ) -> Decision | None:
-        """The denial of this very request, as it reads by now; None if it must be asked."""
-        table = self._table
-        if table.policy is not policy:
-            return None
-        denial = table.denials.get(principal, {}).get(cost)
-        if denial is None or denial.limits != tuple(limits):
-            return None
-        now = self._clock()
-        if now >= denial.until:
-            return None
-        return _aged(denial.decision, cost, int((now - denial.answered) * MICROSECONDS))
 
     def _remember(self, policy: object, principal: str, cost: int, denial: _Denial) -> None:
         with self._lock:
@@ -130,6 +133,24 @@ class Denials:
         """What was admitted changed the numbers on all denials of the principal."""
         with self._lock:
             self._table.denials.pop(principal, None)
+
+
+class _Noted(NamedTuple):
+    """A question to the counter, whose answer is noted."""
+
+    denials: Denials
+    policy: object
+    question: Question
+    begun: float
+    asked: Asked
+
+    def answer(self) -> Decision:
+        decision = self.asked.answer()
+        self.denials.note(self.policy, self.question, self.begun, decision)
+        return decision
+
+    def give_up(self) -> None:
+        self.asked.give_up()
 
 
 def _unchanged_for(decision: Decision) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import time
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -25,8 +25,8 @@ from redis.exceptions import NoScriptError
 
 from ..rules.limits import MICROSECONDS, Decision, Limit
 from ..rules.recent import Recent
-from .base import Asking, StoreFailed, hash_principal, key_for, waited_for
-from .connections import Connections
+from .base import Answered, Asked, Question, StoreFailed, hash_principal, key_for
+from .connections import Connections, Taken
 
 _SCRIPT = files("apiguard.counters").joinpath("window.lua").read_text(encoding="utf-8")
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -42,20 +42,12 @@ _AS_BYTES = {NEVER_DECODE: True}
 MAX_PACKED = 4096
 
 
-class Question(NamedTuple):
-    """All that a decision depends on, but for what was counted before."""
-
-    principal: str
-    limits: tuple[Limit, ...]
-    cost: int
-    commit: bool
-
-
 class Packed(NamedTuple):
-    """A question as it goes over the wire, and whose limits it is about."""
+    """A question as it goes over the wire, and how it is answered there."""
 
-    limits: tuple[Limit, ...]
+    question: Question
     command: Any
+    reply: struct.Struct
 
 
 class RedisCounter:
@@ -86,80 +78,62 @@ class RedisCounter:
     def decide(
         self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
     ) -> Decision:
-        return waited_for(self.asking(principal, limits, cost, commit=commit))
+        return self.ask(Question(principal, tuple(limits), cost, commit)).answer()
 
-    def asking(
-        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
-    ) -> Asking:
-        """As ``decide``, with a stop between question and answer."""
-        if not limits:
-            return Decision(allowed=True, now=time.time_ns() // 1000)
-        question = Question(principal, tuple(limits), cost, commit)
+    def ask(self, question: Question) -> Asked:
+        """As ``decide``, in two steps."""
+        if not question.limits:
+            return Answered(Decision(allowed=True, now=time.time_ns() // 1000))
         try:
             client: Any = self._connect()
             # A cluster's client has no pool of its own: it finds the node by itself.
             pool = getattr(client, "connection_pool", None)
             if pool is None:
-                reply = self._ask_cluster(client, question)
-            else:
-                reply = yield from self._ask(pool, question)
+                return Answered(self._ask_cluster(client, question))
+            connections = self._connections
+            if connections is None or connections.pool is not pool:
+                connections = self._connections = Connections(pool)
+            taken = connections.take()
+            try:
+                packed = self._packed_by(taken.connection, question)
+                taken.connection.send_packed_command(packed.command)
+            except BaseException:
+                connections.drop(taken)
+                raise
+        except StoreFailed:
+            raise
         # Whatever the client raises means the same. Not all of it is a RedisError:
         # a cluster whose nodes change under a call is known for more than that.
         except Exception as error:
-            raise StoreFailed(f"Redis: {type(error).__name__}") from error
-        return _decision(reply, question.limits)
+            raise _failure(error) from error
+        sent = _Sent(self, packed, connections, taken)
+        # Who waits for a connection of the same pool must not wait for this one.
+        return Answered(sent.answer()) if connections.are_scarce else sent
 
-    def _ask(self, pool: Any, question: Question) -> Generator[None, None, Any]:
-        """One command over one connection of the client's pool.
+    def teach(self, connection: Any, question: Question) -> Any:
+        """What a server replies that did not know the script: nothing ran yet."""
+        # EVAL also makes the server remember it.
+        connection.send_command("EVAL", _SCRIPT, *self._arguments(question))
+        return connection.read_response(disable_decoding=True)
 
-        As ``execute_command``, without what it does for each call around it: no
-        retries, which would count twice, no timing, and no parsing by command.
-        """
-        connections = self._connections
-        if connections is None or connections.pool is not pool:
-            connections = self._connections = Connections(pool)
-        taken = connections.take()
-        connection = taken.connection
-        try:
-            connection.send_packed_command(self._question(question, connection))
-            # Who waits for a connection of the same pool must not wait for this one.
-            if not connections.are_scarce:
-                yield
-            try:
-                reply = connection.read_response(disable_decoding=True)
-            except NoScriptError:
-                # Nothing ran yet; EVAL also makes the server remember the script.
-                connection.send_command("EVAL", _SCRIPT, *self._arguments(question))
-                reply = connection.read_response(disable_decoding=True)
-        except BaseException:
-            # An error included: it may have been said of nothing that was asked, and
-            # then every answer behind it would be read as that to the next question.
-            connections.drop(taken)
-            raise
-        if _is_about(reply, question.limits):
-            connections.keep(taken)
-        else:
-            connections.drop(taken)
-        return reply
-
-    def _ask_cluster(self, client: Any, question: Question) -> Any:
+    def _ask_cluster(self, client: Any, question: Question) -> Decision:
         arguments = self._arguments(question)
         try:
-            return client.execute_command("EVALSHA", _SHA, *arguments, **_AS_BYTES)
+            reply = client.execute_command("EVALSHA", _SHA, *arguments, **_AS_BYTES)
         except NoScriptError:
-            return client.execute_command("EVAL", _SCRIPT, *arguments, **_AS_BYTES)
+            reply = client.execute_command("EVAL", _SCRIPT, *arguments, **_AS_BYTES)
+        return _decision(reply, question.limits, _reply(len(question.limits)))
 
-    def _question(self, question: Question, connection: Any) -> Any:
-        """The command, as it goes over the wire."""
+    def _packed_by(self, connection: Any, question: Question) -> Packed:
         # By identity, which is told at once: the limits of a tier are the same ones every time.
         name = (question.principal, id(question.limits), question.cost, question.commit)
         packed = self._packed.get(name)
-        if packed is None or packed.limits is not question.limits:
+        if packed is None or packed.question.limits is not question.limits:
             command = connection.pack_command("EVALSHA", _SHA, *self._arguments(question))
-            packed = Packed(question.limits, command)
+            packed = Packed(question, command, _reply(len(question.limits)))
             if self._clock is None:
                 self._packed.put(name, packed)
-        return packed.command
+        return packed
 
     def _arguments(self, question: Question) -> list[Any]:
         """Number of keys, keys, and what else the script reads."""
@@ -178,17 +152,55 @@ def _of_limits(limits: Sequence[Limit]) -> bytes:
 
 
 @lru_cache(maxsize=32)
-def _layout(limits: int) -> struct.Struct:
+def _reply(limits: int) -> struct.Struct:
     """A reply about so many limits: now and allowed, then per limit used, wait, reset."""
     return struct.Struct(f"<QB{3 * limits}Q")
 
 
-def _is_about(reply: Any, limits: Sequence[Limit]) -> bool:
-    return type(reply) is bytes and len(reply) == _layout(len(limits)).size
-
-
-def _decision(reply: Any, limits: Sequence[Limit]) -> Decision:
-    if not _is_about(reply, limits):
+def _decision(reply: Any, limits: tuple[Limit, ...], layout: struct.Struct) -> Decision:
+    if type(reply) is not bytes or len(reply) != layout.size:
         raise StoreFailed("Redis: unexpected reply")
-    said = _layout(len(limits)).unpack(reply)
-    return Decision(said[1] == 1, said[0], tuple(limits), said[2:])
+    said = layout.unpack(reply)
+    return Decision(said[1] == 1, said[0], limits, said[2:])
+
+
+def _failure(error: Exception) -> StoreFailed:
+    return StoreFailed(f"Redis: {type(error).__name__}")
+
+
+class _Sent:
+    """A question that was sent, and the connection on which its answer comes."""
+
+    __slots__ = ("_connections", "_counter", "_packed", "_taken")
+
+    def __init__(
+        self, counter: RedisCounter, packed: Packed, connections: Connections, taken: Taken
+    ) -> None:
+        self._counter, self._packed, self._connections = counter, packed, connections
+        self._taken: Taken | None = taken  # None, once it was answered or given up.
+
+    def answer(self) -> Decision:
+        taken, (question, _, layout) = self._taken, self._packed
+        if taken is None:
+            raise RuntimeError("This question was answered or given up before.")
+        self._taken = None
+        try:
+            try:
+                reply = taken.connection.read_response(disable_decoding=True)
+            except NoScriptError:
+                reply = self._counter.teach(taken.connection, question)
+            decision = _decision(reply, question.limits, layout)
+        except BaseException as error:
+            # An error included: it may have been said of nothing that was asked, and
+            # then every answer behind it would be read as that to the next question.
+            self._connections.drop(taken)
+            if isinstance(error, StoreFailed) or not isinstance(error, Exception):
+                raise
+            raise _failure(error) from error
+        self._connections.keep(taken)
+        return decision
+
+    def give_up(self) -> None:
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            self._connections.drop(taken)

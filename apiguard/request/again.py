@@ -15,9 +15,9 @@ import os
 from functools import partial
 from hashlib import blake2b
 
+from ..counters.base import Question
 from ..policy.records import KeyRecord
 from . import access, keys, response
-from .effects import CountLimits
 from .passage import Credential, Known, Passage
 from .verdict import Verdict
 
@@ -60,7 +60,7 @@ def recall(passage: Passage) -> Known | None:
     return known
 
 
-def remember(passage: Passage, question: CountLimits | Verdict | None) -> None:
+def remember(passage: Passage, question: Question | Verdict | None) -> None:
     """Keep what this request came to, if all like it come to the same."""
     credential, keyring = passage.credential, passage.snapshot.keyring
     if passage.likeness is None or credential is None or isinstance(question, Verdict):

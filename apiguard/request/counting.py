@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from ..conf import Settings
-from ..counters.base import Asking, Counter, in_two_steps
+from ..counters.base import Asked, Counter, Question, asking
 from ..counters.breaker import Breaker
 from ..counters.connect import connector
 from ..counters.denials import Denials
 from ..counters.memory import MemoryCounter
 from ..counters.redis import RedisCounter
 from ..counters.resilient import ResilientCounter
-from ..rules.limits import Decision, Limit
+from ..rules.limits import Decision
 from ..telemetry import outages
 from ..telemetry.board import Board
 
@@ -30,23 +29,19 @@ class Counting:
     counter: Counter
     denials: Denials | None = None
 
-    def recall(
-        self, policy: object, principal: str, limits: Sequence[Limit], cost: int
-    ) -> Decision | None:
+    def recall(self, policy: object, question: Question) -> Decision | None:
         """What can be said without waiting: a denial that is remembered."""
-        if self.denials is None:
-            return None
-        return self.denials.recall(policy, principal, limits, cost)
+        return None if self.denials is None else self.denials.recall(policy, question)
 
-    def asking(self, policy: object, principal: str, limits: Sequence[Limit], cost: int) -> Asking:
-        """One decision about all limits of a principal; see ``Asking``.
+    def ask(self, policy: object, question: Question) -> Asked:
+        """One decision about all limits of a principal, under this state of all policy.
 
         Raises:
             StoreFailed: the store is away, and a limit says ``closed``.
         """
         if self.denials is None:
-            return in_two_steps(self.counter)(principal, limits, cost)
-        return self.denials.asking(self.counter, policy, principal, limits, cost)
+            return asking(self.counter)(question)
+        return self.denials.ask(asking(self.counter), policy, question)
 
 
 def counting(settings: Settings) -> Counting:

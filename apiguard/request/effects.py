@@ -10,11 +10,11 @@ import logging
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
-from ..counters.base import Asking, StoreFailed, waited_for
+from ..counters.base import Asked, Question, StoreFailed
 from ..policy import jwks, lookups
 from ..policy.snapshot import IssuerPolicy
 from ..rules.jwks import KeySet
-from ..rules.limits import Decision, Limit
+from ..rules.limits import Decision
 from .counting import counting
 from .passage import Passage
 
@@ -34,14 +34,6 @@ class LookUpUser(NamedTuple):
     value: object
 
 
-class CountLimits(NamedTuple):
-    """All limits of a principal at once. Answer: ``Decision`` or ``Failed``."""
-
-    principal: str
-    limits: tuple[Limit, ...]
-    cost: int
-
-
 class FetchKeys(NamedTuple):
     """A key that an issuer may have published since. Answer: ``KeySet`` or ``Failed``."""
 
@@ -56,15 +48,17 @@ class Failed(NamedTuple):
 
 FAILED = Failed()
 
-Effect = LookUpKey | LookUpUser | CountLimits | FetchKeys
+# A ``Question`` is all limits of a principal at once. Answer: ``Decision`` or ``Failed``.
+Effect = LookUpKey | LookUpUser | Question | FetchKeys
 R = TypeVar("R")
 Steps = Generator[Effect, Any, R]
 
 
 def perform(effect: Effect, passage: Passage) -> Any:
     """Do what a stage asks for, blocking."""
-    if isinstance(effect, CountLimits):
-        return answer_of(asking(effect, passage))
+    if isinstance(effect, Question):
+        asked = ask(effect, passage)
+        return asked if isinstance(asked, Failed) else answer_of(asked)
     if isinstance(effect, FetchKeys):
         return _asked(jwks.sources.of(effect.issuer).ask)
     try:
@@ -77,32 +71,34 @@ def perform(effect: Effect, passage: Passage) -> Any:
         return FAILED
 
 
-def asking(effect: CountLimits, passage: Passage) -> Asking:
-    """Count limits, with a stop between question and answer where there is one.
+def ask(question: Question, passage: Passage) -> Asked | Failed:
+    """Ask the counter; what it says may be waited for later."""
+    try:
+        return counting(passage.settings).ask(passage.snapshot, question)
+    except StoreFailed as error:
+        return _cannot_be_counted(error)
 
-    What drives it must take a ``StoreFailed`` for ``FAILED``.
-    """
-    counted = counting(passage.settings)
-    return counted.asking(passage.snapshot, effect.principal, effect.limits, effect.cost)
 
-
-def answer_of(asked: Asking) -> Decision | Failed:
+def answer_of(asked: Asked) -> Decision | Failed:
     """What the counter says; waits for it."""
     try:
-        return waited_for(asked)
+        return asked.answer()
     except StoreFailed as error:
-        logger.debug("Limits cannot be counted: %s", error)  # The outage itself is said once.
-        return FAILED
+        return _cannot_be_counted(error)
+
+
+def _cannot_be_counted(error: StoreFailed) -> Failed:
+    logger.debug("Limits cannot be counted: %s", error)  # The outage itself is said once.
+    return FAILED
 
 
 def recall(effect: Effect, passage: Passage) -> Any:
     """The answer, if memory has it; else ``None``. Waits for nothing."""
     if isinstance(effect, FetchKeys):
         return _asked(jwks.sources.of(effect.issuer).settled)
-    if not isinstance(effect, CountLimits):
+    if not isinstance(effect, Question):
         return None
-    counted = counting(passage.settings)
-    return counted.recall(passage.snapshot, effect.principal, effect.limits, effect.cost)
+    return counting(passage.settings).recall(passage.snapshot, effect)
 
 
 def run(steps: Steps[R], passage: Passage) -> R:

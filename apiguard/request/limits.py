@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from ..counters.base import Question
 from ..rules.limits import Decision, Limit
 from ..rules.networks import counted_as
-from .effects import CountLimits, Failed, Steps
+from .effects import Failed, Steps
 from .passage import Passage
 from .route import RETRY_SECONDS
 from .verdict import Outcome, Verdict
@@ -25,7 +26,7 @@ def judge_user(passage: Passage, user_pk: Any) -> Steps[Verdict | None]:
     return (yield from asked(passage, _question_of_user(passage, user_pk)))
 
 
-def question(passage: Passage) -> CountLimits | Verdict | None:
+def question(passage: Passage) -> Question | Verdict | None:
     """What is to be asked of the counter; a verdict where that cannot be told.
 
     On ``application`` routes who has no credential is counted later, when the
@@ -39,7 +40,7 @@ def question(passage: Passage) -> CountLimits | Verdict | None:
     return _of(passage, counted_as(passage.address), route.anonymous_tier)
 
 
-def asked(passage: Passage, asking: CountLimits | Verdict | None) -> Steps[Verdict | None]:
+def asked(passage: Passage, asking: Question | Verdict | None) -> Steps[Verdict | None]:
     """Ask the counter once; note what it said; refuse what it denies."""
     if asking is None or isinstance(asking, Verdict):
         return asking
@@ -54,7 +55,7 @@ def noted(passage: Passage, decision: Decision | Failed) -> Verdict | None:
     return None if decision.allowed else exceeded(decision)
 
 
-def _question_of_user(passage: Passage, user_pk: Any) -> CountLimits | Verdict | None:
+def _question_of_user(passage: Passage, user_pk: Any) -> Question | Verdict | None:
     route = passage.route
     if route is None:
         return None
@@ -63,7 +64,7 @@ def _question_of_user(passage: Passage, user_pk: Any) -> CountLimits | Verdict |
     return _of(passage, f"user:{user_pk}", route.user_tier)
 
 
-def _of(passage: Passage, principal: str, tier_pk: Any) -> CountLimits | Verdict | None:
+def _of(passage: Passage, principal: str, tier_pk: Any) -> Question | Verdict | None:
     passage.counted = True
     passage.principal = principal
     if tier_pk is None:
@@ -74,9 +75,9 @@ def _of(passage: Passage, principal: str, tier_pk: Any) -> CountLimits | Verdict
     passage.tier = tier.slug
     route = passage.route
     limits = _overridden(tier.limits_at(route.pk if route is not None else None), passage)
-    return (
-        CountLimits(principal, limits, route.cost if route is not None else 1) if limits else None
-    )
+    if not limits:
+        return None
+    return Question(principal, limits, route.cost if route is not None else 1)
 
 
 def exceeded(decision: Decision) -> Verdict:

@@ -22,9 +22,9 @@ from django.core.handlers.base import BaseHandler
 from django.core.signals import setting_changed
 from django.urls import get_resolver
 
-from ..counters.base import Asking, StoreFailed
+from ..counters.base import Answered, Asked
 from . import access, pipeline
-from .effects import FAILED, answer_of, asking, run
+from .effects import Failed, answer_of, ask, perform, run
 from .passage import Passage
 from .verdict import Verdict
 
@@ -101,7 +101,7 @@ class Suspended:
 
     __slots__ = ("_asked", "_passage")
 
-    def __init__(self, asked: Asking, passage: Passage) -> None:
+    def __init__(self, asked: Asked, passage: Passage) -> None:
         self._asked, self._passage = asked, passage
 
     def finish(self) -> None:
@@ -112,7 +112,7 @@ class Suspended:
     def give_up(self) -> None:
         """Nobody waits for the answer any more."""
         self._passage.underway = None
-        self._asked.close()
+        self._asked.give_up()
 
 
 def begin(passage: Passage) -> Verdict | None:
@@ -120,14 +120,12 @@ def begin(passage: Passage) -> Verdict | None:
     question = pipeline.as_before(passage) or run(pipeline.before_counting(passage), passage)
     if isinstance(question, Verdict):
         return question
-    asked = asking(question, passage)
     if not may_go_on(passage):
-        return pipeline.after_counting(passage, answer_of(asked))
-    try:
-        next(asked)
-    except StopIteration as stop:
-        return pipeline.after_counting(passage, stop.value)
-    except StoreFailed:
-        return pipeline.after_counting(passage, FAILED)
+        return pipeline.after_counting(passage, perform(question, passage))
+    asked = ask(question, passage)
+    if isinstance(asked, Failed):
+        return pipeline.after_counting(passage, asked)
+    if isinstance(asked, Answered):
+        return pipeline.after_counting(passage, asked.decision)
     passage.underway = Suspended(asked, passage)
     return None

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..counters.base import Question
 from ..rules.limits import Decision
 from . import access, again, content, cors, credentials, limits, route
-from .effects import CountLimits, Failed, Steps
+from .effects import Failed, Steps
 from .passage import Passage
 from .verdict import ADMITTED, OBSERVED, Verdict
 
@@ -25,13 +26,13 @@ def before_view(passage: Passage) -> Steps[Verdict]:
     return after_counting(passage, (yield asked))
 
 
-def as_before(passage: Passage) -> CountLimits | Verdict | None:
+def as_before(passage: Passage) -> Question | Verdict | None:
     """As ``before_counting`` of a request like one before; ``None`` if there was none."""
     known = again.recall(passage)
     return None if known is None else known.question or concluded(passage, None)
 
 
-def before_counting(passage: Passage) -> Steps[CountLimits | Verdict]:
+def before_counting(passage: Passage) -> Steps[Question | Verdict]:
     """What is to be asked of the counter, or the verdict if nothing is."""
     verdict = cors.judge(passage) or content.judge(passage)
     if verdict is None:
@@ -40,7 +41,7 @@ def before_counting(passage: Passage) -> Steps[CountLimits | Verdict]:
     if verdict is None:
         question = limits.question(passage)
         again.remember(passage, question)
-        if isinstance(question, CountLimits):
+        if isinstance(question, Question):
             return question
         verdict = question or access.judge(passage)
     return concluded(passage, verdict)

@@ -6,16 +6,18 @@ import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apiguard.counters.base import Asking, StoreFailed, waited_for
+from apiguard.counters.base import Answered, Asked, Question, StoreFailed, asking
 from apiguard.counters.denials import LONGEST, Denials
 from apiguard.counters.memory import MemoryCounter
 from apiguard.rules.limits import MICROSECONDS, Decision, Limit
+from tests.counters.later import Later
 
 START = 1_790_000_000_123_456
 PER_MINUTE = Limit(1, "per-minute", "window", 3, 60)
@@ -42,7 +44,7 @@ class Clock:
         return (self.now - START) / MICROSECONDS
 
 
-class Asked(MemoryCounter):
+class Counted(MemoryCounter):
     """Counts how often it was asked; ``trip`` microseconds pass on either way."""
 
     asked = 0
@@ -58,9 +60,17 @@ class Asked(MemoryCounter):
         return decision
 
 
+def ask(denials: Denials, counter: Any, policy: object, *question: Any) -> Asked:
+    return denials.ask(asking(counter), policy, Question(*question))
+
+
 def decide(denials: Denials, *question: Any) -> Decision:
     """What is recalled, or what the counter says, waited for."""
-    return waited_for(denials.asking(*question))
+    return ask(denials, *question).answer()
+
+
+def recall(denials: Denials, *question: Any) -> Decision | None:
+    return denials.recall(POLICY, Question(*question))
 
 
 @pytest.fixture
@@ -69,8 +79,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(clock) -> Asked:
-    return Asked(clock)
+def store(clock) -> Counted:
+    return Counted(clock)
 
 
 @pytest.fixture
@@ -78,7 +88,7 @@ def denials(clock) -> Denials:
     return Denials(clock.seconds)
 
 
-def exhaust(denials: Denials, store: Asked, principal: str = "p") -> Decision:
+def exhaust(denials: Denials, store: Counted, principal: str = "p") -> Decision:
     for _ in range(3):
         assert decide(denials, store, POLICY, principal, LIMITS, 1).allowed
     denied = decide(denials, store, POLICY, principal, LIMITS, 1)
@@ -116,19 +126,19 @@ def test_waits_count_down(denials, store, clock):
     assert recalled.retry_after == denied.retry_after - 2
 
 
-def another_policy(denials: Denials, store: Asked) -> None:
+def another_policy(denials: Denials, store: Counted) -> None:
     decide(denials, store, Policy(), "p", LIMITS, 1)
 
 
-def another_principal(denials: Denials, store: Asked) -> None:
+def another_principal(denials: Denials, store: Counted) -> None:
     decide(denials, store, POLICY, "q", LIMITS, 1)
 
 
-def another_amount(denials: Denials, store: Asked) -> None:
+def another_amount(denials: Denials, store: Counted) -> None:
     decide(denials, store, POLICY, "p", (replace(PER_MINUTE, amount=4), PER_DAY), 1)
 
 
-def fewer_limits(denials: Denials, store: Asked) -> None:
+def fewer_limits(denials: Denials, store: Counted) -> None:
     decide(denials, store, POLICY, "p", (PER_DAY,), 1)
 
 
@@ -170,8 +180,8 @@ def test_any_number_of_costs_takes_bounded_room(denials, store):
     for cost in range(1, 100):
         assert not decide(denials, store, POLICY, "p", LIMITS, cost).allowed
     assert len(denials) == 1
-    assert denials.recall(POLICY, "p", LIMITS, 99) is not None
-    assert sum(denials.recall(POLICY, "p", LIMITS, cost) is not None for cost in range(100)) <= 8
+    assert recall(denials, "p", LIMITS, 99) is not None
+    assert sum(recall(denials, "p", LIMITS, cost) is not None for cost in range(100)) <= 8
 
 
 def test_it_is_forgotten_when_the_request_could_be_admitted(denials, store, clock):
@@ -209,7 +219,7 @@ def test_a_slow_answer_neither_refuses_too_long_nor_lets_come_too_early(denials,
     decide(denials, store, POLICY, "p", short, 1)
     store.trip = 0
     clock.now = admitted_at + MICROSECONDS // 2
-    recalled = denials.recall(POLICY, "p", short, 1)
+    recalled = recall(denials, "p", short, 1)
     assert clock.now + recalled.counted[0].wait >= admitted_at + MICROSECONDS
     clock.now = admitted_at + MICROSECONDS
     assert decide(denials, store, POLICY, "p", short, 1).allowed
@@ -230,8 +240,8 @@ def test_there_are_never_more_than_it_may_hold_and_the_oldest_goes(clock, store)
     for number in range(30):
         exhaust(denials, store, f"ip:{number}")
         assert len(denials) <= 10
-    assert denials.recall(POLICY, "ip:19", LIMITS, 1) is None
-    assert denials.recall(POLICY, "ip:20", LIMITS, 1) is not None
+    assert recall(denials, "ip:19", LIMITS, 1) is None
+    assert recall(denials, "ip:20", LIMITS, 1) is not None
 
 
 def test_an_old_policy_is_not_kept_alive(denials, store):
@@ -250,7 +260,7 @@ def test_an_old_policy_is_not_kept_alive(denials, store):
 
 def test_threads_may_share_it():
     clock = Clock()
-    store, denials = Asked(clock), Denials(clock.seconds, max_principals=5)
+    store, denials = Counted(clock), Denials(clock.seconds, max_principals=5)
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -268,20 +278,20 @@ def test_threads_may_share_it():
     assert len(denials) <= 5
 
 
-class InTwoSteps(Asked):
+class InTwoSteps(Counted):
     """Stops between the question and the answer, and may fail at either."""
 
     fails_when = ""
 
-    def asking(
-        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
-    ) -> Asking:
+    def ask(self, question: Question) -> Asked:
         if self.fails_when == "asked":
             raise StoreFailed("away")
-        yield
+        return Later(partial(self._answer, question))
+
+    def _answer(self, question: Question) -> Decision:
         if self.fails_when == "answered":
             raise StoreFailed("away")
-        return self.decide(principal, limits, cost, commit=commit)
+        return self.decide(*question[:3], commit=question.commit)
 
 
 @pytest.fixture
@@ -289,24 +299,27 @@ def stepwise(clock) -> InTwoSteps:
     return InTwoSteps(clock)
 
 
-def stops(asking: Asking) -> int:
-    """How often it stops until it is decided."""
-    return sum(1 for _ in asking)
-
-
-def test_it_stops_where_the_counter_does_and_for_no_denial_that_is_remembered(denials, stepwise):
-    for _ in range(3):
-        assert stops(denials.asking(stepwise, POLICY, "p", LIMITS, 1)) == 1
-    assert stops(denials.asking(stepwise, POLICY, "p", LIMITS, 1)) == 1
-    assert stops(denials.asking(stepwise, POLICY, "p", LIMITS, 1)) == 0
+def test_the_counter_is_waited_for_later_and_a_denial_that_is_remembered_is_there(
+    denials, stepwise
+):
+    for number in range(4):
+        asked = ask(denials, stepwise, POLICY, "p", LIMITS, 1)
+        assert not isinstance(asked, Answered)
+        assert stepwise.asked == number
+        asked.answer()
+    assert isinstance(ask(denials, stepwise, POLICY, "p", LIMITS, 1), Answered)
     assert stepwise.asked == 4
 
 
+def test_what_the_counter_says_at_once_is_there_at_once(denials, clock):
+    assert isinstance(ask(denials, Counted(clock), POLICY, "p", LIMITS, 1), Answered)
+
+
 def test_in_two_steps_the_same_is_decided_and_remembered(denials, stepwise, clock):
-    whole, store = Denials(clock.seconds), Asked(clock)
+    whole, store = Denials(clock.seconds), Counted(clock)
     for cost in (1, 2, 1, 1, 2, 1, 1):
         expected = decide(whole, store, POLICY, "p", LIMITS, cost)
-        assert waited_for(denials.asking(stepwise, POLICY, "p", LIMITS, cost)) == expected
+        assert decide(denials, stepwise, POLICY, "p", LIMITS, cost) == expected
         clock.now += MICROSECONDS
     assert stepwise.asked == store.asked
 
@@ -315,13 +328,11 @@ def test_what_passes_in_between_is_a_slow_answer(denials, stepwise, clock):
     short = (Limit(1, "per-second", "window", 1, 1),)
     decide(denials, stepwise, POLICY, "p", short, 1)
     admitted_at = clock.now
-    asking = denials.asking(stepwise, POLICY, "p", short, 1)
-    next(asking)
+    asked = ask(denials, stepwise, POLICY, "p", short, 1)
     clock.now = admitted_at + MICROSECONDS // 4
-    with pytest.raises(StopIteration):
-        next(asking)
+    asked.answer()
     clock.now = admitted_at + MICROSECONDS // 2
-    recalled = denials.recall(POLICY, "p", short, 1)
+    recalled = recall(denials, "p", short, 1)
     assert clock.now + recalled.counted[0].wait >= admitted_at + MICROSECONDS
     clock.now = admitted_at + MICROSECONDS
     assert decide(denials, stepwise, POLICY, "p", short, 1).allowed
@@ -335,28 +346,24 @@ def test_what_fails_at_either_step_is_not_remembered_and_forgets_nothing(denials
         with pytest.raises(StoreFailed):
             decide(denials, stepwise, POLICY, principal, LIMITS, cost)
     assert len(denials) == 1
-    assert denials.recall(POLICY, "p", LIMITS, 1) == denied
+    assert recall(denials, "p", LIMITS, 1) == denied
     assert stepwise.asked == 0
 
 
-def test_one_that_is_closed_in_between_is_not_remembered(denials, stepwise):
+def test_one_that_is_given_up_is_not_remembered(denials, stepwise):
     denied = exhaust(denials, stepwise)
     for principal, cost in (("q", 1), ("p", 2)):
-        asking = denials.asking(stepwise, POLICY, principal, LIMITS, cost)
-        next(asking)
-        asking.close()
+        ask(denials, stepwise, POLICY, principal, LIMITS, cost).give_up()
     assert len(denials) == 1
-    assert denials.recall(POLICY, "p", LIMITS, 1) == denied
+    assert recall(denials, "p", LIMITS, 1) == denied
 
 
 def test_what_was_admitted_in_between_is_in_the_answer(denials, stepwise):
-    first = denials.asking(stepwise, POLICY, "p", LIMITS, 2)
-    second = denials.asking(stepwise, POLICY, "p", LIMITS, 2)
-    next(first)
-    next(second)
-    assert waited_for(second).allowed
-    assert waited_for(first).violated
-    assert denials.recall(POLICY, "p", LIMITS, 2).counted[0].used == 2
+    first = ask(denials, stepwise, POLICY, "p", LIMITS, 2)
+    second = ask(denials, stepwise, POLICY, "p", LIMITS, 2)
+    assert second.answer().allowed
+    assert first.answer().violated
+    assert recall(denials, "p", LIMITS, 2).counted[0].used == 2
 
 
 PAUSE = st.one_of(st.integers(0, 3 * MICROSECONDS), st.integers(0, 70 * MICROSECONDS))
@@ -380,7 +387,7 @@ def test_a_recalled_denial_is_what_the_store_would_say(trace, amount, period):
     for pause, cost in trace:
         clock.now += pause
         truth = store.decide("p", limits, cost, commit=False)
-        recalled = denials.recall(POLICY, "p", limits, cost)
+        recalled = recall(denials, "p", limits, cost)
         if recalled is not None:
             # Seconds are floats: the moment may be a microsecond off.
             clock_off = abs(recalled.now - truth.now)

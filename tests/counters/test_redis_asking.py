@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from redis import BlockingConnectionPool, Connection, Redis
 
 from apiguard.counters import redis as module
-from apiguard.counters.base import Asking, StoreFailed
+from apiguard.counters.base import Answered, Asked, Question, StoreFailed
 from apiguard.counters.memory import MemoryCounter
-from apiguard.counters.redis import Question, RedisCounter
-from apiguard.rules.limits import MICROSECONDS, Decision, Limit
+from apiguard.counters.redis import RedisCounter
+from apiguard.rules.limits import MICROSECONDS, Limit
 from tests.counters.test_redis import QUOTA, START, WINDOW
 
 
@@ -23,20 +23,13 @@ def counter(redis_client) -> RedisCounter:
     return RedisCounter(lambda: redis_client, "test")
 
 
-def finished(asking: Asking) -> Decision:
-    """The decision of one that has been begun; it stops no more."""
-    with pytest.raises(StopIteration) as stop:
-        next(asking)
-    return stop.value.value
+def begun(counter: RedisCounter, principal: str = "p", limits=(WINDOW,), cost: int = 1) -> Asked:
+    asked = counter.ask(Question(principal, tuple(limits), cost))
+    assert not isinstance(asked, Answered)
+    return asked
 
 
-def begun(counter: RedisCounter, principal: str = "p", limits=(WINDOW,), cost: int = 1) -> Asking:
-    asking = counter.asking(principal, limits, cost)
-    next(asking)
-    return asking
-
-
-def test_it_stops_once_after_the_question_and_before_the_answer(monkeypatch, counter):
+def test_the_question_is_sent_at_once_and_the_answer_read_when_it_is_wanted(monkeypatch, counter):
     counter.decide("p", [WINDOW], 1)
     steps = []
     for name in ("send_packed_command", "read_response"):
@@ -47,38 +40,46 @@ def test_it_stops_once_after_the_question_and_before_the_answer(monkeypatch, cou
             return _method(self, *args, **options)
 
         monkeypatch.setattr(Connection, name, noting)
-    asking = begun(counter)
+    asked = begun(counter)
     assert steps == ["send_packed_command"]
-    assert finished(asking).counted[0].used == 2
+    assert asked.answer().counted[0].used == 2
     assert steps == ["send_packed_command", "read_response"]
 
 
-def test_without_limits_it_does_not_stop():
-    with pytest.raises(StopIteration) as stop:
-        next(RedisCounter(lambda: None).asking("p", [], 1))
-    assert stop.value.value.allowed
+def test_without_limits_nobody_is_asked():
+    asked = RedisCounter(lambda: None).ask(Question("p", (), 1))
+    assert isinstance(asked, Answered)
+    assert asked.answer().allowed
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["first first", "last first"])
 def test_two_under_way_in_one_thread_get_their_own_answers(redis_client, counter, order):
     asked = [begun(counter, "p", cost=7), begun(counter, "q", cost=9)]
     assert len(redis_client.connection_pool._in_use_connections) == 2
-    used = {number: finished(asked[number]).counted[0].used for number in order}
+    used = {number: asked[number].answer().counted[0].used for number in order}
     assert used == {0: 7, 1: 9}
 
 
-def test_the_answer_to_one_that_was_closed_is_lost_and_nobody_else_gets_it(redis_client, counter):
-    begun(counter, "p", cost=50).close()
+def test_the_answer_to_one_that_was_given_up_is_lost_and_nobody_else_gets_it(redis_client, counter):
+    begun(counter, "p", cost=50).give_up()
     assert [counter.decide("q", [WINDOW], cost).counted[0].used for cost in (1, 2, 3)] == [1, 3, 6]
     # Whether it was counted, nobody can tell; here the server had read the question.
     assert counter.decide("p", [WINDOW], 1).counted[0].used in (1, 51)
     assert len(redis_client.connection_pool._in_use_connections) <= 1
 
 
-def test_one_that_was_never_begun_asks_nobody(redis_client, counter):
-    counter.asking("p", [WINDOW], 1).close()
-    counter.asking("p", [WINDOW], 1)
-    assert counter.decide("p", [WINDOW], 1).counted[0].used == 1
+def test_one_is_answered_or_given_up_once(redis_client, counter):
+    answered, given_up = begun(counter, "p"), begun(counter, "q")
+    answered.answer()
+    answered.give_up()
+    given_up.give_up()
+    given_up.give_up()
+    for asked in (answered, given_up):
+        with pytest.raises(RuntimeError, match="before"):
+            asked.answer()
+    # Neither has taken the connection of another.
+    assert counter.decide("p", [WINDOW], 1).counted[0].used == 2
+    assert len(redis_client.connection_pool._in_use_connections) == 1
 
 
 def test_what_others_wait_for_is_not_held_in_between(redis_url):
@@ -86,9 +87,9 @@ def test_what_others_wait_for_is_not_held_in_between(redis_url):
     with Redis(connection_pool=pool) as client:
         counter = RedisCounter(lambda: client, "test")
         for used in (1, 2, 3):
-            with pytest.raises(StopIteration) as stop:
-                next(counter.asking("p", [WINDOW], 1))
-            assert stop.value.value.counted[0].used == used
+            asked = counter.ask(Question("p", (WINDOW,), 1))
+            assert isinstance(asked, Answered)
+            assert asked.answer().counted[0].used == used
             assert client.ping()
     pool.disconnect()
 
@@ -107,9 +108,9 @@ def test_a_pool_that_has_none_left_is_a_store_failure(redis_url):
 def test_a_server_that_forgets_the_script_in_between_is_taught_it(redis_client, counter):
     redis_client.script_flush()
     first, second = begun(counter, "p"), begun(counter, "q")
-    assert finished(second).counted[0].used == 1
+    assert second.answer().counted[0].used == 1
     redis_client.script_flush()
-    assert finished(first).counted[0].used == 1
+    assert first.answer().counted[0].used == 1
     assert counter.decide("p", [WINDOW], 1).counted[0].used == 2
 
 
@@ -119,11 +120,11 @@ def test_a_connection_that_breaks_in_between_is_a_store_failure_and_not_used_aga
     counter.decide("p", [WINDOW], 1)
     redis_client.client_pause(60_000, all=False)
     try:
-        asking = begun(counter)
+        asked = begun(counter)
         (connection,) = redis_client.connection_pool._in_use_connections
         connection._sock.shutdown(socket.SHUT_RDWR)
         with pytest.raises(StoreFailed, match="ConnectionError"):
-            next(asking)
+            asked.answer()
     finally:
         redis_client.client_unpause()
     # Its question had been sent, so it may have been counted.
@@ -137,9 +138,9 @@ def test_a_server_that_answers_too_late_is_not_heard_by_the_next(redis_url, redi
         counter.decide("p", [WINDOW], 1)
         redis_client.client_pause(60_000, all=False)
         try:
-            asking = begun(counter, "p", cost=50)
+            asked = begun(counter, "p", cost=50)
             with pytest.raises(StoreFailed, match="TimeoutError"):
-                next(asking)
+                asked.answer()
         finally:
             redis_client.client_unpause()
         (connection,) = client.connection_pool._available_connections
@@ -149,7 +150,7 @@ def test_a_server_that_answers_too_late_is_not_heard_by_the_next(redis_url, redi
 
 INTERLEAVED = st.lists(
     st.tuples(
-        st.sampled_from(["begin", "begin", "finish", "close", "wait"]),
+        st.sampled_from(["begin", "begin", "finish", "give up", "wait"]),
         st.integers(0, 5),
         st.integers(1, 4),
     ),
@@ -171,31 +172,30 @@ def test_however_they_are_interleaved_each_gets_the_answer_to_its_own_question(r
             under_way.append((begun(counter, principal, limits, cost), principal))
             # Another connection may be faster: the server has read this before the next is sent.
             expected = model.decide(principal, limits, cost)
-            await_read(redis_client, under_way[-1][0])
+            await_read(under_way[-1][0])
             under_way[-1] = (*under_way[-1], expected)
         elif step == "wait":
             now += number * MICROSECONDS
         elif under_way:
-            asking, _, expected = under_way.pop(number % len(under_way))
-            if step == "close":
-                asking.close()
+            asked, _, expected = under_way.pop(number % len(under_way))
+            if step == "give up":
+                asked.give_up()
             else:
-                assert finished(asking) == expected
-    for asking, _, expected in under_way:
-        assert finished(asking) == expected
+                assert asked.answer() == expected
+    for asked, _, expected in under_way:
+        assert asked.answer() == expected
 
 
-def await_read(client: Redis, asking: Asking) -> None:
+def await_read(asked: Asked) -> None:
     """Wait until the server has decided: its answer lies in the connection that asked."""
-    connection = asking.gi_yieldfrom.gi_frame.f_locals["connection"]
-    assert connection.can_read(timeout=5)
+    assert asked._taken.connection.can_read(timeout=5)
 
 
 # -- the same bytes ----------------------------------------------------------------
 
 
 def sent_by(counter: RedisCounter, question: Question) -> bytes:
-    return b"".join(counter._question(question, Connection()))
+    return b"".join(counter._packed_by(Connection(), question).command)
 
 
 LIMITS = st.builds(

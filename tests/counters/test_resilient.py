@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
-from apiguard.counters.base import Asking, StoreFailed
+from apiguard.counters.base import Answered, Asked, Question, StoreFailed
 from apiguard.counters.breaker import FAILURES, FIRST_PAUSE, Breaker, Phase
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.resilient import ResilientCounter
 from apiguard.rules.limits import Decision, Limit
+from tests.counters.later import Later
 
 
 def window(amount: int = 2, pk: int = 1, **more) -> Limit:
@@ -188,15 +190,12 @@ class InTwoSteps(Store):
 
     fails_when = "asked"
 
-    def asking(
-        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
-    ) -> Asking:
+    def ask(self, question: Question) -> Asked:
+        decide = partial(self.decide, *question[:3], commit=question.commit)
         if self.fails_when == "asked":
-            decision = super().decide(principal, limits, cost, commit=commit)
-            yield
-            return decision
-        yield
-        return super().decide(principal, limits, cost, commit=commit)
+            decision = decide()
+            return Later(lambda: decision)
+        return Later(decide)
 
 
 class Told(Breaker):
@@ -220,16 +219,13 @@ def stepwise(clock) -> ResilientCounter:
     return ResilientCounter(InTwoSteps(), MemoryCounter(), Told(clock=clock))
 
 
-def test_it_stops_where_the_store_does_and_nowhere_else(stepwise, counter):
-    asking = stepwise.asking("p", [LOCAL], 1)
-    next(asking)
+def test_a_store_that_answers_later_is_waited_for_later_and_no_other_is(stepwise, counter):
+    asked = stepwise.ask(Question("p", (LOCAL,), 1))
+    assert not isinstance(asked, Answered)
     assert stepwise.breaker.told == []
-    with pytest.raises(StopIteration) as stop:
-        next(asking)
-    assert stop.value.value.counted[0].used == 1
+    assert asked.answer().counted[0].used == 1
     assert stepwise.breaker.told == ["succeeded"]
-    with pytest.raises(StopIteration):
-        next(counter.asking("p", [LOCAL], 1))
+    assert isinstance(counter.ask(Question("p", (LOCAL,), 1)), Answered)
 
 
 STEPS = pytest.mark.parametrize("step", ["asked", "answered"])
@@ -259,9 +255,8 @@ def test_failures_at_either_step_open_the_circuit(stepwise, step):
         stepwise.decide("p", [OPEN], 1)
     assert stepwise._store.asked == FAILURES
     assert stepwise.breaker.told == ["failed"] * FAILURES
-    # Nobody is asked, so there is nothing to stop for.
-    with pytest.raises(StopIteration):
-        next(stepwise.asking("p", [OPEN], 1))
+    # Nobody is asked, so there is nothing to wait for.
+    assert isinstance(stepwise.ask(Question("p", (OPEN,), 1)), Answered)
 
 
 @STEPS
@@ -273,44 +268,35 @@ def test_at_either_step_whatever_else_is_raised_is_told_once_and_goes_on(stepwis
     assert stepwise.breaker.told == ["failed"]
 
 
-def test_one_that_is_closed_in_between_says_nothing_of_the_store(stepwise):
+def test_one_that_is_given_up_says_nothing_of_the_store(stepwise):
     for _ in range(FAILURES):
-        asking = stepwise.asking("p", [OPEN], 1)
-        next(asking)
-        asking.close()
-        asking.close()
+        asked = stepwise.ask(Question("p", (OPEN,), 1))
+        asked.give_up()
+        asked.give_up()
     assert stepwise.breaker.told == []
 
 
-def test_a_probe_that_is_closed_in_between_is_followed_by_another(stepwise, clock):
+def test_a_probe_that_is_given_up_is_followed_by_another(stepwise, clock):
     store = stepwise._store
     store.error = StoreFailed("away")
     for _ in range(FAILURES):
         stepwise.decide("p", [OPEN], 1)
     store.error = None
     clock.now += FIRST_PAUSE
-    probe = stepwise.asking("p", [OPEN], 1)
-    next(probe)
+    stepwise._store.fails_when = "asked"
+    probe = stepwise.ask(Question("p", (OPEN,), 1))
     stepwise.decide("p", [OPEN], 1)
     assert store.asked == FAILURES + 1
-    probe.close()
+    probe.give_up()
     clock.now += 2 * FIRST_PAUSE
     stepwise.decide("p", [OPEN], 1)
     assert not stepwise.breaker.away
 
 
 def test_an_answer_from_before_the_circuit_opened_does_not_close_it(stepwise):
-    early = stepwise.asking("p", [OPEN], 1)
-    next(early)
+    early = stepwise.ask(Question("p", (OPEN,), 1))
     stepwise._store.error = StoreFailed("away")
     for _ in range(FAILURES):
         stepwise.decide("p", [OPEN], 1)
-    with pytest.raises(StopIteration) as stop:
-        next(early)
-    assert stop.value.value.allowed
+    assert early.answer().allowed
     assert stepwise.breaker.away
-
-
-def test_one_that_was_never_begun_says_nothing_of_the_store(stepwise):
-    stepwise.asking("p", [OPEN], 1).close()
-    assert stepwise.breaker.told == []

@@ -14,7 +14,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from apiguard.counters.base import decision_of, waited_for
+from apiguard.counters.base import Question, asking, decision_of
 from apiguard.counters.denials import Denials
 from apiguard.models import ApiKey, Client, Route, everything
 from apiguard.models.numbers import HourlyCountQuerySet
@@ -200,12 +200,16 @@ class Refuses:
         return decision_of(0, [(LIMIT, False, 1, 60_000_000, 60_000_000)], allowed=False)
 
 
+def denied(denials, principal):
+    denials.ask(asking(Refuses()), None, Question(principal, (LIMIT,), 1)).answer()
+
+
 def denied_principal(denials, number):
-    waited_for(denials.asking(Refuses(), None, f"client:{number}", (LIMIT,), 1))
+    denied(denials, f"client:{number}")
 
 
 def denied_client(denials, number):
-    waited_for(denials.asking(Refuses(), None, "client:1", (LIMIT,), 1))
+    denied(denials, "client:1")
 
 
 def bad_credential(failed, number):

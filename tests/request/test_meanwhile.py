@@ -282,18 +282,6 @@ def test_a_mistake_of_the_counter_lets_nobody_in(events, monkeypatch):
     assert answer.wsgi_request.apiguard.underway is None
 
 
-def test_a_counter_that_stops_more_than_once_is_waited_for_to_its_end(events, monkeypatch):
-    class Hesitant(Store):
-        def asking(self, *args, **options):
-            decision = yield from super().asking(*args, **options)
-            yield
-            return decision
-
-    with counted_by(monkeypatch, Hesitant()), site():
-        answers = [SEEN.wsgi() for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [200, 429]
-
-
 # -- the store is away -------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from django.http import HttpResponse
@@ -17,6 +18,7 @@ from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.resilient import ResilientCounter
 from apiguard.request import effects
 from apiguard.request.counting import Counting
+from tests.counters.later import Later
 from tests.request import views
 from tests.request.site import MIDDLEWARE, Call, guarded, route, tier
 
@@ -79,15 +81,13 @@ class Store:
     fails_when: str = ""
     counter: MemoryCounter = field(default_factory=lambda: MemoryCounter(lambda: START))
 
-    def asking(self, principal, limits, cost, *, commit=True):
+    def ask(self, question):
         self._note("asked")
-        try:
-            yield
-        except GeneratorExit:
-            EVENTS.append("given up")
-            raise
+        return Later(partial(self._answer, question), partial(EVENTS.append, "given up"))
+
+    def _answer(self, question):
         self._note("answered")
-        return self.counter.decide(principal, limits, cost, commit=commit)
+        return self.counter.decide(*question[:3], commit=question.commit)
 
     def _note(self, step):
         EVENTS.append(step)
