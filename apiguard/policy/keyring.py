@@ -4,9 +4,8 @@ A keyring belongs to one snapshot. Its successor takes over the records that
 did not change, so a record that was read too early dies with the snapshot
 that read it. What is in use stays, however many keys come only once. Unknown
 ids are remembered apart, so that a flood of them never pushes out a good key;
-they are forgotten with every change of keys. So is what was made of a record:
-callers, for the next request with the same key, and what a request came to,
-for the next one that is like it.
+they are forgotten with every change of keys. So are callers, made of a record
+for the next request with the same key.
 """
 
 from __future__ import annotations
@@ -24,8 +23,6 @@ UNKNOWN: Final = "unknown"
 # about 1.5 KiB, an unknown id 0.2 KiB.
 MAX_RECORDS = 10_000
 MAX_UNKNOWN = 10_000
-# What requests came to, up to 2 KiB each.
-MAX_REQUESTS = 4096
 
 
 class Keyring:
@@ -34,7 +31,7 @@ class Keyring:
     Reads wait for no lock; a record is seen whole or not at all.
     """
 
-    __slots__ = ("_callers", "_records", "_unknown", "closed", "requests")
+    __slots__ = ("_callers", "_records", "_unknown", "closed")
 
     def __init__(
         self,
@@ -48,8 +45,6 @@ class Keyring:
         self._records: Recent[str, KeyRecord] = Recent(sys.maxsize if closed else MAX_RECORDS)
         self._unknown: Recent[str, Literal[True]] = Recent(MAX_UNKNOWN)
         self._callers: Recent[Hashable, Any] = Recent(MAX_RECORDS)
-        # What a request came to, by a name that only requests like it have.
-        self.requests: Recent[Hashable, Any] = Recent(MAX_REQUESTS)
         for record in records:
             self._records.put(record.key_id, record)
         for key_id in unknown:

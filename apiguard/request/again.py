@@ -3,7 +3,7 @@
 That much of a judgement depends on facts, settings, one policy and the time at
 which a key is good, and on nothing else; the path has its say when the route
 is found. So what it came to for an admitted request with a good key is kept in
-the keyring of its snapshot, by a digest of all facts that only this process
+its snapshot, by a digest of all facts that only this process
 can make. Whatever is not exactly alike is judged from the beginning, and so is
 everything once policy, a key or a setting has changed. No key is kept.
 """
@@ -47,7 +47,7 @@ def recall(passage: Passage) -> Known | None:
     likeness = passage.likeness = likeness_of(passage)
     if likeness is None:
         return None
-    known: Known | None = passage.snapshot.keyring.requests.get(likeness)
+    known: Known | None = passage.snapshot.requests.get(likeness)
     if known is None or known.settings is not passage.settings:
         return None
     if keys.judge_record(known.record, passage) is not None:
@@ -62,7 +62,7 @@ def recall(passage: Passage) -> Known | None:
 
 def remember(passage: Passage, question: Question | Verdict | None) -> None:
     """Keep what this request came to, if all like it come to the same."""
-    credential, keyring = passage.credential, passage.snapshot.keyring
+    credential = passage.credential
     if passage.likeness is None or credential is None or isinstance(question, Verdict):
         return
     record, client = credential.auth, credential.client
@@ -82,4 +82,4 @@ def remember(passage: Passage, question: Question | Verdict | None) -> None:
         question=question,
         additions=response.additions_of(passage),
     )
-    keyring.requests.put(passage.likeness, known)
+    passage.snapshot.requests.put(passage.likeness, known)

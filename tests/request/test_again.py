@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from apiguard.models import LimitOverride
 from apiguard.policy import load
+from apiguard.policy import snapshot as policy_snapshot
 from apiguard.policy.current import current
 from apiguard.request import again, cors, keys, pipeline
 from apiguard.request.effects import run
 from apiguard.request.facts import Facts
 from apiguard.request.verdict import Outcome
-from apiguard.rules.recent import Recent
 from tests.request.site import (
     ALLOWED,
     DOORS,
@@ -263,9 +263,12 @@ def test_other_settings_and_another_policy_are_another_judgement(judged):
         with override_settings(APIGUARD=settings_of(REALM="elsewhere")):
             outcome(caller)
         assert len(judged) == 2
-        with current.override(replace(snapshot, keyring=snapshot.keyring.without())):
-            outcome(caller)
-        assert len(judged) == 3
+        # Whatever of a snapshot is changed: one that shares its keyring, too.
+        for changed in ({"keyring": snapshot.keyring.without()}, {"tiers": {}}, {"revision": 9}):
+            before = len(judged)
+            with current.override(replace(snapshot, **changed)):
+                outcome(caller)
+            assert len(judged) == before + 1
 
 
 def test_what_is_allowed_as_a_host_is_asked_each_time():
@@ -306,7 +309,7 @@ def test_a_view_that_sends_a_header_of_policys_is_answered_with_care():
 
 
 def remembered(snapshot):
-    return len(snapshot.keyring.requests)
+    return len(snapshot.requests)
 
 
 def test_what_is_refused_is_not_remembered():
@@ -364,8 +367,8 @@ def test_nobody_and_tokens_are_not_remembered():
 
 def test_there_are_bounds(monkeypatch):
     caller = Caller()
+    monkeypatch.setattr(policy_snapshot, "MAX_REQUESTS", 5)
     with guarded(*rows(caller), TRUSTED_PROXIES=["127.0.0.1"]) as snapshot:
-        monkeypatch.setattr(snapshot.keyring, "requests", Recent(5))
         for number in range(50):
             assert outcome(caller, **{"X-Forwarded-For": f"192.0.2.{number}"}) is Outcome.ADMITTED
         assert 5 <= remembered(snapshot) <= 10

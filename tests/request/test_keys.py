@@ -381,7 +381,8 @@ def test_no_text_of_a_key_is_kept(work):
                 passage = passage_of(text, scheme)
         passage = passage_of(caller.text)
         assert passage.credential is not None
-        kept = list(reachable(snapshot.keyring))
+        assert len(snapshot.requests) > 0
+        kept = list(reachable((snapshot.keyring, snapshot.requests)))
         of_the_credential = list(reachable(passage.credential))
     assert any(one is passage.auth for one in kept)
     assert any(isinstance(one, str) and one == passage.auth.digest for one in kept)
