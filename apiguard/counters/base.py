@@ -39,7 +39,8 @@ class Question(NamedTuple):
 class Asked(Protocol):
     """A question that was asked: what is done now is done while the store decides.
 
-    It is answered or given up, once: an answer that nobody waits for is lost.
+    It must be answered or given up, and answered no more than once: the connection
+    on which the answer comes is nobody else's until then.
     """
 
     def answer(self) -> Decision:
@@ -71,8 +72,8 @@ class Answered(NamedTuple):
 class Counter(Protocol):
     """A place where cost units are counted.
 
-    Where that takes time, it has a method ``ask`` besides, which takes a
-    ``Question`` and returns what is ``Asked``.
+    Where that takes time, it has a method ``ask`` besides, which ``asking`` finds:
+    it takes a ``Question`` and returns what is ``Asked``.
     """
 
     def decide(

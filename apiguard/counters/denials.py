@@ -74,17 +74,21 @@ class Denials:
         with self._lock:
             self._table = _Table(None, OrderedDict())
 
-    def ask(self, counter: Asking, policy: object, question: Question) -> Asked:
-        """The denial that is remembered, else what ``counter`` says, which is remembered.
+    def ask(self, ask: Asking, policy: object, question: Question) -> Asked:
+        """The denial that is remembered, else what a counter says, which is remembered.
+
+        Args:
+            ask: how the counter is asked.
+            question: one that commits; the others say nothing of what comes.
 
         Raises:
-            StoreFailed: as ``counter``.
+            StoreFailed: as the counter.
         """
         recalled = self.recall(policy, question)
         if recalled is not None:
             return Answered(recalled)
         begun = self._clock()
-        asked = counter(question)
+        asked = ask(question)
         noted = _Noted(self, policy, question, begun, asked)
         return Answered(noted.answer()) if isinstance(asked, Answered) else noted
 
@@ -102,14 +106,18 @@ class Denials:
         elapsed = int((now - denial.answered) * MICROSECONDS)
         return _aged(denial.decision, question.cost, elapsed)
 
-    def note(self, policy: object, question: Question, asked: float, decision: Decision) -> None:
-        """Remember a denial; forget those of who was admitted. ``asked``: when, by the clock."""
+    def note(self, policy: object, question: Question, begun: float, decision: Decision) -> None:
+        """Remember a denial; forget those of who was admitted.
+
+        Args:
+            begun: when it was asked, by the clock.
+        """
         principal, limits, cost, _ = question
         if decision.violated:
             # It is forgotten as if it were made when asked, and its waits count down
             # as if it were made when answered: nobody is refused too long, and
             # nobody is told to come too early.
-            until = asked + _unchanged_for(decision)
+            until = begun + _unchanged_for(decision)
             denial = _Denial(limits, decision, self._clock(), until)
             self._remember(policy, principal, cost, denial)
         elif principal in self._table.denials:

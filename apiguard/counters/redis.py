@@ -89,26 +89,30 @@ class RedisCounter:
             # A cluster's client has no pool of its own: it finds the node by itself.
             pool = getattr(client, "connection_pool", None)
             if pool is None:
-                return Answered(self._ask_cluster(client, question))
-            connections = self._connections
-            if connections is None or connections.pool is not pool:
-                connections = self._connections = Connections(pool)
-            taken = connections.take()
-            try:
-                packed = self._packed_by(taken.connection, question)
-                taken.connection.send_packed_command(packed.command)
-            except BaseException:
-                connections.drop(taken)
-                raise
-        except StoreFailed:
-            raise
+                reply = self._ask_cluster(client, question)
+            else:
+                sent = self._send(pool, question)
         # Whatever the client raises means the same. Not all of it is a RedisError:
         # a cluster whose nodes change under a call is known for more than that.
         except Exception as error:
             raise _failure(error) from error
-        sent = _Sent(self, packed, connections, taken)
+        if pool is None:
+            return Answered(_decision(reply, question.limits, _reply(len(question.limits))))
         # Who waits for a connection of the same pool must not wait for this one.
-        return Answered(sent.answer()) if connections.are_scarce else sent
+        return Answered(sent.answer()) if sent.connections.are_scarce else sent
+
+    def _send(self, pool: Any, question: Question) -> _Sent:
+        connections = self._connections
+        if connections is None or connections.pool is not pool:
+            connections = self._connections = Connections(pool)
+        taken = connections.take()
+        try:
+            packed = self._packed_by(taken.connection, question)
+            taken.connection.send_packed_command(packed.command)
+        except BaseException:
+            connections.drop(taken)
+            raise
+        return _Sent(self, packed, connections, taken)
 
     def teach(self, connection: Any, question: Question) -> Any:
         """What a server replies that did not know the script: nothing ran yet."""
@@ -116,13 +120,12 @@ class RedisCounter:
         connection.send_command("EVAL", _SCRIPT, *self._arguments(question))
         return connection.read_response(disable_decoding=True)
 
-    def _ask_cluster(self, client: Any, question: Question) -> Decision:
+    def _ask_cluster(self, client: Any, question: Question) -> Any:
         arguments = self._arguments(question)
         try:
-            reply = client.execute_command("EVALSHA", _SHA, *arguments, **_AS_BYTES)
+            return client.execute_command("EVALSHA", _SHA, *arguments, **_AS_BYTES)
         except NoScriptError:
-            reply = client.execute_command("EVAL", _SCRIPT, *arguments, **_AS_BYTES)
-        return _decision(reply, question.limits, _reply(len(question.limits)))
+            return client.execute_command("EVAL", _SCRIPT, *arguments, **_AS_BYTES)
 
     def _packed_by(self, connection: Any, question: Question) -> Packed:
         # By identity, which is told at once: the limits of a tier are the same ones every time.
@@ -171,12 +174,12 @@ def _failure(error: Exception) -> StoreFailed:
 class _Sent:
     """A question that was sent, and the connection on which its answer comes."""
 
-    __slots__ = ("_connections", "_counter", "_packed", "_taken")
+    __slots__ = ("_counter", "_packed", "_taken", "connections")
 
     def __init__(
         self, counter: RedisCounter, packed: Packed, connections: Connections, taken: Taken
     ) -> None:
-        self._counter, self._packed, self._connections = counter, packed, connections
+        self._counter, self._packed, self.connections = counter, packed, connections
         self._taken: Taken | None = taken  # None, once it was answered or given up.
 
     def answer(self) -> Decision:
@@ -185,22 +188,29 @@ class _Sent:
             raise RuntimeError("This question was answered or given up before.")
         self._taken = None
         try:
+            decision = self._read(taken, question, layout)
+            # What gives it back may sign in anew, and fail like anything else that asks.
+            self.connections.keep(taken)
+        except StoreFailed:
+            raise
+        except Exception as error:
+            raise _failure(error) from error
+        return decision
+
+    def _read(self, taken: Taken, question: Question, layout: struct.Struct) -> Decision:
+        try:
             try:
                 reply = taken.connection.read_response(disable_decoding=True)
             except NoScriptError:
                 reply = self._counter.teach(taken.connection, question)
-            decision = _decision(reply, question.limits, layout)
-        except BaseException as error:
+            return _decision(reply, question.limits, layout)
+        except BaseException:
             # An error included: it may have been said of nothing that was asked, and
             # then every answer behind it would be read as that to the next question.
-            self._connections.drop(taken)
-            if isinstance(error, StoreFailed) or not isinstance(error, Exception):
-                raise
-            raise _failure(error) from error
-        self._connections.keep(taken)
-        return decision
+            self.connections.drop(taken)
+            raise
 
     def give_up(self) -> None:
         taken, self._taken = self._taken, None
         if taken is not None:
-            self._connections.drop(taken)
+            self.connections.drop(taken)

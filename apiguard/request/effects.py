@@ -57,10 +57,9 @@ Steps = Generator[Effect, Any, R]
 def perform(effect: Effect, passage: Passage) -> Any:
     """Do what a stage asks for, blocking."""
     if isinstance(effect, Question):
-        asked = ask(effect, passage)
-        return asked if isinstance(asked, Failed) else answer_of(asked)
+        return answer_of(ask(effect, passage))
     if isinstance(effect, FetchKeys):
-        return _asked(jwks.sources.of(effect.issuer).ask)
+        return _keys_by(jwks.sources.of(effect.issuer).ask)
     try:
         if isinstance(effect, LookUpKey):
             return lookups.key(passage.snapshot, effect.key_id)
@@ -79,8 +78,10 @@ def ask(question: Question, passage: Passage) -> Asked | Failed:
         return _cannot_be_counted(error)
 
 
-def answer_of(asked: Asked) -> Decision | Failed:
+def answer_of(asked: Asked | Failed) -> Decision | Failed:
     """What the counter says; waits for it."""
+    if isinstance(asked, Failed):
+        return asked
     try:
         return asked.answer()
     except StoreFailed as error:
@@ -95,7 +96,7 @@ def _cannot_be_counted(error: StoreFailed) -> Failed:
 def recall(effect: Effect, passage: Passage) -> Any:
     """The answer, if memory has it; else ``None``. Waits for nothing."""
     if isinstance(effect, FetchKeys):
-        return _asked(jwks.sources.of(effect.issuer).settled)
+        return _keys_by(jwks.sources.of(effect.issuer).settled)
     if not isinstance(effect, Question):
         return None
     return counting(passage.settings).recall(passage.snapshot, effect)
@@ -112,8 +113,8 @@ def run(steps: Steps[R], passage: Passage) -> R:
         return result
 
 
-def _asked(ask: Callable[[], KeySet | None]) -> KeySet | Failed | None:
+def _keys_by(find: Callable[[], KeySet | None]) -> KeySet | Failed | None:
     try:
-        return ask()
+        return find()
     except jwks.KeysAway as away:
         return Failed(away.retry_after)

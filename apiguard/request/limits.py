@@ -40,11 +40,9 @@ def question(passage: Passage) -> Question | Verdict | None:
     return _of(passage, counted_as(passage.address), route.anonymous_tier)
 
 
-def asked(passage: Passage, asking: Question | Verdict | None) -> Steps[Verdict | None]:
+def asked(passage: Passage, told: Question | Verdict | None) -> Steps[Verdict | None]:
     """Ask the counter once; note what it said; refuse what it denies."""
-    if asking is None or isinstance(asking, Verdict):
-        return asking
-    return noted(passage, (yield asking))
+    return noted(passage, (yield told)) if isinstance(told, Question) else told
 
 
 def noted(passage: Passage, decision: Decision | Failed) -> Verdict | None:

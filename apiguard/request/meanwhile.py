@@ -123,9 +123,7 @@ def begin(passage: Passage) -> Verdict | None:
     if not may_go_on(passage):
         return pipeline.after_counting(passage, perform(question, passage))
     asked = ask(question, passage)
-    if isinstance(asked, Failed):
-        return pipeline.after_counting(passage, asked)
-    if isinstance(asked, Answered):
-        return pipeline.after_counting(passage, asked.decision)
+    if isinstance(asked, Answered | Failed):
+        return pipeline.after_counting(passage, answer_of(asked))
     passage.underway = Suspended(asked, passage)
     return None

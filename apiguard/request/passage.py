@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any, Literal, NamedTuple, Protocol
 
 from ..conf import Settings
+from ..counters.base import Question
 from ..policy.records import ClientRecord, KeyRecord
 from ..policy.snapshot import RoutePolicy, Snapshot
 from ..rules.limits import Decision
@@ -66,7 +67,7 @@ class Known(NamedTuple):
     credential_of: Callable[[Any], Credential]
     cors_origin: str | None
     tier: str
-    question: Any
+    question: Question | None
     additions: Additions | None
 
 

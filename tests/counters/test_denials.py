@@ -283,10 +283,14 @@ class InTwoSteps(Counted):
 
     fails_when = ""
 
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.given_up: list[Question] = []
+
     def ask(self, question: Question) -> Asked:
         if self.fails_when == "asked":
             raise StoreFailed("away")
-        return Later(partial(self._answer, question))
+        return Later(partial(self._answer, question), partial(self.given_up.append, question))
 
     def _answer(self, question: Question) -> Decision:
         if self.fails_when == "answered":
@@ -356,6 +360,8 @@ def test_one_that_is_given_up_is_not_remembered(denials, stepwise):
         ask(denials, stepwise, POLICY, principal, LIMITS, cost).give_up()
     assert len(denials) == 1
     assert recall(denials, "p", LIMITS, 1) == denied
+    # The counter is told: it has a connection that waits for the answer.
+    assert stepwise.given_up == [Question("q", LIMITS, 1), Question("p", LIMITS, 2)]
 
 
 def test_what_was_admitted_in_between_is_in_the_answer(denials, stepwise):

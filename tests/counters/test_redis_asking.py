@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis import BlockingConnectionPool, Connection, Redis
+from redis import AuthenticationError, BlockingConnectionPool, Connection, Redis
 
+from apiguard.counters import connections
 from apiguard.counters import redis as module
 from apiguard.counters.base import Answered, Asked, Question, StoreFailed
 from apiguard.counters.memory import MemoryCounter
@@ -146,6 +147,44 @@ def test_a_server_that_answers_too_late_is_not_heard_by_the_next(redis_url, redi
         (connection,) = client.connection_pool._available_connections
         connection.socket_timeout = 5
         assert counter.decide("q", [WINDOW], 3).counted[0].used == 3
+
+
+@pytest.mark.parametrize("step", ["send_packed_command", "read_response"])
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(KeyboardInterrupt, KeyboardInterrupt), (OSError, StoreFailed), (ValueError, StoreFailed)],
+)
+def test_whatever_is_raised_between_sending_and_reading_the_connection_is_given_back(
+    step, error, raised, redis_url, monkeypatch
+):
+    def fails(*_, **__):
+        raise error
+
+    with Redis.from_url(redis_url, retry=None) as client:
+        counter = RedisCounter(lambda: client, "test")
+        counter.decide("p", [WINDOW], 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(Connection, step, fails)
+            with pytest.raises(raised):
+                counter.decide("p", [WINDOW], 1)
+        assert not client.connection_pool._in_use_connections
+        # Nobody reads the answer to that question.
+        assert counter.decide("q", [WINDOW], 1).counted[0].used == 1
+
+
+def test_a_connection_that_cannot_sign_in_anew_when_it_is_given_back_is_a_store_failure(
+    redis_url, monkeypatch
+):
+    def fails(*_):
+        raise AuthenticationError("a token that was renewed meanwhile")
+
+    monkeypatch.setattr(connections, "KEPT_SECONDS", 0)
+    with Redis.from_url(redis_url, retry=None) as client:
+        counter = RedisCounter(lambda: client, "test")
+        asked = begun(counter)
+        monkeypatch.setattr(Connection, "re_auth", fails)
+        with pytest.raises(StoreFailed, match="AuthenticationError"):
+            asked.answer()
 
 
 INTERLEAVED = st.lists(

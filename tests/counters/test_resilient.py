@@ -283,7 +283,6 @@ def test_a_probe_that_is_given_up_is_followed_by_another(stepwise, clock):
         stepwise.decide("p", [OPEN], 1)
     store.error = None
     clock.now += FIRST_PAUSE
-    stepwise._store.fails_when = "asked"
     probe = stepwise.ask(Question("p", (OPEN,), 1))
     stepwise.decide("p", [OPEN], 1)
     assert store.asked == FAILURES + 1
