@@ -102,6 +102,11 @@ class RedisCounter:
         return Answered(sent.answer()) if sent.connections.are_scarce else sent
 
     def _send(self, pool: Any, question: Question) -> _Sent:
+        """One command over one connection of the client's pool.
+
+        As ``execute_command``, without what it does for each call around it: no
+        retries, which would count twice, no timing, and no parsing by command.
+        """
         connections = self._connections
         if connections is None or connections.pool is not pool:
             connections = self._connections = Connections(pool)
