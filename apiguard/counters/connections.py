@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,8 +92,11 @@ class Connections:
     def drop(self, taken: Taken) -> None:
         """An answer may still come, and must not be read as that to another command."""
         self._dropped = time.monotonic()
-        taken.connection.disconnect()
-        self.pool.release(taken.connection)
+        # The pool may sign in anew with a token that was renewed, and fail: whoever
+        # takes it next will see, and whoever has no use for it need not know.
+        with suppress(RedisError, OSError):
+            taken.connection.disconnect()
+            self.pool.release(taken.connection)
 
     def _from_pool(self) -> Taken:
         now = time.monotonic()

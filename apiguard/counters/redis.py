@@ -47,7 +47,7 @@ class Packed(NamedTuple):
 
     question: Question
     command: Any
-    reply: struct.Struct
+    layout: struct.Struct
 
 
 class RedisCounter:
@@ -97,7 +97,7 @@ class RedisCounter:
         except Exception as error:
             raise _failure(error) from error
         if pool is None:
-            return Answered(_decision(reply, question.limits, _reply(len(question.limits))))
+            return Answered(_decision(reply, question.limits, _layout(len(question.limits))))
         # Who waits for a connection of the same pool must not wait for this one.
         return Answered(sent.answer()) if sent.connections.are_scarce else sent
 
@@ -138,7 +138,7 @@ class RedisCounter:
         packed = self._packed.get(name)
         if packed is None or packed.question.limits is not question.limits:
             command = connection.pack_command("EVALSHA", _SHA, *self._arguments(question))
-            packed = Packed(question, command, _reply(len(question.limits)))
+            packed = Packed(question, command, _layout(len(question.limits)))
             if self._clock is None:
                 self._packed.put(name, packed)
         return packed
@@ -160,7 +160,7 @@ def _of_limits(limits: Sequence[Limit]) -> bytes:
 
 
 @lru_cache(maxsize=32)
-def _reply(limits: int) -> struct.Struct:
+def _layout(limits: int) -> struct.Struct:
     """A reply about so many limits: now and allowed, then per limit used, wait, reset."""
     return struct.Struct(f"<QB{3 * limits}Q")
 

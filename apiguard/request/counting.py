@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ..conf import Settings
@@ -18,20 +17,23 @@ from ..telemetry import outages
 from ..telemetry.board import Board
 
 
-@dataclass(frozen=True, slots=True)
 class Counting:
     """A counter, and the denials of it that are still true.
 
-    ``denials`` is ``None`` where counts are in this process's own memory:
-    asking it is cheap.
+    Args:
+        denials: ``None`` where counts are in this process's own memory: asking
+            it is cheap.
     """
 
-    counter: Counter
-    denials: Denials | None = None
+    __slots__ = ("_ask", "_denials")
+
+    def __init__(self, counter: Counter, denials: Denials | None = None) -> None:
+        self._ask = asking(counter)
+        self._denials = denials
 
     def recall(self, policy: object, question: Question) -> Decision | None:
         """What can be said without waiting: a denial that is remembered."""
-        return None if self.denials is None else self.denials.recall(policy, question)
+        return None if self._denials is None else self._denials.recall(policy, question)
 
     def ask(self, policy: object, question: Question) -> Asked:
         """One decision about all limits of a principal, under this state of all policy.
@@ -39,9 +41,9 @@ class Counting:
         Raises:
             StoreFailed: the store is away, and a limit says ``closed``.
         """
-        if self.denials is None:
-            return asking(self.counter)(question)
-        return self.denials.ask(asking(self.counter), policy, question)
+        if self._denials is None:
+            return self._ask(question)
+        return self._denials.ask(self._ask, policy, question)
 
 
 def counting(settings: Settings) -> Counting:

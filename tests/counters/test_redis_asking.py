@@ -172,19 +172,28 @@ def test_whatever_is_raised_between_sending_and_reading_the_connection_is_given_
         assert counter.decide("q", [WINDOW], 1).counted[0].used == 1
 
 
+def cannot_sign_in(*_):
+    raise AuthenticationError("a token that was renewed meanwhile")
+
+
 def test_a_connection_that_cannot_sign_in_anew_when_it_is_given_back_is_a_store_failure(
     redis_url, monkeypatch
 ):
-    def fails(*_):
-        raise AuthenticationError("a token that was renewed meanwhile")
-
     monkeypatch.setattr(connections, "KEPT_SECONDS", 0)
     with Redis.from_url(redis_url, retry=None) as client:
-        counter = RedisCounter(lambda: client, "test")
-        asked = begun(counter)
-        monkeypatch.setattr(Connection, "re_auth", fails)
+        asked = begun(RedisCounter(lambda: client, "test"))
+        monkeypatch.setattr(Connection, "re_auth", cannot_sign_in)
         with pytest.raises(StoreFailed, match="AuthenticationError"):
             asked.answer()
+
+
+def test_giving_up_never_fails(redis_url, monkeypatch):
+    # It is called where a response is ready to leave.
+    with Redis.from_url(redis_url, retry=None) as client:
+        asked = begun(RedisCounter(lambda: client, "test"))
+        monkeypatch.setattr(Connection, "re_auth", cannot_sign_in)
+        asked.give_up()
+        assert not client.connection_pool._in_use_connections
 
 
 INTERLEAVED = st.lists(
