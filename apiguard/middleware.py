@@ -13,17 +13,15 @@ from functools import partial
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
-from django.conf import settings as django_settings
 from django.core.exceptions import MiddlewareNotUsed
-from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from . import conf
 from .policy.current import PolicyUnavailable, current
 from .policy.records import KeyRecord
 from .policy.snapshot import Snapshot
-from .request import body, meanwhile, pipeline, response
+from .request import body, pipeline, response
 from .request.doors import counts_itself, signed_in_user
 from .request.effects import Steps, perform, recall, run
 from .request.facts import facts_of
@@ -51,11 +49,6 @@ class ApiGuardMiddleware:
             raise MiddlewareNotUsed("APIGUARD['ENABLED'] is False.")
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
-        self.may_go_on = (
-            not self.is_async
-            and meanwhile.is_djangos(get_response)
-            and meanwhile.is_harmless(django_settings.MIDDLEWARE)
-        )
         if self.is_async:
             markcoroutinefunction(self)
             # Django would send a synchronous hook through a thread each time.
@@ -73,7 +66,6 @@ class ApiGuardMiddleware:
     def _call(self, request: HttpRequest, settings: conf.Settings) -> HttpResponseBase:
         ids = ids_of(request.META, settings)
         this_id, token = ids.request_id, current_ids.set(ids)
-        passage = None
         try:
             try:
                 snapshot = current.ready() or current.snapshot()
@@ -82,26 +74,14 @@ class ApiGuardMiddleware:
             if snapshot is None:
                 return cast("HttpResponseBase", self.get_response(request))
             passage = _passage(request, settings, snapshot, this_id)
-            early = self._judge(request, passage) if passage.route is not None else None
-            is_underway = passage.underway is not None
+            early = None
+            if passage.route is not None:
+                early = _early(request, passage, run(pipeline.before_view(passage), passage))
             answer = early or cast("HttpResponseBase", self.get_response(request))
-            late = None
-            if _is_uncounted(passage):
-                late = run(_count_late(passage), passage)
-            elif is_underway and not passage.reached_view:
-                late = passage.verdict  # Behind a view that ran it may be that of its own door.
+            late = run(_count_late(passage), passage) if _is_uncounted(passage) else None
             return _leave(request, passage, answer, late)
         finally:
-            if passage is not None and passage.underway is not None:
-                passage.underway.give_up()
             current_ids.reset(token)
-
-    def _judge(self, request: HttpRequest, passage: Passage) -> HttpResponseBase | None:
-        # Under ASGI the body is looked at before the view, and only if it is admitted.
-        if self.may_go_on and isinstance(request, WSGIRequest):
-            verdict = meanwhile.begin(passage)
-            return None if verdict is None else _early(request, passage, verdict)
-        return _early(request, passage, run(pipeline.before_view(passage), passage))
 
     async def _call_async(self, request: HttpRequest, settings: conf.Settings) -> HttpResponseBase:
         ids = ids_of(request.META, settings)
@@ -133,9 +113,6 @@ class ApiGuardMiddleware:
     ) -> HttpResponseBase | None:
         """Hand over who is calling; count who was not identified."""
         passage: Passage | None = getattr(request, "apiguard", None)
-        # Whoever asked before has waited for the answer; the view has not run, and must not.
-        if passage is not None and passage.verdict.refused and passage.enforced:
-            return HttpResponse(status=429)  # What leaves is made where it leaves.
         if passage is None or not _is_counted_here(passage, request, view):
             return None
         verdict = run(pipeline.at_view(passage, signed_in_user(request)), passage)

@@ -33,7 +33,6 @@ _STAGES = (
     ("request/header_store.py", "", "response headers"),
     ("request/problem.py", "", "response headers"),
     ("rules/headers.py", "", "response headers"),
-    ("request/again.py", "", "known again"),
     ("request/route.py", "", "route"),
     ("rules/paths.py", "", "route"),
     ("policy/current.py", "", "route"),

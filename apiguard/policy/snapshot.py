@@ -1,8 +1,8 @@
 """The policy of one revision, compiled: what a request is judged by.
 
 Everything here is frozen and shared between threads; what can be computed
-once is computed by ``compile``. Two things grow, within bounds: the keyring,
-with the records that requests ask for, and what requests came to.
+once is computed by ``compile``. Only the keyring grows, within bounds: it holds
+the key records that requests need.
 """
 
 from __future__ import annotations
@@ -19,11 +19,7 @@ from ..rules.limits import Limit
 from ..rules.media import MediaType
 from ..rules.origins import OriginSet
 from ..rules.paths import PrefixTable
-from ..rules.recent import Recent
 from .keyring import Keyring
-
-# What requests came to, up to 2 KiB each: at least so many, at most twice as many.
-MAX_REQUESTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +176,6 @@ class Snapshot:
     overrides: Mapping[Any, Mapping[int, Override]]
     problems: tuple[RowProblem, ...] = ()
     keyring: Keyring = field(default_factory=Keyring)
-    # What requests came to, by a name that only requests like it have. Not for the
-    # constructor: whatever is made of this snapshot knows of none.
-    requests: Recent[bytes, Any] = field(
-        default_factory=lambda: Recent(MAX_REQUESTS), init=False, repr=False
-    )
 
 
 def empty(revision: int = 0, stamp: str = "") -> Snapshot:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..policy.snapshot import Cors, Rendered
+from ..policy.snapshot import Cors
 from ..rules.headers import split_list
 from .facts import Facts
 from .header_store import Store
@@ -108,18 +108,9 @@ def write(passage: Passage, store: Store) -> None:
         for name in GRANTS:
             store.pop(name, None)
     if passage.cors_origin is not None:
-        allow_origin(passage.cors_origin, store)
-        store.update(grants_of(passage))
-
-
-def allow_origin(origin: str, store: Store) -> None:
-    """Say who may read the response."""
-    store["access-control-allow-origin"] = ("Access-Control-Allow-Origin", origin)
-
-
-def grants_of(passage: Passage) -> Rendered:
-    """What stands beside the origin that may read the response; nothing where none may."""
-    cors = passage.route.cors if passage.route is not None else None
-    if cors is None or passage.cors_origin is None:
-        return {}
-    return cors.preflight_grants if is_preflight(passage.facts) else cors.response_grants
+        store["access-control-allow-origin"] = (
+            "Access-Control-Allow-Origin",
+            passage.cors_origin,
+        )
+        preflight = is_preflight(passage.facts)
+        store.update(cors.preflight_grants if preflight else cors.response_grants)

@@ -11,29 +11,11 @@ them side by side.
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.http.response import HttpResponseBase, ResponseHeaders
 
-from ..policy.snapshot import Rendered
-
 Store = MutableMapping[str, tuple[str, str]]
-
-
-class Additions(NamedTuple):
-    """What policy adds to a response, whatever the view has said.
-
-    ``defaults`` give way to what is there, ``force`` and the ``grants`` of CORS
-    replace it; ``vary`` names what else the response depends on. Where the view
-    itself sent one of the ``contested`` headers, that is not all there is to
-    say. All of it is the policy's own: many requests share it.
-    """
-
-    defaults: Rendered
-    force: Rendered
-    grants: Rendered
-    vary: tuple[str, ...]
-    contested: frozenset[str]
 
 
 def store_of(response: HttpResponseBase) -> Store:

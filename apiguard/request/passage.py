@@ -7,40 +7,26 @@ kept here for the other door.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import IO, Any, Literal, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import IO, Any, Literal, NamedTuple
 
 from ..conf import Settings
-from ..counters.base import Question
 from ..policy.records import ClientRecord, KeyRecord
 from ..policy.snapshot import RoutePolicy, Snapshot
 from ..rules.limits import Decision
 from ..rules.networks import Address, counted_as
 from .challenge import Scheme
 from .facts import Facts
-from .header_store import Additions
 from .verdict import ADMITTED, Verdict
 
 _UNKNOWN: Any = object()
-
-
-class Underway(Protocol):
-    """A judgement that is not at its end; see ``meanwhile``."""
-
-    def finish(self) -> None:
-        """Wait for the answer, and note verdict and decision on the passage."""
-        ...
-
-    def give_up(self) -> None:
-        """Nobody waits for the answer any more."""
-        ...
 
 
 class Credential(NamedTuple):
     """A verified credential.
 
     ``auth`` is the key's record or the token's claims; ``user`` the row that
-    the credential stands for, or a user without a row; it comes last.
+    the credential stands for, or a user without a row.
     """
 
     kind: Literal["key", "token"]
@@ -53,24 +39,6 @@ class Credential(NamedTuple):
     user: Any
 
 
-class Known(NamedTuple):
-    """What requests that are alike come to before they are counted; see ``again``.
-
-    ``credential_of`` makes the credential of one request, given its user;
-    ``question`` is what the counter is asked, ``None`` where nothing limits them;
-    ``additions`` are what their responses get, ``None`` where that depends on the
-    response.
-    """
-
-    settings: Settings
-    record: KeyRecord
-    credential_of: Callable[[Any], Credential]
-    cors_origin: str | None
-    tier: str
-    question: Question | None
-    additions: Additions | None
-
-
 class Passage:
     """One request's way through; what ``request.apiguard`` is.
 
@@ -79,14 +47,11 @@ class Passage:
         route: the route's policy, or ``None`` where nothing is guarded.
         enforced: whether the route enforces what it decides.
         credential: the verified credential, or ``None``.
+        verdict: what was decided.
+        decision: how limits decided, or ``None`` if nothing was counted.
     """
 
     credential: Credential | None = None
-    # What stands for all requests like this one, and what they come to; see ``again``.
-    likeness: bytes | None = None
-    known: Known | None = None
-    # A judgement that waits for the counter; whoever asks for it waits, too.
-    underway: Underway | None = None
     # Whether credentials were judged, whether limits were asked.
     identified = False
     counted = False
@@ -98,8 +63,8 @@ class Passage:
     exception: Exception | None = None
     # A body that was read ahead; closed with the response.
     spool: IO[bytes] | None = None
-    _verdict: Verdict = ADMITTED
-    _decision: Decision | None = None
+    verdict: Verdict = ADMITTED
+    decision: Decision | None = None
     _address: Address | None = _UNKNOWN
     _principal = ""
 
@@ -117,28 +82,6 @@ class Passage:
         self.route = route
         self.request_id = request_id
         self.enforced = route is not None and route.enforced
-
-    @property
-    def verdict(self) -> Verdict:
-        """What was decided."""
-        if self.underway is not None:
-            self.underway.finish()
-        return self._verdict
-
-    @verdict.setter
-    def verdict(self, value: Verdict) -> None:
-        self._verdict = value
-
-    @property
-    def decision(self) -> Decision | None:
-        """How limits decided, or ``None`` if nothing was counted."""
-        if self.underway is not None:
-            self.underway.finish()
-        return self._decision
-
-    @decision.setter
-    def decision(self, value: Decision | None) -> None:
-        self._decision = value
 
     @property
     def address(self) -> Address | None:

@@ -10,49 +10,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..counters.base import Question
-from ..rules.limits import Decision
-from . import access, again, content, cors, credentials, limits, route
-from .effects import Failed, Steps
+from . import access, content, cors, credentials, limits, route
+from .effects import Steps
 from .passage import Passage
 from .verdict import ADMITTED, OBSERVED, Verdict
 
 
 def before_view(passage: Passage) -> Steps[Verdict]:
     """Judge a request as far as that can be done before any view is known."""
-    asked = as_before(passage) or (yield from before_counting(passage))
-    if isinstance(asked, Verdict):
-        return asked
-    return after_counting(passage, (yield asked))
-
-
-def as_before(passage: Passage) -> Question | Verdict | None:
-    """As ``before_counting`` of a request like one before; ``None`` if there was none."""
-    known = again.recall(passage)
-    return None if known is None else known.question or concluded(passage, None)
-
-
-def before_counting(passage: Passage) -> Steps[Question | Verdict]:
-    """What is to be asked of the counter, or the verdict if nothing is."""
     verdict = cors.judge(passage) or content.judge(passage)
     if verdict is None:
         verdict = yield from credentials.judge(passage)
     verdict = verdict or route.judge(passage)
     if verdict is None:
-        question = limits.question(passage)
-        again.remember(passage, question)
-        if isinstance(question, Question):
-            return question
-        verdict = question or access.judge(passage)
-    return concluded(passage, verdict)
-
-
-def after_counting(passage: Passage, decision: Decision | Failed) -> Verdict:
-    """The verdict, now that the counter has answered."""
-    verdict = limits.noted(passage, decision)
-    if verdict is None and passage.known is None:
-        verdict = access.judge(passage)
-    return concluded(passage, verdict)
+        verdict = yield from limits.judge(passage)
+    return concluded(passage, verdict or access.judge(passage))
 
 
 def identify(passage: Passage) -> Steps[Verdict]:

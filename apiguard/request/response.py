@@ -21,10 +21,10 @@ from ..rules.accept import prefers_html
 from ..rules.headers import merge_vary
 from ..rules.limits import rate_limit_headers
 from . import cors
-from .header_store import Additions, Store, read_at_once, store_of
+from .header_store import Store, read_at_once, store_of
 from .passage import Passage
 from .problem import CONTENT_TYPES, encode, error_code, problem, title
-from .verdict import ADMITTED, Outcome, Verdict
+from .verdict import Outcome, Verdict
 
 # -- refusals -----------------------------------------------------------------
 
@@ -74,46 +74,16 @@ def finish(request: HttpRequest, passage: Passage, response: HttpResponseBase) -
     if response.status_code >= 400:
         _as_problem(request, passage, response)
     store = store_of(response)
-    verdict, decision, known = passage.verdict, passage.decision, passage.known
-    additions = None if known is None or verdict.refused else known.additions
-    if additions is not None and additions.contested.isdisjoint(store):
-        store.update({**additions.defaults, **store, **additions.force, **additions.grants})
-        if passage.cors_origin is not None:
-            cors.allow_origin(passage.cors_origin, store)
-        vary = additions.vary
-    else:
-        apply_writes(_writes_of(passage, response), store, refused=verdict.refused)
-        cors.write(passage, store)
-        vary = _vary_of(passage, route, verdict)
+    verdict, decision = passage.verdict, passage.decision
+    apply_writes(_writes_of(passage, response), store, refused=verdict.refused)
+    cors.write(passage, store)
+    vary = _vary_of(passage, route, verdict)
     if decision is not None:
         store.update(rate_limit_headers(decision, passage.settings.rate_limit_headers))
     if vary:
         existing = store["vary"][1] if "vary" in store else ""
         store["vary"] = ("Vary", _merged_vary(existing, vary))
     read_at_once(response)
-
-
-def additions_of(passage: Passage) -> Additions | None:
-    """What ``finish`` does to the responses of admitted requests like this one.
-
-    ``None`` where the media type of a response decides about its headers.
-    """
-    route = passage.route
-    if route is None or not route.enforced or route.headers.by_type is not None:
-        return None
-    writes = route.headers.https if passage.facts.secure else route.headers.http
-    return Additions(
-        defaults=writes.all_defaults,
-        force=writes.force,
-        grants=cors.grants_of(passage),
-        vary=_vary_of(passage, route, ADMITTED),
-        contested=_contested(writes.remove),
-    )
-
-
-@lru_cache(maxsize=256)
-def _contested(removed: tuple[str, ...]) -> frozenset[str]:
-    return CACHING.union(removed, cors.GRANTS)
 
 
 def _writes_of(passage: Passage, response: HttpResponseBase) -> HeaderWrites:
