@@ -75,6 +75,27 @@ def check_middleware(**_: Any) -> list[checks.CheckMessage]:
     return []
 
 
+def check_forms_behind_tls(**_: Any) -> list[checks.CheckMessage]:
+    """W015 a proxy is trusted, and Django does not know that requests are secure."""
+    try:
+        proxied = conf.current().trusted_proxies or conf.current().trust_unix
+    except ImproperlyConfigured:
+        return []  # E001 reports it.
+    knows = django_settings.SECURE_PROXY_SSL_HEADER or django_settings.CSRF_TRUSTED_ORIGINS
+    if not proxied or knows:
+        return []
+    return [
+        checks.Warning(
+            "TRUSTED_PROXIES is set, but neither SECURE_PROXY_SSL_HEADER nor "
+            "CSRF_TRUSTED_ORIGINS. If the proxy ends TLS, Django takes requests for plain http "
+            "and refuses forms, the admin's sign-in included (403, CSRF).",
+            hint='Set SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if the proxy '
+            'always sets this header, and CSRF_TRUSTED_ORIGINS = ["https://your-host"].',
+            id="apiguard.W015",
+        )
+    ]
+
+
 def check_corsheaders(**_: Any) -> list[checks.CheckMessage]:
     """W013 django-cors-headers is installed too."""
     apps = [str(app).partition(".")[0] for app in getattr(django_settings, "INSTALLED_APPS", ())]
@@ -303,6 +324,7 @@ def register_all() -> None:
     """Called once, when the apps are ready."""
     checks.register(check_settings, "apiguard")
     checks.register(check_middleware, "apiguard")
+    checks.register(check_forms_behind_tls, "apiguard")
     checks.register(check_corsheaders, "apiguard")
     checks.register(check_policy, "apiguard", checks.Tags.database)
     checks.register(check_sqlite, "apiguard")

@@ -1,14 +1,12 @@
 """The rows of the demonstration: who may call the orders API, and how often.
 
-Everything is found by name before it is made, so running it again adds
-nothing twice and leaves alone what somebody edited meanwhile. Secrets cannot
-be found again: each run issues new keys and a new password, and the earlier
-keys are revoked.
+Each row is looked up by its name and created only if it is missing, so a second
+run adds nothing twice and keeps every edit. Keys and the password are stored as
+digests: each run issues new ones and revokes the earlier keys.
 """
 
 from __future__ import annotations
 
-import io
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -34,6 +32,7 @@ from apiguard.models import (
     Tier,
     acting,
 )
+from apiguard.transfer.baseline import write_baseline
 
 ISSUER = "apiguard-demo"
 AUDIENCE = "apiguard-demo-clients"
@@ -64,7 +63,7 @@ DOCS_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who may sign in to the admin."""
+    """The admin user and its password."""
 
     username: str
     password: str
@@ -72,7 +71,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """What somebody needs in order to try the site; shown once."""
+    """The address and the credentials of the demonstration; shown once."""
 
     base_url: str
     admin: Login
@@ -80,15 +79,15 @@ class Demonstration:
     jwt: str
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as JSON-ready members."""
+        """Return the same values as a dict that JSON can hold."""
         return asdict(self)
 
 
 def set_up(base_url: str) -> Demonstration:
-    """Make or complete all rows, and issue fresh credentials.
+    """Create the rows that are missing, and issue new credentials.
 
     Args:
-        base_url: where the site will answer, without a trailing slash.
+        base_url: the address of the site, without a trailing slash.
 
     Raises:
         CommandError: ``JWT_SECRET`` is not set.
@@ -97,8 +96,8 @@ def set_up(base_url: str) -> Demonstration:
     if not secret:
         raise CommandError("JWT_SECRET is not set; the demo signs its token with it.")
     call_command("migrate", verbosity=0, interactive=False)
-    call_command("apiguard", "baseline", "--prefix", "/api/", "--enforce", stdout=io.StringIO())
     with acting(name="manage.py demo"), transaction.atomic():
+        write_baseline("/api/", enforce=True)
         _origins()
         _routes()
         _issuer()
@@ -127,7 +126,7 @@ def _routes() -> None:
         "/health",
         access=Route.Access.PUBLIC,
         methods=["GET"],
-        # Nobody has anything to send here.
+        # A health check sends no body.
         max_body_bytes=0,
         header_policy=api.header_policy,
         cors_policy=api.cors_policy,
@@ -199,7 +198,7 @@ def _admin() -> str:
 
 
 def token(secret: str) -> str:
-    """A token of issuer ``demo`` for ``alice``, good for a day (RFC 7519)."""
+    """Sign a token of the issuer ``demo`` for ``alice``, valid for a day (RFC 7519)."""
     now = timezone.now()
     claims = {
         "iss": ISSUER,

@@ -1,7 +1,7 @@
-"""What the environment says, as the values that settings want.
+"""Read settings from environment variables.
 
-Kept apart from ``settings.py`` so that each rule can be tested without
-loading settings twice.
+These functions are not in ``settings.py``, so that tests can call them without
+loading the settings again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ APIGUARD_PREFIX = "APIGUARD_"
 
 
 def required(name: str, values: Mapping[str, str]) -> str:
-    """The value of ``name``.
+    """Return the value of ``name``.
 
     Raises:
         ImproperlyConfigured: it is missing or empty.
@@ -31,10 +31,10 @@ def required(name: str, values: Mapping[str, str]) -> str:
 
 
 def single_settings(values: Mapping[str, str]) -> dict[str, Any]:
-    """Members of the ``APIGUARD`` dict: ``APIGUARD_REALM=shop`` is ``{"REALM": "shop"}``.
+    """Return members of the ``APIGUARD`` dict: ``APIGUARD_REALM=shop`` gives ``{"REALM": "shop"}``.
 
-    A value that is JSON is read as JSON (numbers, ``true``, ``null``, lists,
-    dicts, quoted strings); anything else is the string that it is.
+    A value that is JSON is parsed (numbers, ``true``, ``null``, lists, dicts,
+    quoted strings); any other value stays a string.
     """
     return {
         name.removeprefix(APIGUARD_PREFIX): _value(text)
@@ -50,12 +50,28 @@ def _value(text: str) -> Any:
         return text
 
 
+def proxy_ssl_header(text: str) -> tuple[str, str] | None:
+    """Return ``SECURE_PROXY_SSL_HEADER`` from ``NAME=value``; None where it is empty.
+
+    Raises:
+        ImproperlyConfigured: the text has no ``=``.
+    """
+    if not text:
+        return None
+    name, separator, value = text.partition("=")
+    if not (name and separator and value):
+        raise ImproperlyConfigured(
+            "SECURE_PROXY_SSL_HEADER is not NAME=value, such as HTTP_X_FORWARDED_PROTO=https."
+        )
+    return name, value
+
+
 def database(config: dict[str, Any]) -> dict[str, Any]:
-    """A ``DATABASES`` entry that survives several processes.
+    """Return a ``DATABASES`` entry that works with several processes.
 
     SQLite gets a write-ahead log and takes its write lock when a transaction
-    begins: one that starts by reading and then writes fails at once with
-    "database is locked", whatever the timeout.
+    begins. Otherwise a transaction that reads first and then writes fails at
+    once with "database is locked", whatever the timeout.
     """
     if not config["ENGINE"].endswith("sqlite3"):
         return config
@@ -68,10 +84,10 @@ def database(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def caches(redis_url: str | None) -> dict[str, Any]:
-    """``CACHES``: the site's own in memory; counters in Redis, if there is one.
+    """Return ``CACHES``: ``default`` in memory, and ``apiguard`` in Redis if there is a URL.
 
-    The timeouts are short because every request waits for them while Redis is
-    away. Nothing else may live in that database number.
+    The timeouts are short because requests wait that long while Redis is away.
+    Nothing else may use that database number.
     """
     local = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     if not redis_url:

@@ -1,8 +1,10 @@
 """Settings of the reference site, all from the environment.
 
 ``SECRET_KEY`` and ``JWT_SECRET`` (or the file that ``manage.py demo`` writes),
-``DEBUG``, ``DEMO``, ``ALLOWED_HOSTS``, ``DATABASE_URL``, ``REDIS_URL``, and
-``APIGUARD_<SETTING>`` for single members of the ``APIGUARD`` dict.
+``DEBUG``, ``DEMO``, ``ALLOWED_HOSTS``, ``DATABASE_URL``, ``REDIS_URL``,
+``CSRF_TRUSTED_ORIGINS``, ``SECURE_PROXY_SSL_HEADER`` (such as
+``HTTP_X_FORWARDED_PROTO=https``), and ``APIGUARD_<SETTING>`` for single members
+of the ``APIGUARD`` dict.
 """
 
 from __future__ import annotations
@@ -12,7 +14,13 @@ from typing import Any
 
 import environ
 
-from project.environment import caches, database, required, single_settings
+from project.environment import (
+    caches,
+    database,
+    proxy_ssl_header,
+    required,
+    single_settings,
+)
 from project.secrets_file import CHECKOUT, read_secrets, secrets_path
 
 env = environ.Env()
@@ -26,6 +34,9 @@ DEBUG = env.bool("DEBUG", default=False)
 # Adds /api/boom, which raises: to see what leaves the site when a view fails.
 DEMO = env.bool("DEMO", default=False)
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+# Behind a proxy that ends TLS: without these two, Django takes the admin's forms for forged ones.
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+SECURE_PROXY_SSL_HEADER = proxy_ssl_header(env.str("SECURE_PROXY_SSL_HEADER", default=""))
 
 INSTALLED_APPS = [
     "apiguard",
@@ -43,7 +54,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First: what it refuses, nothing else has to look at, and what leaves, it has seen.
+    # First: a refused request costs nothing more, and every response passes through it.
     "apiguard.middleware.ApiGuardMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -94,7 +105,7 @@ TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
 
-# Served by whitenoise from where the apps keep them, with DEBUG off too: nothing to collect.
+# WhiteNoise serves the files of each app, with DEBUG off too; collectstatic is not needed.
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
 
@@ -147,6 +158,6 @@ LOGGING: dict[str, Any] = {
         },
     },
     "root": {"handlers": ["console"], "level": "INFO"},
-    # Django's own handler writes to the console under DEBUG only; the root's always does.
+    # Django's own handler writes under DEBUG only; the root's handler always writes.
     "loggers": {"django": {"handlers": [], "propagate": True}},
 }

@@ -317,3 +317,28 @@ def test_no_check_reads_the_database_unasked():
         checks.check_deployment,
     ):
         check(app_configs=None, databases=None)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "settings", "expected"),
+    [
+        pytest.param([], {}, [], id="no proxy"),
+        pytest.param(["10.0.0.0/8"], {}, ["apiguard.W015"], id="a proxy"),
+        pytest.param(["unix"], {}, ["apiguard.W015"], id="a proxy on a socket"),
+        pytest.param(
+            ["10.0.0.0/8"],
+            {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https")},
+            [],
+            id="Django reads the scheme",
+        ),
+        pytest.param(
+            ["10.0.0.0/8"],
+            {"CSRF_TRUSTED_ORIGINS": ["https://shop.example"]},
+            [],
+            id="Django trusts the site",
+        ),
+    ],
+)
+def test_forms_behind_a_proxy_that_ends_tls_need_a_setting_of_django(proxies, settings, expected):
+    with override_settings(APIGUARD={"TRUSTED_PROXIES": proxies}, **settings):
+        assert ids(checks.check_forms_behind_tls()) == expected

@@ -66,7 +66,7 @@ def test_the_wheel_carries_its_licence(wheel, metadata):
 
 
 def test_the_wheel_says_what_it_needs(metadata):
-    assert metadata["Name"] == "django-apiguard"
+    assert metadata["Name"] == "apiguard-django"
     assert metadata["Requires-Python"] == ">=3.11"
     needed = " ".join(metadata.get_all("Requires-Dist")).lower()
     for name in ("django<", "djangorestframework", "pyjwt[crypto]", "django-redis[hiredis]"):

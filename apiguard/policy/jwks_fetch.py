@@ -174,7 +174,7 @@ def _exchange(tls: ssl.SSLSocket, where: KeysUrl, deadline: float) -> bytes:
     tls.sendall(
         f"GET {where.target} HTTP/1.1\r\nHost: {where.authority}\r\n"
         f"Accept: {', '.join(MEDIA_TYPES)}\r\nAccept-Encoding: identity\r\n"
-        "User-Agent: django-apiguard\r\nConnection: close\r\n\r\n".encode("ascii")
+        "User-Agent: apiguard\r\nConnection: close\r\n\r\n".encode("ascii")
     )
     response = HTTPResponse(_Answer(tls, deadline), method="GET")  # type: ignore[arg-type]
     response.begin()

@@ -101,6 +101,16 @@ def test_other_commands_refuse_to_start_without_a_secret_key(env):
     done = manage("check", env=env)
     assert done.returncode != 0
     assert "SECRET_KEY is not set" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("apiguard", "--help"), ("help", "apiguard"), ("demo", "-h")]
+)
+def test_help_needs_no_secret(arguments):
+    done = manage(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage:" in done.stdout
 
 
 def test_it_serves_after_it_has_printed(env, tmp_path):

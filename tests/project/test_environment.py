@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from project.environment import caches, database, required, single_settings
+from project.environment import caches, database, proxy_ssl_header, required, single_settings
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,10 @@ def test_redis_serves_the_counters_alone_and_is_not_waited_for():
     assert "locmem" in made["default"]["BACKEND"]
     assert made["apiguard"]["LOCATION"] == "redis://127.0.0.1:6379/3"
     assert made["apiguard"]["OPTIONS"]["SOCKET_TIMEOUT"] <= 0.05
+
+
+def test_the_header_of_a_proxy_that_ends_tls_is_a_name_and_a_value():
+    assert proxy_ssl_header("HTTP_X_FORWARDED_PROTO=https") == ("HTTP_X_FORWARDED_PROTO", "https")
+    assert proxy_ssl_header("") is None
+    with pytest.raises(ImproperlyConfigured, match="is not NAME=value"):
+        proxy_ssl_header("HTTP_X_FORWARDED_PROTO")

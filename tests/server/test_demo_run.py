@@ -95,11 +95,13 @@ def as_curl_would(line):
 
 def test_the_four_lines_to_try_do_what_they_say(for_people):
     _, printed, _ = for_people
+    assert re.findall(r"^\d\. .*\((\d+)\)\.$", printed(), re.M) == ["201", "403", "200", "204"]
     lines = [line.strip() for line in printed().splitlines() if line.strip().startswith("curl ")]
-    whoami, order, list_orders, preflight = [as_curl_would(line) for line in lines]
-    assert (whoami.status, whoami.json()["user"]["client"]) == (200, "acme")
-    assert (order.status, order.json()["item"]) == (201, "tea")
-    assert (list_orders.status, list_orders.json()) == (200, [])
+    admitted, refused, counted, preflight = [as_curl_would(line) for line in lines]
+    assert (admitted.status, admitted.json()["item"]) == (201, "tea")
+    assert (refused.status, refused.json()["error"]) == (403, "insufficient_permissions")
+    assert counted.status == 200
+    assert '"per-minute";r=990' in counted.headers["RateLimit"]
     assert preflight.status == 204
     assert preflight.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
 

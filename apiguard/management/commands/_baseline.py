@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from ...errors import PolicyError
 from ...models import Route, acting
 from ...transfer.baseline import PRESETS, write_baseline
-from ._console import Console, Options, SubCommand, refused
+from ._console import Console, Options, SubCommand, found, refused
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -24,7 +24,12 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(console: Console, options: Options) -> None:
-    """Make what is missing; one line per row on standard output."""
+    """Make what is missing; one line per row on standard output.
+
+    Raises:
+        CommandError: exit status 1, ``--enforce`` was given and an existing route does not
+            enforce; exit status 2, a value is refused.
+    """
     prefix, enforce, preset = options["prefix"], options["enforce"], options["preset"]
     with acting(name="apiguard baseline (command line)", reason="The recommended baseline."):
         try:
@@ -41,9 +46,9 @@ def run(console: Console, options: Options) -> None:
             f"{f' {sent!r}' if sent else ''}. Choose {preset!r} for it in the admin."
         )
     if enforce and route is not None and route.mode != Route.Mode.ENFORCE:
-        console.note(
-            f"The route {route.name!r} was there already and stays in mode {route.mode!r}. "
-            "Set its mode to 'enforce' in the admin."
+        raise found(
+            f"Nothing is enforced yet: the route {route.name!r} ({prefix}) exists already and "
+            f"stays in mode {route.mode!r}. Set its mode to 'enforce' in the admin."
         )
     if made and not enforce:
         console.note(

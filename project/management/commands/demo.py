@@ -1,6 +1,6 @@
-"""``manage.py demo``: the whole site, set up and served, with something to try.
+"""``manage.py demo``: set up the reference site, print how to use it, serve it.
 
-Safe to run again: rows are made once; credentials are new each time.
+It is safe to run again: rows are created once, credentials are new each time.
 """
 
 from __future__ import annotations
@@ -16,29 +16,34 @@ from django.core.management.base import BaseCommand, CommandError
 from project.demonstration import Demonstration, set_up
 
 TEXT = """\
-The desk    {base_url}/admin/
+Admin       {base_url}/admin/
             user {username}, password {password}
-The docs    {base_url}/api/docs/
+API docs    {base_url}/api/docs/
 
-Keys, shown this once (earlier ones are revoked):
+API keys, shown only now (this run revoked the earlier ones):
   acme      {acme}
   hobby     {hobby}
-Token of alice, for a day:
+Token of alice, valid for a day:
   {jwt}
 
-To try, in another terminal:
-  curl -i -H 'X-API-Key: {acme}' {base_url}/api/users/me
+Try these in another terminal:
+
+1. Admitted: acme may write orders (201).
   curl -i -H 'X-API-Key: {acme}' -H 'Content-Type: application/json' -d '{{"item": "tea", "quantity": 2}}' {base_url}/api/orders
-  curl -i -H 'Authorization: Bearer {jwt}' {base_url}/api/orders
+2. Refused: hobby may only read them (403).
+  curl -i -H 'X-API-Key: {hobby}' -H 'Content-Type: application/json' -d '{{"item": "tea", "quantity": 2}}' {base_url}/api/orders
+3. Counted: an export costs 10; the RateLimit headers say what is left (200).
+  curl -i -H 'Authorization: Bearer {jwt}' {base_url}/api/export
+4. Cross-origin: the preflight of an allowed website (204).
   curl -i -X OPTIONS -H 'Origin: https://app.example.com' -H 'Access-Control-Request-Method: POST' -H 'Access-Control-Request-Headers: content-type, x-api-key' {base_url}/api/orders
 """  # noqa: E501 - lines to paste
 
 
 def _refuse_taken_port(host: str, port: int) -> None:
-    """Before anything is made: a new key is shown once, and the earlier ones end.
+    """Check the port before any key is issued: a run revokes the earlier keys.
 
     Raises:
-        CommandError: something else listens there, or this machine has no such address.
+        CommandError: the port is taken, or this machine has no such address.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -53,10 +58,10 @@ def _refuse_taken_port(host: str, port: int) -> None:
 
 
 class Command(BaseCommand):
-    """Set the demonstration up, say how to use it, serve it."""
+    """Set up the demonstration, print how to use it, serve it."""
 
     help = "Set up the demonstration and serve it."
-    # Checks may look at tables that this command is about to make; migrate runs its own.
+    # Checks may read tables that this command is about to create; migrate runs its own.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -67,7 +72,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run it; returns when the server is stopped, or at once with ``--setup-only``."""
+        """Run until the server is stopped; with ``--setup-only`` return at once."""
         host, port = options["host"], options["port"]
         if not 1 <= port <= 65535:
             raise CommandError("--port takes a number from 1 to 65535.")
@@ -77,7 +82,7 @@ class Command(BaseCommand):
         demonstration = set_up(f"http://{address}")
         self._show(demonstration, as_json=options["json"])
         if not options["setup_only"]:
-            # What the server says goes to standard error: standard output is for the caller.
+            # The server logs to standard error: standard output is for the caller.
             call_command(
                 "runserver",
                 address,
