@@ -50,7 +50,7 @@ class Settings:
     key_namespace: str = "ag"
     key_peppers: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     allow_test_keys: bool = True
-    jwt_secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    jwt_secrets: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
     jwks_allowed_networks: tuple[Network, ...] = ()
     jwks_ca_file: str | None = None
     scopes: frozenset[str] | None = None

@@ -12,6 +12,7 @@ from jwt.algorithms import get_default_algorithms
 
 SECRET = "0123456789abcdef" * 4
 ALGORITHMS = get_default_algorithms()
+ALGORITHMS |= dict.fromkeys(("Ed25519", "Ed448"), ALGORITHMS["EdDSA"])  # RFC 9864
 CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
 
 
@@ -27,8 +28,10 @@ def _private_key(algorithm: str, number: int) -> Any:
         return (SECRET if number == 1 else SECRET[::-1] + str(number)).encode()
     if family in ("RS", "PS"):
         return rsa_key(2048, number)
-    if algorithm == "EdDSA":
+    if algorithm in ("EdDSA", "Ed25519"):
         return ed25519.Ed25519PrivateKey.generate()
+    if algorithm == "Ed448":
+        return ed448.Ed448PrivateKey.generate()
     return ec.generate_private_key(CURVES[algorithm])
 
 

@@ -41,7 +41,10 @@ def parsed(**given):
         pytest.param("KEY_NAMESPACE", "acme1", "key_namespace", "acme1", id="namespace"),
         pytest.param("KEY_PEPPERS", {"a": "b"}, "key_peppers", {"a": b"b"}, id="peppers"),
         pytest.param("ALLOW_TEST_KEYS", False, "allow_test_keys", False, id="test keys"),
-        pytest.param("JWT_SECRETS", {"a": b"\xff"}, "jwt_secrets", {"a": b"\xff"}, id="secrets"),
+        pytest.param("JWT_SECRETS", {"a": b"\xff"}, "jwt_secrets", {"a": (b"\xff",)}, id="secrets"),
+        pytest.param(
+            "JWT_SECRETS", {"a": ["new", "old"]}, "jwt_secrets", {"a": (b"new", b"old")}, id="two"
+        ),
         pytest.param("JWKS_CA_FILE", "/ca.pem", "jwks_ca_file", "/ca.pem", id="CA file"),
         pytest.param("SCOPES", ["a", "b"], "scopes", {"a", "b"}, id="scopes"),
         pytest.param("SCOPES", None, "scopes", None, id="no registry"),
@@ -100,6 +103,7 @@ def test_a_good_value_is_taken(name, value, attribute, expected):
         pytest.param("KEY_PEPPERS", {"a b": "c"}, id="a name with a space"),
         pytest.param("ALLOW_TEST_KEYS", None, id="neither"),
         pytest.param("JWT_SECRETS", {"a": 5}, id="a number for a secret"),
+        pytest.param("JWT_SECRETS", {"a": []}, id="no secret of a name"),
         pytest.param("JWT_SECRETS", {5: "a"}, id="a number for a name"),
         pytest.param("JWKS_ALLOWED_NETWORKS", ["localhost"], id="a name is no network"),
         pytest.param("JWKS_CA_FILE", "", id="an empty file name"),
@@ -173,7 +177,11 @@ def test_an_unknown_member_is_told_with_the_nearest_name(name, nearest):
         pytest.param({"KEY_PEPPERS": [SECRET]}, id="a list"),
         pytest.param({"JWT_SECRETS": {"a b": SECRET}}, id="under a bad name"),
         pytest.param({"JWT_SECRETS": {f"{SECRET}!": "name"}}, id="swapped with its name"),
-        pytest.param({"JWT_SECRETS": {"a": [SECRET]}}, id="in a list"),
+        pytest.param({"JWT_SECRETS": {"a": [SECRET, ""]}}, id="beside an empty one"),
+        pytest.param({"JWT_SECRETS": {"a": [[SECRET]]}}, id="in a list in a list"),
+        pytest.param({"JWT_SECRETS": {"a": [SECRET] * 6}}, id="in a long list"),
+        pytest.param({"JWT_SECRETS": {"a": {"b": SECRET}}}, id="in an object"),
+        pytest.param({"KEY_PEPPERS": {"a": [SECRET]}}, id="a pepper in a list"),
     ],
 )
 def test_no_error_repeats_a_secret(given):

@@ -14,7 +14,7 @@ from .. import conf
 from ..errors import IssuerError, PolicyError
 from ..rules.jwks import KeyProblem, parse_key_set
 from ..rules.jwks_url import parse_keys_url
-from ..rules.jwt import check_algorithms, prepare_key
+from ..rules.jwt import check_algorithms, is_claim_name, parse_required_claims, prepare_key
 from .base import PolicyModel, PolicyQuerySet
 from .fields import ForeignKey, StringListField, list_problems, number_problem, rule_problem
 
@@ -50,9 +50,31 @@ class JwtIssuer(PolicyModel):
     audiences = StringListField(
         _("audiences"), help_text=_("One per line, at least one; a token must name one of them.")
     )
+    audience_claim = models.CharField(
+        _("audience claim"),
+        max_length=255,
+        default="aud",
+        help_text=_(
+            "The claim that names the audience: aud, or client_id, azp, cid for issuers whose "
+            "access tokens have no aud."
+        ),
+    )
+    required_claims = models.JSONField(
+        _("required claims"),
+        default=dict,
+        blank=True,
+        help_text=_(
+            'What a token must say besides, as a JSON object, such as {"token_use": "access", '
+            '"tid": "…"}. Of a list of values one is enough. Refresh and ID tokens that say what '
+            "they are in token_type, token_use or typ are refused anyway."
+        ),
+    )
     algorithms = StringListField(
         _("algorithms"),
-        help_text=_("Of one family: HS, RS, PS, ES or EdDSA. Prohibited: HS256 beside RS256."),
+        help_text=_(
+            "Of one family: HS, RS, PS, ES or EdDSA. Prohibited: HS256 beside RS256. "
+            "EdDSA stands for Ed25519 and Ed448 too."
+        ),
     )
     secret_name = models.CharField(
         _("name of the secret"),
@@ -73,7 +95,10 @@ class JwtIssuer(PolicyModel):
     )
     token_types = StringListField(
         _("token types"),
-        help_text=_("Permitted: JWT, at+jwt. Empty: JWT or no type. at+jwt alone: RFC 9068."),
+        help_text=_(
+            "Values of the header's typ: JWT, at+jwt, none. Empty: any of these. "
+            "at+jwt alone: RFC 9068."
+        ),
     )
     max_lifetime = models.PositiveIntegerField(
         _("longest lifetime"), null=True, blank=True, help_text=_("Seconds from iat to exp.")
@@ -88,9 +113,20 @@ class JwtIssuer(PolicyModel):
         help_text=_("Counts each subject by itself. Empty: not limited."),
     )
     tier_claim = models.CharField(
-        _("tier claim"), max_length=64, blank=True, help_text=_("A claim that names a tier's slug.")
+        _("tier claim"),
+        max_length=255,
+        blank=True,
+        help_text=_("A claim that names a tier's slug; dots lead into objects (plan.tier)."),
     )
-    scope_claim = models.CharField(_("scope claim"), max_length=64, default="scope")
+    scope_claim = models.CharField(
+        _("scope claim"),
+        max_length=255,
+        default="scope",
+        help_text=_(
+            "A claim with scopes, as a list or separated by spaces; dots lead into objects "
+            "(realm_access.roles)."
+        ),
+    )
     user_field = models.CharField(
         _("user field"),
         max_length=64,
@@ -119,6 +155,7 @@ class JwtIssuer(PolicyModel):
             *list_problems(self, "audiences", _check_audience),
             *list_problems(self, "token_types", _check_token_type),
             *number_problem(self, "leeway", 0, MAX_LEEWAY),
+            *_claim_problems(self),
             *_user_field_problems(self.user_field),
         ]
         if not self.audiences:
@@ -148,8 +185,8 @@ class JwtIssuer(PolicyModel):
         }[given[0]]()
 
     def _secret_problems(self) -> list[PolicyError]:
-        secret = conf.current().jwt_secrets.get(self.secret_name)
-        if secret is None:
+        secrets = conf.current().jwt_secrets.get(self.secret_name)
+        if secrets is None:
             return [
                 IssuerError(
                     "unknown_secret",
@@ -159,7 +196,11 @@ class JwtIssuer(PolicyModel):
                     field="secret_name",
                 )
             ]
-        found = [rule_problem("secret_name", prepare_key, secret, alg) for alg in self.algorithms]
+        found = [
+            rule_problem("secret_name", prepare_key, secret, algorithm)
+            for secret in secrets
+            for algorithm in self.algorithms
+        ]
         return [problem for problem in found if problem is not None][:1]
 
     def _jwks_problems(self) -> list[PolicyError]:
@@ -182,6 +223,17 @@ class JwtIssuer(PolicyModel):
     def _url_problems(self) -> list[PolicyError]:
         problem = rule_problem("jwks_url", parse_keys_url, self.jwks_url)
         return [] if problem is None else [problem]
+
+
+def _claim_problems(row: JwtIssuer) -> list[PolicyError]:
+    problems = [rule_problem("required_claims", parse_required_claims, row.required_claims)]
+    for name in ("audience_claim", "scope_claim", "tier_claim"):
+        value = getattr(row, name)
+        if not is_claim_name(value) and (name == "audience_claim" or value != ""):
+            reason = "This cannot be the name of a claim."
+            hint = "Write a name such as aud, or a path such as realm_access.roles."
+            problems.append(IssuerError("bad_claim_name", value, reason, hint, field=name))
+    return [problem for problem in problems if problem is not None]
 
 
 def _unclear_source(given: list[str]) -> IssuerError:

@@ -106,7 +106,7 @@ def _as_subject(
         scheme=offered.scheme,
         principal=f"jwt:{issuer.pk}:{subject}",
         auth=claims,
-        scopes=split_scope_claim(claims.get(issuer.scope_claim)),
+        scopes=split_scope_claim(jwt.claim_at(claims, issuer.scope_claim)),
         tier_pk=_tier_of(claims, issuer, passage),
         client=None,
         user=user,
@@ -114,7 +114,7 @@ def _as_subject(
 
 
 def _tier_of(claims: dict[str, Any], issuer: IssuerPolicy, passage: Passage) -> Any:
-    """The tier that the claim names, if there is one of that slug; else the issuer's."""
-    slug = claims.get(issuer.tier_claim) if issuer.tier_claim else None
+    """Return the tier that the claim names, if there is one of that slug; else the issuer's."""
+    slug = jwt.claim_at(claims, issuer.tier_claim) if issuer.tier_claim else None
     tier = passage.snapshot.tiers_by_slug.get(slug) if isinstance(slug, str) else None
     return issuer.tier_pk if tier is None else tier.pk

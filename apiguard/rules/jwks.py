@@ -2,10 +2,11 @@
 
 Of a set only public signing keys of the issuer's own family are kept. Secret
 (``oct``), private, encryption, weak and unreadable keys are dropped, each with
-its reason; two keys of one name refuse the whole set, because nobody can say
-which of them was meant. A key is bound to its algorithms here, once, and a
-token is later verified by the one key that its ``kid`` names: keys are never
-tried in turn.
+its reason, and so are keys of other families; only then do two keys of one name
+refuse the whole set, because a token could mean either. A key is bound to its
+algorithms here, once, and a token is later verified by the one key that its
+``kid`` names: public keys are never tried in turn. The secrets of an HMAC issuer
+are those of the settings, at most a few, whatever ``kid`` its tokens have.
 
 Whatever is read, only ``IssuerError`` is raised, and no message holds a key.
 """
@@ -14,13 +15,14 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from ..errors import IssuerError
-from .jwt_keys import PreparedKey, key_of_jwk, prepare_key
+from .jwk_weakness import is_small_order_point, is_weak_rsa
+from .jwt_keys import PreparedKey, accepted_algorithms, key_of_jwk, prepare_key
 from .jwt_parse import PRINTABLE, TokenProblem, TokenRefused
 from .strict_json import JsonRefused, read_object
 
@@ -34,12 +36,17 @@ _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 # What is kept of a key: x5c and the like are never looked at.
 _FACTS = ("kty", "kid", "use", "key_ops", "alg")
 _NUMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
-_CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+# What a curve's keys sign with: ES has one name for each, EdDSA two (RFC 9864).
+_CURVES = {
+    "P-256": frozenset({"ES256"}),
+    "P-384": frozenset({"ES384"}),
+    "P-521": frozenset({"ES512"}),
+    "Ed25519": frozenset({"EdDSA", "Ed25519"}),
+    "Ed448": frozenset({"EdDSA", "Ed448"}),
+}
 _KINDS = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]{1,2048}")
-_RSA_BITS = range(2048, 8192 + 1)
-# Verifying takes time with the exponent's length; everybody uses 65537.
-_MAX_EXPONENT = 2**32
+# RFC 7518 knows no padding; issuers send it (and mean the same number).
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]{1,2048}={0,2}")
 
 
 class KeyProblem(StrEnum):
@@ -136,14 +143,39 @@ class KeySet:
 NO_KEYS: Final = KeySet()
 
 
-def secret_key_set(name: str, secret: bytes, algorithms: Iterable[str]) -> KeySet:
-    """The one secret of an HMAC issuer: tokens name it by ``name``, or not at all.
+class SecretKeySet(KeySet):
+    """The secrets of an HMAC issuer: the first signs, all verify."""
+
+    __slots__ = ("_secrets",)
+
+    def __init__(self, keys: Iterable[VerifyingKey]) -> None:
+        super().__init__(keys)
+        self._secrets = {
+            algorithm: replace(newest, older=tuple(one.key for one in older))
+            for algorithm, (newest, *older) in self._unnamed.items()
+        }
+
+    def find(self, kid: str | None, algorithm: str) -> PreparedKey | None:
+        """Return the secrets for this algorithm; ``kid`` decides nothing.
+
+        Some issuers stamp a ``kid`` on such tokens (Supabase does), and a name
+        that the sender wrote could select nothing but these secrets.
+        """
+        return self._secrets.get(algorithm)
+
+
+def secret_key_set(name: str, secrets: Sequence[bytes], algorithms: Iterable[str]) -> KeySet:
+    """Return the secrets of an HMAC issuer, newest first, ready to verify.
 
     Raises:
-        IssuerError: the secret is too short for one of the algorithms.
+        IssuerError: a secret is too short for one of the algorithms.
     """
-    prepared = {algorithm: prepare_key(secret, algorithm) for algorithm in algorithms}
-    return KeySet([VerifyingKey(name, "HMAC", 8 * len(secret), "sig", prepared)])
+    names = tuple(algorithms)
+    keys = []
+    for secret in secrets:
+        prepared = {algorithm: prepare_key(secret, algorithm) for algorithm in names}
+        keys.append(VerifyingKey(name, "HMAC", 8 * len(secret), "sig", prepared))
+    return SecretKeySet(keys)
 
 
 def read_key_set(raw: bytes, algorithms: Collection[str]) -> KeySet:
@@ -169,20 +201,28 @@ def parse_key_set(value: object, algorithms: Collection[str]) -> KeySet:
         raise _bad_set("not_a_key_set", 'This is not a JWK set: an object with a list "keys".')
     if len(listed) > MAX_KEYS:
         raise _bad_set("too_many_keys", f"The set has more than {MAX_KEYS} keys.")
-    _refuse_duplicates(listed)
-    read = [_read_key(member, algorithms) for member in listed]
+    accepted = accepted_algorithms(algorithms)
+    read = [_read_key(_without_nulls(member), accepted) for member in listed]
     keys = [key for key in read if isinstance(key, VerifyingKey)]
     dropped = [key for key in read if isinstance(key, DroppedKey)]
     if not keys:
         why = ", ".join(sorted({key.problem.value for key in dropped})) or "it is empty"
         raise _bad_set("no_usable_key", f"No key of the set can verify these tokens: {why}.")
+    _refuse_duplicates(keys)
     return KeySet(keys, dropped)
 
 
-def _refuse_duplicates(listed: list[Any]) -> None:
-    names = [name for member in listed if (name := _name(member))]
+def _refuse_duplicates(keys: list[VerifyingKey]) -> None:
+    names = [key.kid for key in keys if key.kid is not None]
     if len(set(names)) < len(names):
-        raise _bad_set("duplicate_kid", "Two keys of the set have the same kid.")
+        raise _bad_set("duplicate_kid", "Two usable keys of the set have the same kid.")
+
+
+def _without_nulls(member: object) -> object:
+    """Read a null member as an absent one: serializers write what a key has not as null."""
+    if not isinstance(member, dict):
+        return member
+    return {name: value for name, value in member.items() if value is not None}
 
 
 def _read_key(member: object, algorithms: Collection[str]) -> VerifyingKey | DroppedKey:
@@ -192,6 +232,7 @@ def _read_key(member: object, algorithms: Collection[str]) -> VerifyingKey | Dro
     if problem is not None:
         return DroppedKey(_name(member), problem)
     fitting = _fitting(member, algorithms)
+    member = _without_padding(member)
     try:
         key = key_of_jwk(member, fitting[0])
         prepared = {algorithm: prepare_key(key, algorithm) for algorithm in fitting}
@@ -232,35 +273,44 @@ def _is_for_signing(member: dict[str, Any]) -> bool:
 
 def _fitting(member: dict[str, Any], algorithms: Collection[str]) -> list[str]:
     """The issuer's algorithms that the key's ``alg`` and curve allow."""
-    only = member.get("alg", ...)
-    curve = member.get("crv")
-    curves = _CURVES.get(curve, "") if isinstance(curve, str) else ""
-    return [
-        algorithm
-        for algorithm in algorithms
-        if only in (..., algorithm) and (member["kty"] != "EC" or algorithm == curves)
-    ]
+    only, curve = member.get("alg", ...), member.get("crv")
+    own = _CURVES.get(curve, frozenset()) if isinstance(curve, str) else frozenset()
+    if member["kty"] == "RSA":
+        return [algorithm for algorithm in algorithms if only in (..., algorithm)]
+    if isinstance(only, str) and only in own:
+        only = ...  # Of two names for one algorithm a key may have either.
+    return [algorithm for algorithm in algorithms if only is ... and algorithm in own]
 
 
 def _weakness(member: dict[str, Any]) -> KeyProblem | None:
     values = [member[name] for name in ("n", "e", "x", "y") if name in member]
     if not all(isinstance(value, str) and _BASE64URL.fullmatch(value) for value in values):
         return KeyProblem.UNREADABLE
-    if member["kty"] != "RSA":
-        return None
-    if "n" not in member or "e" not in member:
+    if any(name not in member for name in _NUMBERS[member["kty"]]):
         return KeyProblem.UNREADABLE
-    bits, exponent = _number(member["n"]).bit_length(), _number(member["e"])
-    good = bits in _RSA_BITS and 3 <= exponent < _MAX_EXPONENT and exponent % 2
-    return None if good else KeyProblem.WEAK
+    if member["kty"] == "RSA":
+        weak = is_weak_rsa(_number(member["n"]), _number(member["e"]))
+    else:
+        weak = is_small_order_point(member["crv"], _bytes(member["x"]))
+    return KeyProblem.WEAK if weak else None
+
+
+def _without_padding(member: dict[str, Any]) -> dict[str, Any]:
+    numbers = {name: member[name].rstrip("=") for name in _NUMBERS[member["kty"]] if name != "crv"}
+    return {**member, **numbers}
 
 
 def _number(text: str) -> int:
     """A Base64urlUInt (RFC 7518 section 2); 0 for what is none."""
+    return int.from_bytes(_bytes(text))
+
+
+def _bytes(text: str) -> bytes:
+    text = text.rstrip("=")
     try:
-        return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:
-        return 0
+        return b""
 
 
 def _name(member: object) -> str:

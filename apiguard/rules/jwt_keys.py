@@ -23,23 +23,33 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "RS": ("RS256", "RS384", "RS512"),
     "PS": ("PS256", "PS384", "PS512"),
     "ES": ("ES256", "ES384", "ES512"),
-    "EdDSA": ("EdDSA",),
+    # RFC 9864: names of their own for what EdDSA was.
+    "EdDSA": ("EdDSA", "Ed25519", "Ed448"),
 }
 
 _HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 _NAMES = tuple(chain.from_iterable(FAMILIES.values()))
 # Without the cryptography package PyJWT knows the HMAC family alone.
+_BY_PYJWT = get_default_algorithms()
 _ALGORITHMS: dict[str, Algorithm] = {
-    name: algorithm for name, algorithm in get_default_algorithms().items() if name in _NAMES
+    name: _BY_PYJWT[known]
+    for name in _NAMES
+    if (known := "EdDSA" if name in FAMILIES["EdDSA"] else name) in _BY_PYJWT
 }
+# The length in bytes of the one kind of key that goes with a name of RFC 9864.
+_EDWARDS_BYTES = {"Ed25519": 32, "Ed448": 57}
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedKey:
-    """A key that was checked once, bound to one algorithm."""
+    """A key that was checked once, bound to one algorithm.
+
+    ``older`` are secrets that were replaced and still verify.
+    """
 
     algorithm: str
     key: Any = field(repr=False)
+    older: tuple[Any, ...] = field(default=(), repr=False)
 
 
 def check_algorithms(algorithms: Iterable[str]) -> tuple[str, ...]:
@@ -62,6 +72,12 @@ def check_algorithms(algorithms: Iterable[str]) -> tuple[str, ...]:
             "Make one issuer per family: HS, RS, PS, ES or EdDSA.",
         )
     return names
+
+
+def accepted_algorithms(algorithms: Iterable[str]) -> tuple[str, ...]:
+    """Return the values of ``alg`` that stand for these: EdDSA stands for all of its family."""
+    names = dict.fromkeys(algorithms)
+    return tuple(dict.fromkeys([*names, *(FAMILIES["EdDSA"] if "EdDSA" in names else ())]))
 
 
 def check_secret(secret: bytes | str, algorithm: str) -> None:
@@ -99,11 +115,17 @@ def prepare_key(key: Any, algorithm: str) -> PreparedKey:
     try:
         prepared = _ALGORITHMS[algorithm].prepare_key(key)
         weakness = _ALGORITHMS[algorithm].check_key_length(prepared)
+        fits = weakness is None and _is_of_curve(prepared, algorithm)
     except Exception as error:  # PyJWT, cryptography and OpenSSL each have their own
         raise _bad_key(algorithm) from error
-    if weakness is not None:
+    if not fits:
         raise _bad_key(algorithm)
     return PreparedKey(algorithm, prepared)
+
+
+def _is_of_curve(key: Any, algorithm: str) -> bool:
+    length = _EDWARDS_BYTES.get(algorithm)
+    return length is None or len(key.public_bytes_raw()) == length
 
 
 def key_of_jwk(jwk: dict[str, Any], algorithm: str) -> Any:
@@ -127,7 +149,10 @@ def verify_signature(parsed: ParsedToken, key: bytes | PreparedKey, algorithm: s
         if prepared.algorithm != algorithm:
             return False
         verifier = _ALGORITHMS[algorithm]
-        return verifier.verify(parsed.signing_input, prepared.key, parsed.signature) is True
+        return any(
+            verifier.verify(parsed.signing_input, one, parsed.signature) is True
+            for one in (prepared.key, *prepared.older)
+        )
     except Exception:  # noqa: BLE001 - fail closed, whatever the cryptography trips over
         return False
 

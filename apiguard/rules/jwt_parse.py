@@ -1,8 +1,10 @@
 """JSON Web Tokens, read strictly: before any key is chosen, before any claim is believed.
 
 What may be read in two ways (duplicate members, non-canonical base64,
-``NaN``, deep nesting) is refused, and so is by name every header parameter that
-carries a key or changes how the token is read. RFC 7515, 7519, 8725.
+``NaN``, deep nesting) is refused, and so is every header parameter that changes
+how the token is read (``crit``, ``b64``, ``zip``). Parameters that carry or name
+a key (``jwk``, ``jku``, ``x5c``, …) are ignored and never followed, as RFC 7515
+section 4 has it: SAP, Entra and others send them with every token. RFC 7519, 8725.
 
 For any text only ``TokenRefused`` is raised, and the work is bounded: a token
 has at most 8 KiB.
@@ -44,11 +46,6 @@ class TokenProblem(StrEnum):
     CRIT = "crit"
     B64 = "b64"
     ZIP = "zip"
-    CTY = "cty"
-    JWK = "jwk"
-    JKU = "jku"
-    X5U = "x5u"
-    X5C = "x5c"
     BAD_ALG = "bad_alg"
     ALG_NOT_ALLOWED = "alg_not_allowed"
     BAD_KID = "bad_kid"
@@ -62,6 +59,9 @@ class TokenProblem(StrEnum):
     WRONG_ISSUER = "wrong_issuer"
     MISSING_AUDIENCE = "missing_audience"
     WRONG_AUDIENCE = "wrong_audience"
+    NOT_AN_ACCESS_TOKEN = "not_an_access_token"
+    MISSING_CLAIM = "missing_claim"
+    WRONG_CLAIM = "wrong_claim"
     BAD_SUBJECT = "bad_subject"
     MISSING_EXP = "missing_exp"
     MISSING_IAT = "missing_iat"
@@ -72,7 +72,7 @@ class TokenProblem(StrEnum):
     EXPIRED = "expired"
 
 
-_REFUSED_PARAMETERS = frozenset({"crit", "b64", "zip", "cty", "jwk", "jku", "x5u", "x5c"})
+_REFUSED_PARAMETERS = frozenset({"crit", "b64", "zip"})
 
 
 class TokenRefused(Exception):

@@ -7,7 +7,7 @@ of apiguard works with.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from ..errors import SettingError
@@ -20,6 +20,9 @@ from .scopes import parse_scopes
 
 HEADER_FAMILIES: Final = ("x-ratelimit", "draft-6", "draft-10")
 """The families of rate-limit headers that can be switched on."""
+
+# Each is tried with every token that does not fit the ones before it.
+MAX_SECRETS: Final = 5
 
 
 def _wrong(value: object, reason: str, hint: str) -> SettingError:
@@ -109,18 +112,37 @@ def _proxies(value: object) -> tuple[Network, ...]:
 
 
 def _secrets(value: object) -> dict[str, bytes]:
+    return {name: _secret(name, secret) for name, secret in _by_name(value)}
+
+
+def _rotated_secrets(value: object) -> dict[str, tuple[bytes, ...]]:
+    """Read secrets of which each may be a list: the newest first, then those that still verify."""
+    return {name: _secret_list(name, given) for name, given in _by_name(value)}
+
+
+def _secret_list(name: str, given: object) -> tuple[bytes, ...]:
+    secrets = given if isinstance(given, list | tuple) else [given]
+    if not 1 <= len(secrets) <= MAX_SECRETS:
+        reason = f"A name has 1 to {MAX_SECRETS} secrets."
+        raise _wrong(name, reason, "Write the newest first, and drop the oldest.")
+    return tuple(_secret(name, secret) for secret in secrets)
+
+
+def _by_name(value: object) -> Iterator[tuple[str, object]]:
     if not isinstance(value, Mapping):
         raise _wrong("…", "This is not a dict of secrets.", 'Write {"name": "secret"}.')
-    secrets: dict[str, bytes] = {}
-    for name, secret in value.items():
+    for name, given in value.items():
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
             # Not repeated either: name and secret may have been swapped.
             raise _wrong("…", "This is not a name for a secret.", "Use [A-Za-z0-9._-]{1,64}.")
-        if not isinstance(secret, str | bytes) or not secret:
-            # The value is a secret, so the message must not repeat it.
-            raise _wrong(name, "The secret of this name is empty or no string.", "Write a string.")
-        secrets[name] = secret.encode() if isinstance(secret, str) else secret
-    return secrets
+        yield name, given
+
+
+def _secret(name: str, given: object) -> bytes:
+    if not isinstance(given, str | bytes) or not given:
+        # The value is a secret, so the message must not repeat it.
+        raise _wrong(name, "A secret of this name is empty or no string.", "Write a string.")
+    return given.encode() if isinstance(given, str) else given
 
 
 def _scopes(value: object) -> frozenset[str] | None:
@@ -165,7 +187,7 @@ PARSERS: Final[dict[str, Callable[[object], Any]]] = {
     "KEY_NAMESPACE": lambda value: check_namespace(_text(value)),
     "KEY_PEPPERS": _secrets,
     "ALLOW_TEST_KEYS": _boolean,
-    "JWT_SECRETS": _secrets,
+    "JWT_SECRETS": _rotated_secrets,
     "JWKS_ALLOWED_NETWORKS": _networks,
     "JWKS_CA_FILE": _optional_text,
     "SCOPES": _scopes,

@@ -23,7 +23,13 @@ from apiguard.rules.jwt import MAX_TOKEN_LENGTH, TokenProblem
 from tests.signing import SECRET, b64, encoded, jwk_of, private_key, public_jwk, sign
 
 P = TokenProblem
-SECRETS = {"hs": SECRET, "other": SECRET[::-1], "at": SECRET + "at", "brief": SECRET + "brief"}
+SECRETS: dict[str, Any] = {
+    "hs": SECRET,
+    "other": SECRET[::-1],
+    "at": SECRET + "at",
+    "brief": SECRET + "brief",
+}
+STRICT = {"client_id": "orders", "token_use": "access", "tenant": {"id": "t1"}, "level": 1}
 
 
 @cache
@@ -43,6 +49,14 @@ def issuers() -> tuple[JwtIssuer, ...]:
         row("at", ["HS256"], secret_name="at", token_types=["at+jwt"]),
         row("brief", ["HS256"], secret_name="brief", max_lifetime=600),
         row("off", ["HS256"], secret_name="hs", enabled=False),
+        row("jwt", ["HS256"], secret_name="hs", token_types=["JWT"]),
+        row(
+            "strict",
+            ["HS256"],
+            secret_name="hs",
+            audience_claim="client_id",
+            required_claims={"token_use": "access", "tenant.id": ["t1", "t2"], "level": 1},
+        ),
         row("rs", ["RS256"], jwks=published(public_jwk("RS256", "r1"))),
         row("ps", ["PS256"], jwks=published(public_jwk("RS256", "r1"))),
         row(
@@ -68,6 +82,7 @@ def claims(name: str, **changed: Any) -> dict[str, Any]:
     """Good claims for an issuer; ``None`` leaves one out, ``NULL`` makes it null."""
     now = int(time.time())
     good = {"iss": iss(name), "aud": "orders", "sub": "alice", "iat": now, "exp": now + 300}
+    good |= STRICT if name == "strict" else {}
     members = {key: value for key, value in {**good, **changed}.items() if value is not None}
     return {key: None if value is NULL else value for key, value in members.items()}
 
@@ -76,6 +91,7 @@ NULL = object()
 
 
 def key_of(name: str) -> Any:
+    name = "hs" if name in ("jwt", "strict") else name
     return SECRETS[name].encode() if name in SECRETS else None
 
 
@@ -83,7 +99,7 @@ def token(name: str = "hs", header: dict[str, Any] | None = None, **changed: Any
     """A token that the issuer would have signed, with these claims."""
     algorithm = {"rs": "RS256", "ps": "PS256", "es": "ES256", "ed": "EdDSA"}.get(name, "HS256")
     kid = {"rs": {"kid": "r1"}, "ps": {"kid": "r1"}, "es": {"kid": "e1"}}.get(name, {})
-    typ = {"typ": "at+jwt"} if name == "at" else {}
+    typ = {"at": {"typ": "at+jwt"}, "jwt": {"typ": "JWT"}}.get(name, {})
     head = {"alg": algorithm, **kid, **typ, **(header or {})}
     return sign(head, claims(name, **changed), algorithm, key_of(name))
 
@@ -109,7 +125,7 @@ class Attack:
 def attacks() -> Iterator[Attack]:
     for name, text, problem in (*_outlines(), *_headers(), *_confusions(), *_keys()):
         yield Attack(name, _later(text), problem)
-    for name, text, problem in (*_signatures(), *_claims(), *_times(), *_documents()):
+    for name, text, problem in (*_signatures(), *_claims(), *_kinds(), *_times(), *_documents()):
         outcome = Outcome.TOKEN_EXPIRED if problem is P.EXPIRED else Outcome.TOKEN_REFUSED
         yield Attack(name, _later(text), problem, outcome)
     for name, text in _torn():
@@ -176,25 +192,34 @@ def _torn() -> Iterator[tuple[str, Callable[[], str]]]:
 
 def _headers() -> Iterator[Row]:
     evil = jwk_of("ES256", private_key("ES256", 9).public_key())
-    own_secret = {"kty": "oct", "k": b64(SECRET.encode())}
-    embedded = {"alg": "ES256", "jwk": evil}
+    own_secret = {"kty": "oct", "k": b64(b"x" * 64)}
 
-    def embeds() -> str:
-        return sign(embedded, claims("es"), "ES256", private_key("ES256", 9))
+    def forged(name: str, value: object) -> str:
+        """Signed with a key of the attacker's, which the header brings or points at."""
+        header = {"alg": "ES256", "kid": "e1", name: value}
+        return sign(header, claims("es"), "ES256", private_key("ES256", 9))
 
-    yield "its own key in jwk", embeds, P.JWK
-    yield "its own secret in jwk", lambda: token(header={"jwk": own_secret}), P.JWK
-    yield "jku", lambda: token("es", {"jku": "https://evil.example/keys"}), P.JKU
-    yield "jku of the issuer", lambda: token("es", {"jku": "https://es.example/keys"}), P.JKU
-    yield "x5u", lambda: token("rs", {"x5u": "https://evil.example/cert"}), P.X5U
-    yield "x5c", lambda: token("rs", {"x5c": ["MIIB"]}), P.X5C
+    yield "its own key in jwk", lambda: forged("jwk", evil), P.BAD_SIGNATURE
+    yield (
+        "its own secret in jwk",
+        (lambda: sign({**HS, "jwk": own_secret}, claims("hs"), "HS256", b"x" * 64)),
+        P.BAD_SIGNATURE,
+    )
+    for name, value in [
+        ("jku", "https://evil.example/keys"),
+        ("x5u", "https://evil.example/cert"),
+        ("x5c", ["MIIB"]),
+        ("x5t", "AAAA"),
+        ("x5t#S256", "AAAA"),
+    ]:
+        yield f"{name} of a key of its own", partial(forged, name, value), P.BAD_SIGNATURE
     yield "crit that nobody knows", lambda: token(header={"crit": ["x"], "x": 1}), P.CRIT
     yield "crit that is empty", lambda: token(header={"crit": []}), P.CRIT
     yield "crit exp", lambda: token(header={"crit": ["exp"], "exp": 1}), P.CRIT
     yield "b64 false", lambda: token(header={"b64": False}), P.B64
     yield "b64 true", lambda: token(header={"b64": True}), P.B64
     yield "zip", lambda: token(header={"zip": "DEF"}), P.ZIP
-    yield "nested: cty JWT", lambda: token(header={"cty": "JWT"}), P.CTY
+    yield "nested: cty JWT", lambda: raw({**HS, "cty": "JWT"}, token().encode()), P.BAD_JSON
     yield "no alg", lambda: raw({"typ": "JWT"}), P.BAD_ALG
     yield "alg null", lambda: raw({"alg": None}), P.BAD_ALG
     yield "a list of algs", lambda: raw({"alg": ["HS256"]}), P.BAD_ALG
@@ -212,7 +237,11 @@ def _headers() -> Iterator[Row]:
     yield "typ null", lambda: token(header={"typ": None}), P.BAD_TYP
     yield "typ true", lambda: token(header={"typ": True}), P.BAD_TYP
     yield "typ empty", lambda: token(header={"typ": ""}), P.BAD_TYP
-    yield "an access token where none are", lambda: token(header={"typ": "at+jwt"}), P.BAD_TYP
+    yield (
+        "an access token of RFC 9068 where the row lists JWT alone",
+        (lambda: token("jwt", {"typ": "at+jwt"})),
+        P.BAD_TYP,
+    )
     yield "RFC 9068: an ID token", lambda: token("at", {"typ": "JWT"}), P.BAD_TYP
     yield "RFC 9068: no typ", lambda: sign(HS, claims("at"), key=key_of("at")), P.BAD_TYP
     yield (
@@ -301,11 +330,15 @@ def _keys() -> Iterator[Row]:
         ("https://evil.example/key", "a URL"),
         ("| id", "a command"),
         ("__class__", "an attribute"),
-        ("HS", "the secret's name in another case"),
-        ("other", "another issuer's secret"),
         ("k" * 256, "256 letters"),
     ]:
-        yield f"kid is {what}", partial(token, "hs", {"kid": kid}), P.UNKNOWN_KID
+        yield f"kid is {what}", partial(token, "rs", {"kid": kid}), P.UNKNOWN_KID
+    for kid in ("hs", "other", "r1"):
+        yield (
+            f"another issuer's secret, kid {kid}",
+            partial(sign, {**HS, "kid": kid}, claims("hs"), "HS256", key_of("other")),
+            P.BAD_SIGNATURE,
+        )
     for value, what in [
         (None, "null"),
         (1, "a number"),
@@ -516,6 +549,44 @@ def _claims() -> Iterator[Row]:
     yield _claim("sub", "with a line end", "alice\nbob", P.BAD_SUBJECT)
     yield _claim("sub", "with NUL", "alice\x00", P.BAD_SUBJECT)
     yield _claim("sub", "written from right to left", "alice\u202e", P.BAD_SUBJECT)
+
+
+def _kinds() -> Iterator[Row]:
+    """Tokens that the issuer really signed, and that are for something else."""
+    for name, kind in [
+        ("token_type", "refresh"),
+        ("token_type", "REFRESH"),
+        ("token_type", "refresh_token"),
+        ("token_type", ["access", "refresh"]),
+        ("token_use", "id"),
+        ("token_use", "refresh"),
+        ("typ", "Refresh"),
+        ("typ", "Offline"),
+        ("typ", "ID"),
+        ("typ", "id_token"),
+        ("typ", "Logout"),
+    ]:
+        yield _claim(name, f"{kind!r}", kind, P.NOT_AN_ACCESS_TOKEN)
+
+    def strict(what: str, problem: TokenProblem, **changed: Any) -> Row:
+        return f"required claims: {what}", lambda: token("strict", **changed), problem
+
+    yield strict("another audience", P.WRONG_AUDIENCE, client_id="payments")
+    yield strict("the audience in aud alone", P.MISSING_AUDIENCE, client_id=None)
+    yield strict("the audience null", P.WRONG_AUDIENCE, client_id=NULL)
+    yield strict("an ID token", P.WRONG_CLAIM, token_use="id")
+    yield strict("a token of no kind", P.MISSING_CLAIM, token_use=None)
+    yield strict("a refresh token", P.NOT_AN_ACCESS_TOKEN, typ="Refresh")
+    yield strict("another tenant", P.WRONG_CLAIM, tenant={"id": "t3"})
+    yield strict("two tenants", P.WRONG_CLAIM, tenant={"id": "t1,t2"})
+    yield strict("a tenant of another name", P.MISSING_CLAIM, tenant={"ID": "t1"})
+    yield strict("a tenant where an object is", P.MISSING_CLAIM, tenant="t1")
+    yield strict("a tenant as an object", P.WRONG_CLAIM, tenant={"id": {"t1": 1}})
+    yield strict("no tenant", P.MISSING_CLAIM, tenant=None)
+    yield strict("true for 1", P.WRONG_CLAIM, level=True)
+    yield strict("text for a number", P.WRONG_CLAIM, level="1")
+    yield strict("an empty list", P.WRONG_CLAIM, level=[])
+    yield strict("null", P.WRONG_CLAIM, level=NULL)
 
 
 def _times() -> Iterator[Row]:

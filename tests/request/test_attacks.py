@@ -57,13 +57,46 @@ def test_every_reason_to_refuse_a_token_is_in_the_table():
     assert {attack.problem for attack in ATTACKS} == set(TokenProblem) - elsewhere
 
 
-@pytest.mark.parametrize("name", ["hs", "other", "at", "brief", "rs", "ps", "es", "ed"])
+ISSUERS = ["hs", "other", "at", "brief", "jwt", "strict", "rs", "ps", "es", "ed"]
+
+
+@pytest.mark.parametrize("name", ISSUERS)
 def test_a_good_token_of_every_issuer_gets_in(name, snapshot):
     assert verified(token(name), snapshot) == name
     with site():
         for path in ("/api/plain", "/api/drf/open"):
             answer = Call(path=path, headers={"Authorization": f"Bearer {token(name)}"}).wsgi()
             assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"jku": "https://issuer.example/keys"},
+        {"jwk": {"kty": "EC"}},
+        {"x5u": "https://issuer.example/cert"},
+        {"x5c": ["MIIB"]},
+        {"x5t": "AAAA"},
+        {"x5t#S256": "AAAA"},
+        {"cty": "JWT"},
+        {"nonce": "AQAB"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["hs", "rs", "es"])
+def test_what_a_header_says_of_keys_is_ignored_beside_a_good_signature(name, header, snapshot):
+    assert verified(token(name, header), snapshot) == name
+
+
+@pytest.mark.parametrize("kid", ["hs", "HS", "other", "../../dev/null", "k" * 256])
+def test_the_kid_of_an_hmac_token_decides_nothing(kid, snapshot):
+    assert verified(token("hs", {"kid": kid}), snapshot) == "hs"
+
+
+def test_what_a_row_requires_may_be_one_of_several_values(snapshot):
+    changes = [{"tenant": {"id": "t2"}}, {"tenant": {"id": ["t0", "t2"]}}, {"level": 1.0}]
+    for changed in changes:
+        assert verified(token("strict", **changed), snapshot) == "strict"
 
 
 @EVERY_ATTACK

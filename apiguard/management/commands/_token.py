@@ -66,7 +66,7 @@ def run(console: Console, options: Options) -> None:
         "token": token,
         "issuer": row.name,
         "sub": claims["sub"],
-        "scope": claims.get(row.scope_claim, ""),
+        "scope": jwt_rules.claim_at(claims, row.scope_claim, ""),
         "expires_at": expires_at,
     }
     console.answer(data, [token])
@@ -91,15 +91,30 @@ def _issuer(row: JwtIssuer) -> IssuerPolicy:
 def _claims(row: JwtIssuer, options: Options, now: int) -> dict[str, Any]:
     lifetime = options["expires_in"] or min(LIFETIME, row.max_lifetime or LIFETIME)
     scope = _scope(options["scope"])
-    return {
-        **({row.scope_claim: scope} if scope else {}),
+    claims: dict[str, Any] = {
         "iss": row.issuer,
-        "aud": row.audiences[0],
         "sub": options["sub"],
         "iat": now,
         "exp": now + lifetime,
         "jti": secrets.token_urlsafe(16),
     }
+    _put(claims, row.audience_claim, row.audiences[0])
+    for name, required in row.required_claims.items():
+        _put(claims, name, required[0] if isinstance(required, list) else required)
+    if scope:
+        _put(claims, row.scope_claim, scope)
+    return claims
+
+
+def _put(claims: dict[str, Any], path: str, value: Any) -> None:
+    """Write a claim where the issuer's rules read it: at its path, or as the whole name."""
+    *heads, last = [path] if "/" in path else path.split(".")
+    for head in heads:
+        inner = claims.setdefault(head, {})
+        if not isinstance(inner, dict):
+            raise used_wrongly(f"The claim {path!r} lies inside {head!r}, which is no object.")
+        claims = inner
+    claims.setdefault(last, value)
 
 
 def _scope(text: str) -> str:
@@ -114,7 +129,7 @@ def _scope(text: str) -> str:
 
 def _signed(row: JwtIssuer, rules: TokenRules, claims: dict[str, Any]) -> str:
     token_type = rules.token_types[0] or None  # PyJWT leaves out a type that is None.
-    secret = conf.current().jwt_secrets[row.secret_name]
+    secret = conf.current().jwt_secrets[row.secret_name][0]
     return jwt.encode(claims, secret, row.algorithms[0], headers={"typ": token_type})
 
 

@@ -6,9 +6,12 @@ from ... import conf
 from ...errors import IssuerError
 from ...models import JwtIssuer
 from ...rules.jwks import NO_KEYS, KeySet, parse_key_set, secret_key_set
-from ...rules.jwt import TokenRules
+from ...rules.jwt import TokenRules, accepted_algorithms, parse_required_claims
 from ..rows import Problems, Rows
 from ..snapshot import IssuerPolicy
+
+# What access tokens say in typ, where a row lists nothing (RFC 7519 section 5.1, RFC 9068).
+TOKEN_TYPES = ["JWT", "at+jwt", "none"]
 
 
 def issuers(rows: Rows, problems: Problems) -> dict[str, IssuerPolicy]:
@@ -27,10 +30,12 @@ def issuer_policy(row: JwtIssuer) -> IssuerPolicy:
         rules=TokenRules(
             issuer=row.issuer,
             audiences=frozenset(row.audiences),
-            algorithms=frozenset(row.algorithms),
+            algorithms=frozenset(accepted_algorithms(row.algorithms)),
             leeway=row.leeway,
             token_types=_token_types(row.token_types),
             max_lifetime=row.max_lifetime,
+            audience_claim=row.audience_claim,
+            required_claims=parse_required_claims(row.required_claims),
         ),
         keys=keys_at_hand(row),
         jwks_url=row.jwks_url,
@@ -45,8 +50,8 @@ def issuer_policy(row: JwtIssuer) -> IssuerPolicy:
 def keys_at_hand(row: JwtIssuer) -> KeySet:
     """The keys of a row without problems; of a URL, those of the stored copy."""
     if row.secret_name:
-        secret = conf.current().jwt_secrets[row.secret_name]
-        return secret_key_set(row.secret_name, secret, row.algorithms)
+        secrets = conf.current().jwt_secrets[row.secret_name]
+        return secret_key_set(row.secret_name, secrets, row.algorithms)
     if row.jwks_url:
         return _stored(row)
     return parse_key_set(row.jwks, row.algorithms)
@@ -65,4 +70,4 @@ def _stored(row: JwtIssuer) -> KeySet:
 
 def _token_types(listed: list[str]) -> tuple[str, ...]:
     """As ``TokenRules`` wants them: "" stands for a token without a type."""
-    return tuple("" if item.lower() == "none" else item for item in listed or ["JWT", "none"])
+    return tuple("" if item.lower() == "none" else item for item in listed or TOKEN_TYPES)
