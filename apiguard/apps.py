@@ -16,13 +16,13 @@ class ApiGuardConfig(AppConfig):
     def ready(self) -> None:
         from . import checks, receivers
         from .policy.current import current
-        from .request import counting
+        from .telemetry.board import board_for
         from .telemetry.reporter import reporter
 
         checks.register_all()
         receivers.connect()
-        # Policy knows nothing of who listens, and telemetry nothing of policy and counters.
-        reporter.begin(current.standing, counting.board)
+        # Policy and telemetry do not import each other.
+        reporter.begin(current.standing, board_for)
         current.on_look = reporter.looking
         if apps.is_installed("drf_spectacular"):
             from .rest_framework import schema  # noqa: F401 - registers itself

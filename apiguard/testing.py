@@ -24,6 +24,7 @@ from typing import Any
 
 from django.db import models
 
+from .counters.factory import forget_counters
 from .models import ApiKey, Client, PolicyModel
 from .policy.compile import compile_rows
 from .policy.current import current
@@ -31,7 +32,7 @@ from .policy.keyring import Keyring
 from .policy.records import key_record
 from .policy.rows import MODELS, Rows
 from .policy.snapshot import Snapshot
-from .request import counting, failures
+from .request import failures
 
 # Unsaved rows get primary keys that no database hands out soon.
 _unsaved = itertools.count(10**9)
@@ -53,7 +54,7 @@ def override_policy(*rows: PolicyModel) -> Iterator[Snapshot]:
     snapshot = snapshot_of(*rows)
     if snapshot.problems:
         raise ValueError("; ".join(str(problem) for problem in snapshot.problems))
-    counting.forget()
+    forget_counters()
     failures.forget()
     with current.override(snapshot):
         yield snapshot

@@ -17,7 +17,7 @@ from typing import Any
 from django_redis import get_redis_connection
 
 from apiguard import conf
-from apiguard.counters.base import hash_principal, key_for
+from apiguard.counters.base import LimitCheck, hash_principal, key_for
 from apiguard.counters.redis import RedisCounter
 from apiguard.models import AllowedOrigin, Client, CorsPolicy, Limit, Route, Tier
 from apiguard.policy.current import current
@@ -113,7 +113,7 @@ def _fill(redis: Any, prefix: str, principal: str, rule: LimitRule) -> None:
     moments = iter(range(begin, begin + half, half // entries))
     counter = RedisCounter(lambda: redis, prefix, clock=lambda: next(moments))
     for _ in range(entries):
-        counter.decide(principal, [rule], rule.amount // 2 // entries)
+        counter.check(LimitCheck(principal, (rule,), rule.amount // 2 // entries))
 
 
 # -- all of it --------------------------------------------------------------------

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
 
+from apiguard.counters.base import LimitCheck
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import Limit
 
@@ -58,7 +59,7 @@ def limiter(name: str, url: str, number: int, amount: int) -> Ask:
 def _apiguard(url: str, number: int, amount: int) -> Ask:
     client, limits = connect(url), windows(number, amount)
     counter = RedisCounter(lambda: client, PREFIX)
-    return lambda principal: counter.decide(principal, limits, 1).allowed
+    return lambda principal: counter.check(LimitCheck(principal, limits, 1)).allowed
 
 
 def _drf(url: str, number: int, amount: int) -> Ask:

@@ -26,7 +26,7 @@ from typing import Any
 
 from redis import Redis
 
-from apiguard.counters.base import hash_principal, key_for
+from apiguard.counters.base import LimitCheck, hash_principal, key_for
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS
 from benchmarks.limiters import ALL, PREFIX, connect, limiter, missing_peers, windows
@@ -110,7 +110,7 @@ def fill(client: Redis, principal: str, number: int) -> None:
         moments = iter(range(now, now + 97 * step, step))
         counter = RedisCounter(lambda: client, PREFIX, clock=lambda: next(moments))  # noqa: B023
         for _ in range(96):
-            counter.decide(principal, [limit], 100)
+            counter.check(LimitCheck(principal, (limit,), 100))
 
 
 def asks(name: str, client: Redis, url: str) -> dict[str, Callable[[], object]]:

@@ -10,12 +10,11 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from apiguard.counters.base import StoreFailed
+from apiguard.counters.base import LimitCheck, StoreFailed
 from apiguard.counters.breaker import Breaker
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
@@ -59,11 +58,9 @@ class Noted:
     def __init__(self, store: RedisCounter, outage: Outage) -> None:
         self._store, self._outage = store, outage
 
-    def decide(
-        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
-    ) -> Decision:
+    def check(self, check: LimitCheck) -> Decision:
         try:
-            decision = self._store.decide(principal, limits, cost, commit=commit)
+            decision = self._store.check(check)
         except StoreFailed:
             self._outage.failed.append(time.time())
             raise
@@ -83,7 +80,7 @@ def outage(task: dict[str, Any]) -> dict[str, Any]:
 
     def ask_on(_: int) -> None:
         while (begin := time.monotonic()) < end:
-            allowed = counter.decide("crowd", limits, 1).allowed
+            allowed = counter.check(LimitCheck("crowd", limits, 1)).allowed
             seen.slow += time.monotonic() - begin > SLOW_SECONDS
             seen.decisions += 1
             seen.admitted += allowed

@@ -34,7 +34,7 @@ def cluster_host(url: str) -> str:
 
 @lru_cache(maxsize=8)
 def connector(name: str, timeout: float = TIMEOUT_SECONDS) -> Callable[[], Any]:
-    """What gives a client of redis-py, whichever thread asks for it.
+    """Return a function that gives a client of redis-py, the same one to every thread.
 
     Args:
         timeout: seconds, for a cluster; an alias has timeouts of its own.
@@ -52,7 +52,10 @@ def _alias(name: str) -> Callable[[], Any]:
     def connect() -> Any:
         if not held:
             cache: Any = caches.create_connection(name)
-            held.append(cache.client.get_client(write=True))
+            client = cache.client.get_client(write=True)
+            # A script that timed out may have run: sent again, it counts twice.
+            client.set_retry(Retry(NoBackoff(), 0))
+            held.append(client)
         return held[0]
 
     def forget(*, setting: str, **_: object) -> None:
@@ -73,7 +76,7 @@ def _cluster(url: str, timeout: float) -> Callable[[], Any]:
                     "redis://" + url.removeprefix(CLUSTER),
                     socket_timeout=timeout,
                     socket_connect_timeout=timeout,
-                    # A script that timed out may have run: asked again, it counts twice.
+                    # As for an alias: no retries.
                     retry=Retry(NoBackoff(), 0),
                 )
             )

@@ -18,10 +18,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from ..rules.limits import MICROSECONDS, Counted, Decision, Limit
-from .base import Answered, Asked, Asking, Question
+from .base import Counter, LimitCheck
 
 LONGEST = 5.0
 MAX_PRINCIPALS = 10_000
@@ -74,49 +73,46 @@ class Denials:
         with self._lock:
             self._table = _Table(None, OrderedDict())
 
-    def ask(self, ask: Asking, policy: object, question: Question) -> Asked:
-        """The denial that is remembered, else what a counter says, which is remembered.
-
-        Args:
-            ask: how the counter is asked.
-            question: one that commits; the others say nothing of what comes.
+    def check(self, counter: Counter, policy: object, check: LimitCheck) -> Decision:
+        """Return the denial that is remembered, else what the counter decides, and remember that.
 
         Raises:
-            StoreFailed: as the counter.
+            CounterUnavailable: as the counter.
         """
-        recalled = self.recall(policy, question)
+        recalled = self.recall(policy, check)
         if recalled is not None:
-            return Answered(recalled)
+            return recalled
         begun = self._clock()
-        asked = ask(question)
-        noted = _Noted(self, policy, question, begun, asked)
-        return Answered(noted.answer()) if isinstance(asked, Answered) else noted
+        decision = counter.check(check)
+        if check.commit:
+            self.note(policy, check, begun, decision)
+        return decision
 
-    def recall(self, policy: object, question: Question) -> Decision | None:
-        """The denial of this very request, as it reads by now; None if it must be asked."""
+    def recall(self, policy: object, check: LimitCheck) -> Decision | None:
+        """Return the denial of this very check, as it reads by now; None if none holds."""
         table = self._table
         if table.policy is not policy:
             return None
-        denial = table.denials.get(question.principal, {}).get(question.cost)
-        if denial is None or denial.limits != question.limits:
+        denial = table.denials.get(check.principal, {}).get(check.cost)
+        if denial is None or denial.limits != check.limits:
             return None
         now = self._clock()
         if now >= denial.until:
             return None
         elapsed = int((now - denial.answered) * MICROSECONDS)
-        return _aged(denial.decision, question.cost, elapsed)
+        return _aged(denial.decision, check.cost, elapsed)
 
-    def note(self, policy: object, question: Question, begun: float, decision: Decision) -> None:
-        """Remember a denial; forget those of who was admitted.
+    def note(self, policy: object, check: LimitCheck, begun: float, decision: Decision) -> None:
+        """Remember a denial; forget those of a principal that was admitted.
 
         Args:
-            begun: when it was asked, by the clock.
+            begun: when the check began, by the clock.
         """
-        principal, limits, cost, _ = question
+        principal, limits, cost, _ = check
         if decision.violated:
-            # It is forgotten as if it were made when asked, and its waits count down
-            # as if it were made when answered: nobody is refused too long, and
-            # nobody is told to come too early.
+            # It is forgotten as if it were made when the check began, and its waits count
+            # down as if it were made when the check ended: no client is refused too
+            # long, and no Retry-After is too short.
             until = begun + _unchanged_for(decision)
             denial = _Denial(limits, decision, self._clock(), until)
             self._remember(policy, principal, cost, denial)
@@ -141,24 +137,6 @@ class Denials:
         """What was admitted changed the numbers on all denials of the principal."""
         with self._lock:
             self._table.denials.pop(principal, None)
-
-
-class _Noted(NamedTuple):
-    """A question to the counter, whose answer is noted."""
-
-    denials: Denials
-    policy: object
-    question: Question
-    begun: float
-    asked: Asked
-
-    def answer(self) -> Decision:
-        decision = self.asked.answer()
-        self.denials.note(self.policy, self.question, self.begun, decision)
-        return decision
-
-    def give_up(self) -> None:
-        self.asked.give_up()
 
 
 def _unchanged_for(decision: Decision) -> float:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
 from ..rules.limits import Decision, Limit
-from .base import decision_of, hash_principal, key_for
+from .base import LimitCheck, decision_of, hash_principal, key_for
 from .merged_log import CalendarQuota, MergedLog, new_tally
 
 # More than one per insertion, so that expired tallies shrink; bounded, so that
@@ -60,9 +60,9 @@ class MemoryCounter:
             self._held.clear()
             self._queue.clear()
 
-    def decide(
-        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
-    ) -> Decision:
+    def check(self, check: LimitCheck) -> Decision:
+        """As ``Counter.check``; it never raises."""
+        principal, limits, cost, commit = check
         principal_hash = hash_principal(principal)
         keys = [key_for("", principal_hash, limit.pk) for limit in limits]
         with self._lock:

@@ -5,7 +5,8 @@
 -- KEYS  one per limit, all in one cluster slot
 -- ARGV  the limits, packed (see LIMIT), one after the other; cost; commit ('1' or
 --       '0'); now, where the server's clock shall not count
--- reply packed: now, allowed; per limit: used, wait (0: it fits), reset (0: nothing used)
+-- reply one text of integers: now, allowed; per limit: used, wait (0: it fits), reset (0:
+--       nothing used). Every client reads that, whether it decodes replies or not.
 --
 -- A key holds a window's log (LOG, then an ENTRY per entry, oldest first) or a
 -- quota (QUOTA). What cannot be read as that is empty, and is overwritten. Texts
@@ -26,7 +27,8 @@ local HEAD, HEAD_SIZE = '<BI7I7I4', 19
 local LOG_MARK, QUOTA_MARK = 76, 81
 local ENTRY, ENTRY_SIZE = '<I7I4', 11 -- last, count
 local HEAD_AND_FIRST = '<BI7I7I4I7I4' -- the two, one behind the other
-local REPLY, REPLY_PER_LIMIT = '<I8B', 'I8I8I8'
+-- Not tostring, which keeps 14 digits.
+local REPLY, REPLY_PER_LIMIT = '%.0f %.0f', ' %.0f %.0f %.0f'
 
 local call, pack, unpack_from, floor = redis.call, struct.pack, struct.unpack, math.floor
 
@@ -193,4 +195,4 @@ for i = 1, commit and #KEYS or 0 do
     end
   end
 end
-return pack(REPLY .. REPLY_PER_LIMIT:rep(#KEYS), unpack(reply))
+return string.format(REPLY .. REPLY_PER_LIMIT:rep(#KEYS), unpack(reply))

@@ -34,16 +34,7 @@ def publishing(change: Change | Callable[[], Change], using: str) -> Iterator[in
 
 
 class PolicyQuerySet(models.QuerySet[M]):
-    """A queryset whose writes are published, and which reads where policy is written.
-
-    A form, a unique check or an import compares with what is stored: a replica may
-    lag, and knows nothing of the open transaction.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # Django's own switch for reads that a write depends on; there is no public one.
-        self._for_write = True
+    """A queryset whose writes are published like those of single rows."""
 
     def _named(self) -> list[Any] | None:
         """The rows that match; asked under the lock, so that none is added meanwhile."""
@@ -82,6 +73,7 @@ class PolicyQuerySet(models.QuerySet[M]):
             return plain.bulk_update(rows, fields, batch_size=batch_size)
 
     def update_or_create(self, *args: Any, **kwargs: Any) -> tuple[M, bool]:
+        self._for_write = True
         # Locks the row before it saves it; whoever saves takes these locks the other way round.
         with publishing(self.model.change_of(()), self.db):
             return super().update_or_create(*args, **kwargs)
@@ -93,6 +85,7 @@ class PolicyQuerySet(models.QuerySet[M]):
         pks: Callable[[], Sequence[Any] | None],
         values: dict[str, Any] | None = None,
     ) -> Iterator[None]:
+        self._for_write = True
         with publishing(lambda: self.model.change_of(pks()), self.db) as revision:
             yield
             record(

@@ -24,10 +24,10 @@ from ..errors import PolicyError
 from ..rules.key_life import KeyState, key_state, succession
 from ..rules.networks import parse_network
 from ..rules.scopes import check_registered, parse_scopes
-from .audit import current_actor, default_actor
+from .audit import acting_user, on_behalf
 from .base import PolicyModel
 from .clients import NETWORKS_HELP, Client
-from .fields import ForeignKey, StringListField, list_problems
+from .fields import StringListField, list_problems
 from .key_manager import ApiKeyManager
 from .key_queryset import irreversible, may_be_null
 from .state import PolicyState, What
@@ -46,7 +46,7 @@ class ApiKey(PolicyModel):
         LIVE = "live", _("live")
         TEST = "test", _("test")
 
-    client = ForeignKey(
+    client = models.ForeignKey(
         Client, verbose_name=_("client"), on_delete=models.PROTECT, related_name="keys"
     )
     name = models.CharField(_("name"), max_length=100)
@@ -66,7 +66,7 @@ class ApiKey(PolicyModel):
         _("expires at"), null=True, blank=True, help_text=_("Empty: never.")
     )
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True, editable=False)
-    revoked_by = ForeignKey(
+    revoked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("revoked by"),
         null=True,
@@ -78,7 +78,7 @@ class ApiKey(PolicyModel):
     revoke_reason = models.CharField(
         _("reason of revocation"), max_length=255, blank=True, editable=False
     )
-    replaces = ForeignKey(
+    replaces = models.ForeignKey(
         "self",
         verbose_name=_("replaces"),
         null=True,
@@ -149,7 +149,7 @@ class ApiKey(PolicyModel):
         is_new = self._state.adding
         super().save(*args, **kwargs)
         if is_new:
-            self._tell(signals.key_created, key=self, by=current_actor())
+            self._tell(signals.key_created, key=self, by=acting_user())
 
     # -- its life ---------------------------------------------------------------
 
@@ -179,7 +179,7 @@ class ApiKey(PolicyModel):
         """
         if not reason.strip():
             raise ValidationError({"revoke_reason": _("Say why, for whoever asks later.")})
-        with self._locked(), default_actor(by, reason):
+        with self._locked(), on_behalf(by, reason):
             if self.revoked_at is None:
                 self._note_revocation(reason, by)
                 self.save(update_fields=_REVOCATION)
@@ -203,7 +203,7 @@ class ApiKey(PolicyModel):
                 since it was read; or its settings are wrong by now.
         """
         seen, reason = self.rotated_at, reason.strip() or "rotated"
-        with self._locked() as now, default_actor(by, reason):
+        with self._locked() as now, on_behalf(by, reason):
             self._refuse_to_rotate(now, seen)
             planned_end = self.planned_end_at if self.rotated_at else self.expires_at
             times = succession(

@@ -14,7 +14,6 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from .content import too_large
-from .django_private import body_stream, replace_body_stream
 from .passage import Passage
 from .verdict import Outcome, Verdict
 
@@ -28,7 +27,7 @@ def read(request: HttpRequest, passage: Passage) -> Verdict | None:
         return None
     limit = route.max_body_bytes
     if isinstance(request, ASGIRequest):
-        stream: Any = body_stream(request)
+        stream: Any = request._stream
         return (
             _measured(request, limit) if stream.seekable() else _spooled(request, passage, stream)
         )
@@ -44,7 +43,7 @@ def is_unannounced(request: HttpRequest) -> bool:
     """
     if not isinstance(request, ASGIRequest):
         return False
-    stream: Any = body_stream(request)
+    stream: Any = request._stream
     return bool(stream.seekable() and _length(stream))
 
 
@@ -56,7 +55,7 @@ def _length(stream: Any) -> int:
 
 def _measured(request: ASGIRequest, limit: int | None) -> Verdict | None:
     """Under ASGI Django has spooled the body before any middleware runs."""
-    length = _length(body_stream(request))
+    length = _length(request._stream)
     if limit is not None and length > limit:
         return too_large(limit)
     if length:
@@ -90,5 +89,5 @@ def _spooled(request: HttpRequest, passage: Passage, source: Any) -> Verdict | N
     request.META["wsgi.input"] = spool
     if length:
         request.META["CONTENT_LENGTH"] = str(length)
-    replace_body_stream(request, spool)
+    request._stream = spool
     return None

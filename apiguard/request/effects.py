@@ -10,12 +10,14 @@ import logging
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
-from ..counters.base import Asked, Question, StoreFailed
+from ..conf import Settings
+from ..counters.base import CounterUnavailable, LimitCheck
+from ..counters.factory import PolicyCounter, counter_for
 from ..policy import jwks, lookups
 from ..policy.snapshot import IssuerPolicy
 from ..rules.jwks import KeySet
 from ..rules.limits import Decision
-from .counting import counting
+from ..telemetry import outages
 from .passage import Passage
 
 logger = logging.getLogger("apiguard.counters")
@@ -48,16 +50,16 @@ class Failed(NamedTuple):
 
 FAILED = Failed()
 
-# A ``Question`` is all limits of a principal at once. Answer: ``Decision`` or ``Failed``.
-Effect = LookUpKey | LookUpUser | Question | FetchKeys
+# The answer to a ``LimitCheck`` is a ``Decision`` or ``Failed``.
+Effect = LookUpKey | LookUpUser | LimitCheck | FetchKeys
 R = TypeVar("R")
 Steps = Generator[Effect, Any, R]
 
 
 def perform(effect: Effect, passage: Passage) -> Any:
     """Do what a stage asks for, blocking."""
-    if isinstance(effect, Question):
-        return answer_of(ask(effect, passage))
+    if isinstance(effect, LimitCheck):
+        return _check_limits(effect, passage)
     if isinstance(effect, FetchKeys):
         return _keys_by(jwks.sources.of(effect.issuer).ask)
     try:
@@ -70,36 +72,27 @@ def perform(effect: Effect, passage: Passage) -> Any:
         return FAILED
 
 
-def ask(question: Question, passage: Passage) -> Asked | Failed:
-    """Ask the counter; what it says may be waited for later."""
+def limit_counter(settings: Settings) -> PolicyCounter:
+    """Return this process's counter of limits, as these settings name it."""
+    return counter_for(settings.counter, settings.counter_prefix, outages)
+
+
+def _check_limits(check: LimitCheck, passage: Passage) -> Decision | Failed:
     try:
-        return counting(passage.settings).ask(passage.snapshot, question)
-    except StoreFailed as error:
-        return _cannot_be_counted(error)
-
-
-def answer_of(asked: Asked | Failed) -> Decision | Failed:
-    """What the counter says; waits for it."""
-    if isinstance(asked, Failed):
-        return asked
-    try:
-        return asked.answer()
-    except StoreFailed as error:
-        return _cannot_be_counted(error)
-
-
-def _cannot_be_counted(error: StoreFailed) -> Failed:
-    logger.debug("Limits cannot be counted: %s", error)  # The outage itself is said once.
-    return FAILED
+        return limit_counter(passage.settings).check(passage.snapshot, check)
+    except CounterUnavailable as error:
+        # The outage or fault behind it was logged where it was found.
+        logger.debug("Limits cannot be counted: %s", error)
+        return FAILED
 
 
 def recall(effect: Effect, passage: Passage) -> Any:
     """The answer, if memory has it; else ``None``. Waits for nothing."""
     if isinstance(effect, FetchKeys):
         return _keys_by(jwks.sources.of(effect.issuer).settled)
-    if not isinstance(effect, Question):
+    if not isinstance(effect, LimitCheck):
         return None
-    return counting(passage.settings).recall(passage.snapshot, effect)
+    return limit_counter(passage.settings).recall(passage.snapshot, effect)
 
 
 def run(steps: Steps[R], passage: Passage) -> R:

@@ -11,6 +11,7 @@ import time
 from functools import lru_cache
 
 from ..conf import Settings
+from ..counters.base import LimitCheck
 from ..counters.memory import MemoryCounter
 from ..rules.limits import Limit
 from ..rules.rates import Rate
@@ -40,12 +41,12 @@ class FailedCredentials:
 
     def note(self, address: str) -> int | None:
         """Count one failure; seconds to wait if that is more than the limit."""
-        decision = self._counter.decide(address, self._limits, 1)
+        decision = self._counter.check(LimitCheck(address, self._limits, 1))
         return None if decision.allowed else decision.retry_after
 
     def may_look_up(self, address: str) -> bool:
         """Whether the database may be asked on behalf of this address now."""
-        if self._counter.decide(address, self._limits, 1, commit=False).allowed:
+        if self._counter.check(LimitCheck(address, self._limits, 1, commit=False)).allowed:
             return True
         now, last = time.monotonic(), self._looked_up.get(address)
         if last is not None and now - last < LOOK_UP_EVERY_SECONDS:

@@ -1,4 +1,4 @@
-"""All limits of whoever is counted, in one decision. The second I/O point."""
+"""Check all limits of a principal in one decision. The second I/O point."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from ..counters.base import Question
+from ..counters.base import LimitCheck
 from ..rules.limits import Decision, Limit
 from ..rules.networks import counted_as
 from .effects import Failed, Steps
@@ -18,51 +18,51 @@ from .verdict import Outcome, Verdict
 
 def judge(passage: Passage) -> Steps[Verdict | None]:
     """Count a credential in its tier, or the address in the anonymous tier."""
-    return (yield from asked(passage, question(passage)))
+    return (yield from check(passage, build_check(passage)))
 
 
 def judge_user(passage: Passage, user_pk: Any) -> Steps[Verdict | None]:
     """Count a signed-in user (``None``: nobody is) who brought no credential."""
-    return (yield from asked(passage, _question_of_user(passage, user_pk)))
+    return (yield from check(passage, _build_user_check(passage, user_pk)))
 
 
-def question(passage: Passage) -> Question | Verdict | None:
-    """What is to be asked of the counter; a verdict where that cannot be told.
+def build_check(passage: Passage) -> LimitCheck | Verdict | None:
+    """Build the check of this request's limits; a verdict where the tier is broken.
 
-    On ``application`` routes who has no credential is counted later, when the
-    project's own authentication has said who it is.
+    On ``application`` routes a request without a credential is counted later, when
+    the project's own authentication has identified the user.
     """
     route, credential = passage.route, passage.credential
     if credential is not None:
-        return _of(passage, credential.principal, credential.tier_pk)
+        return _check_of(passage, credential.principal, credential.tier_pk)
     if route is None or route.access == "application":
         return None
-    return _of(passage, counted_as(passage.address), route.anonymous_tier)
+    return _check_of(passage, counted_as(passage.address), route.anonymous_tier)
 
 
-def asked(passage: Passage, told: Question | Verdict | None) -> Steps[Verdict | None]:
-    """Ask the counter once; note what it said; refuse what it denies."""
-    return noted(passage, (yield told)) if isinstance(told, Question) else told
+def check(passage: Passage, built: LimitCheck | Verdict | None) -> Steps[Verdict | None]:
+    """Have the limits checked once; keep the decision; refuse what it denies."""
+    return record(passage, (yield built)) if isinstance(built, LimitCheck) else built
 
 
-def noted(passage: Passage, decision: Decision | Failed) -> Verdict | None:
-    """Note what the counter said; refuse what it denies."""
+def record(passage: Passage, decision: Decision | Failed) -> Verdict | None:
+    """Keep the decision in the request's context; refuse what it denies."""
     if isinstance(decision, Failed):
         return Verdict(Outcome.COUNTER_AWAY, retry_after=1)
     passage.decision = decision
     return None if decision.allowed else exceeded(decision)
 
 
-def _question_of_user(passage: Passage, user_pk: Any) -> Question | Verdict | None:
+def _build_user_check(passage: Passage, user_pk: Any) -> LimitCheck | Verdict | None:
     route = passage.route
     if route is None:
         return None
     if user_pk is None:
-        return _of(passage, counted_as(passage.address), route.anonymous_tier)
-    return _of(passage, f"user:{user_pk}", route.user_tier)
+        return _check_of(passage, counted_as(passage.address), route.anonymous_tier)
+    return _check_of(passage, f"user:{user_pk}", route.user_tier)
 
 
-def _of(passage: Passage, principal: str, tier_pk: Any) -> Question | Verdict | None:
+def _check_of(passage: Passage, principal: str, tier_pk: Any) -> LimitCheck | Verdict | None:
     passage.counted = True
     passage.principal = principal
     if tier_pk is None:
@@ -75,7 +75,7 @@ def _of(passage: Passage, principal: str, tier_pk: Any) -> Question | Verdict | 
     limits = _overridden(tier.limits_at(route.pk if route is not None else None), passage)
     if not limits:
         return None
-    return Question(principal, limits, route.cost if route is not None else 1)
+    return LimitCheck(principal, limits, route.cost if route is not None else 1)
 
 
 def exceeded(decision: Decision) -> Verdict:
@@ -108,7 +108,7 @@ def _overridden(limits: tuple[Limit, ...], passage: Passage) -> tuple[Limit, ...
 def _with_amounts(
     limits: tuple[Limit, ...], amounts: tuple[tuple[int, int], ...]
 ) -> tuple[Limit, ...]:
-    """The same tuple each time: who asks the counter by it is known by it."""
+    """The same tuple each time: caches of the counter are keyed by it."""
     by_pk = dict(amounts)
     return tuple(replace(limit, amount=by_pk.get(limit.pk, limit.amount)) for limit in limits)
 

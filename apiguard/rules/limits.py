@@ -2,7 +2,7 @@
 
 Times on a decision are microseconds on the store's clock; everything that
 leaves in a header is whole seconds, rounded up, so that a client which waits
-as long as it is told never comes too early.
+as long as Retry-After says never comes too early.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Limit:
     calendar: Calendar = ""
     shadow: bool = False
     on_store_failure: str = "local"
-    # What every response says of this limit, worked out once.
+    # Parts of response headers, computed once.
     quoted: str = field(init=False, compare=False, repr=False)
     policy_item: str = field(init=False, compare=False, repr=False)
     _hash: int = field(init=False, compare=False, repr=False)
@@ -60,7 +60,7 @@ class Limit:
 
 
 class Counted(NamedTuple):
-    """What one limit said about one request.
+    """What became of one request at one limit.
 
     ``used`` is in cost units, after the decision. ``wait`` is microseconds
     until this cost would fit (0: it fits now). ``reset`` is microseconds until
@@ -81,29 +81,29 @@ class Counted(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What all limits of a principal said, in the order they were given.
+    """The decision about one request, over all limits of its principal, in their order.
 
-    ``now`` is epoch microseconds on the store's clock. ``told`` is what each limit
-    said, as stores reply: used, wait, reset (0: nothing is used), one limit behind
-    the other. Of an admitted request, a shadow limit alone may be exceeded.
+    ``now`` is epoch microseconds on the store's clock. ``raw`` holds three numbers
+    per limit, one limit behind the other: used, wait, reset (0: nothing is used). Of
+    an admitted request, a shadow limit alone may be exceeded.
     """
 
     allowed: bool
     now: int
     limits: tuple[Limit, ...] = ()
-    told: tuple[int, ...] = ()
+    raw: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, allowed: bool, now: int, counted: Iterable[Counted]) -> Decision:
-        """A decision from what each limit said."""
+        """Build a decision from one row per limit."""
         rows = tuple(counted)
-        told = [(one.used, one.wait, one.reset or 0) for one in rows]
-        return cls(allowed, now, tuple(one.limit for one in rows), tuple(chain(*told)))
+        raw = chain.from_iterable((one.used, one.wait, one.reset or 0) for one in rows)
+        return cls(allowed, now, tuple(one.limit for one in rows), tuple(raw))
 
     @property
     def counted(self) -> tuple[Counted, ...]:
-        """What each limit said."""
-        used, waits, resets = self.told[::3], self.told[1::3], self.told[2::3]
+        """One row per limit."""
+        used, waits, resets = self.raw[::3], self.raw[1::3], self.raw[2::3]
         return tuple(
             Counted(limit, not wait, units, wait, reset or None)
             for limit, units, wait, reset in zip(self.limits, used, waits, resets, strict=True)
@@ -112,13 +112,13 @@ class Decision(NamedTuple):
     @property
     def shadow_violated(self) -> tuple[Counted, ...]:
         """The shadow limits that would have refused an admitted request."""
-        if not self.allowed or not any(self.told[1::3]):
+        if not self.allowed or not any(self.raw[1::3]):
             return ()
         return tuple(one for one in self.counted if not one.allowed)
 
     @property
     def visible(self) -> tuple[Counted, ...]:
-        """What callers are told of."""
+        """All but shadow limits: those that response headers show."""
         return tuple([one for one in self.counted if not one.limit.shadow])
 
     @property
@@ -163,9 +163,9 @@ def rate_limit_headers(decision: Decision, families: Collection[str]) -> dict[st
     """
     policy, left = [], []
     closest, least = None, 2.0
-    told, at = decision.told, 0
+    raw, at = decision.raw, 0
     for limit in decision.limits:
-        used, _, reset = told[at : at + 3]
+        used, _, reset = raw[at : at + 3]
         at += 3
         if limit.shadow:
             continue

@@ -13,6 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..conf import Settings
+from ..counters.connect import connector
+
 # A worker of which nothing was heard for so long is not spoken of any more.
 KEPT_SECONDS = 900
 # What a reader takes at most; more was not written by workers.
@@ -99,6 +102,14 @@ class Board:
         pairs = zip(map(_text, rest[::2]), map(_text, rest[1::2]), strict=False)
         words = [word for process, said in pairs if (word := _word(process, said, now))]
         return [word for word in words if word.age <= KEPT_SECONDS]
+
+
+def board_for(settings: Settings) -> Board | None:
+    """Return where workers leave their reports; ``None`` where they share no store."""
+    if settings.counter == "memory":
+        return None
+    # The braces keep it on one slot of a cluster, apart from all that is counted.
+    return Board(connector(settings.counter), f"{settings.counter_prefix}:{{workers}}")
 
 
 def read_within(board: Board, seconds: float) -> list[Word]:

@@ -1,7 +1,6 @@
-"""The counter's store went away from this process, or came back.
+"""Outages of the counter's store, as this process sees them.
 
-Made for a breaker's ``on_change``: called once per change, in order, inside a
-request; it neither waits for anything nor raises.
+The functions are called inside requests; they neither wait for anything nor raise.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from .buffer import buffer
 logger = logging.getLogger("apiguard.counters")
 
 
-def note(away: bool) -> None:
-    """Log the change, and have it written away from requests."""
+def record_change(away: bool) -> None:
+    """Log that the store went away or came back, and have it written away from requests."""
     if away:
         logger.warning(
             "The counter's store does not answer; limits are decided as each one says "
@@ -27,4 +26,4 @@ def note(away: bool) -> None:
     try:
         buffer.outage(away, timezone.now())
     except Exception:
-        logger.exception("This change cannot be noted.")
+        logger.exception("An outage of the counter cannot be recorded.")

@@ -126,11 +126,11 @@ def write_baseline(prefix: str = "/api/", enforce: bool = False, preset: str = "
 
 def _write(prefix: str, enforce: bool, preset: str) -> list[str]:
     with transaction.atomic(using=write_alias()):
-        writer = RowWriter()
-        headers = _header_policy(writer, preset)
-        tiers = {slug: _tier(writer, slug) for slug in TIERS}
-        cors = _cors_policy(writer)
-        writer.get_or_create(
+        pen = _Pen()
+        headers = _header_policy(pen, preset)
+        tiers = {slug: _tier(pen, slug) for slug in TIERS}
+        cors = _cors_policy(pen)
+        pen.make(
             Route,
             {"path_prefix": prefix},
             name=_route_name(prefix),
@@ -144,20 +144,18 @@ def _write(prefix: str, enforce: bool, preset: str) -> list[str]:
             anonymous_tier=tiers["anonymous"],
             user_tier=tiers["free"],
         )
-    return writer.created
+    return pen.made
 
 
 @dataclass(slots=True)
-class RowWriter:
-    """Creates the rows that are missing, and records which it created."""
+class _Pen:
+    """Writes rows that are not there yet, and remembers which."""
 
     using: str = field(default_factory=write_alias)
-    created: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
 
-    def get_or_create(
-        self, model: type[M], natural: Mapping[str, Any], **fields: Any
-    ) -> tuple[M, bool]:
-        """Return the row with this natural key, and whether it was created."""
+    def make(self, model: type[M], natural: Mapping[str, Any], **fields: Any) -> tuple[M, bool]:
+        """The row of this natural name, and whether it had to be made."""
         rows: QuerySet[M] = model._default_manager.using(self.using)  # type: ignore[assignment]
         found = rows.filter(**natural).first()
         if found is not None:
@@ -168,7 +166,7 @@ class RowWriter:
         row.full_clean()
         row.save(using=self.using)
         owner = "" if of is None else f" of {of._meta.verbose_name} {str(of)!r}"
-        self.created.append(f"{row._meta.verbose_name} {str(row)!r}{owner}")
+        self.made.append(f"{row._meta.verbose_name} {str(row)!r}{owner}")
         return row
 
     def add_all(self, rows: Iterable[M], of: PolicyModel) -> None:
@@ -176,32 +174,32 @@ class RowWriter:
             self.add(row, of)
 
 
-def _header_policy(writer: RowWriter, preset: str) -> HeaderPolicy:
-    policy, new = writer.get_or_create(HeaderPolicy, {"name": preset})
+def _header_policy(pen: _Pen, preset: str) -> HeaderPolicy:
+    policy, new = pen.make(HeaderPolicy, {"name": preset})
     if new:
         rows = (
             ResponseHeader(policy=policy, name=name, value=value, mode=mode, condition=condition)
             for name, value, mode, condition in PRESETS[preset]
         )
-        writer.add_all(rows, of=policy)
+        pen.add_all(rows, of=policy)
     return policy
 
 
-def _tier(writer: RowWriter, slug: str) -> Tier:
-    tier, new = writer.get_or_create(Tier, {"slug": slug}, name=slug.capitalize())
+def _tier(pen: _Pen, slug: str) -> Tier:
+    tier, new = pen.make(Tier, {"slug": slug}, name=slug.capitalize())
     if new:
         limits = (
             Limit(tier=tier, name=name, amount=amount, period=period)
             for name, amount, period in TIERS[slug]
         )
-        writer.add_all(limits, of=tier)
+        pen.add_all(limits, of=tier)
     return tier
 
 
-def _cors_policy(writer: RowWriter) -> CorsPolicy:
+def _cors_policy(pen: _Pen) -> CorsPolicy:
     settings = conf.current()
     key_header, id_header = settings.api_key_header, settings.request_id_header
-    policy, _ = writer.get_or_create(
+    policy, _ = pen.make(
         CorsPolicy,
         {"name": CORS_POLICY},
         allowed_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],

@@ -8,6 +8,7 @@ from redis import Redis
 from apiguard.counters.redis import RedisCounter
 from benchmarks.limiters import windows
 from benchmarks.limits import commands_of, microseconds_in_redis
+from tests.counters.checking import check
 
 
 @pytest.fixture
@@ -20,9 +21,9 @@ def redis_client(redis_url):
 @pytest.mark.parametrize("number", [1, 3, 8])
 def test_however_many_limits_there_are_a_decision_is_one_command(redis_client, number):
     counter, limits = RedisCounter(lambda: redis_client), windows(number, 100)
-    counter.decide("p", limits, 1)
-    assert commands_of(redis_client, lambda: counter.decide("p", limits, 1)) == ["EVALSHA"]
-    assert microseconds_in_redis(redis_client, lambda: counter.decide("p", limits, 1), 3) > 0
+    check(counter, "p", limits, 1)
+    assert commands_of(redis_client, lambda: check(counter, "p", limits, 1)) == ["EVALSHA"]
+    assert microseconds_in_redis(redis_client, lambda: check(counter, "p", limits, 1), 3) > 0
 
 
 def test_every_command_of_a_call_is_counted(redis_client):

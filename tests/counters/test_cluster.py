@@ -14,12 +14,13 @@ from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
 
-from apiguard.counters.base import StoreFailed, hash_principal, key_for
+from apiguard.counters.base import CounterUnavailable, hash_principal, key_for
 from apiguard.counters.breaker import LONGEST_PAUSE, Breaker
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
 from apiguard.counters.resilient import ResilientCounter
 from apiguard.rules.limits import Limit
+from tests.counters.checking import check
 from tests.servers import Server
 from tests.stores import redis_cluster
 
@@ -78,7 +79,7 @@ def test_every_node_decides_for_its_principals(cluster):
     for number in range(60):
         principal = f"client:{number}"
         nodes[cluster.get_node_from_key(key_for("cluster", hash_principal(principal), 1)).name] += 1
-        used = [counter.decide(principal, LIMITS, 2).counted[0].used for _ in range(3)]
+        used = [check(counter, principal, LIMITS, 2).counted[0].used for _ in range(3)]
         assert used == [2, 4, 6]
     assert len(nodes) == 3
 
@@ -86,16 +87,16 @@ def test_every_node_decides_for_its_principals(cluster):
 def test_what_one_limit_refuses_the_others_do_not_count(cluster):
     counter = RedisCounter(lambda: cluster, "cluster")
     limits = (replace(LIMITS[0], amount=3), *LIMITS[1:])
-    decisions = [counter.decide("all-or-nothing", limits, 1) for _ in range(6)]
+    decisions = [check(counter, "all-or-nothing", limits, 1) for _ in range(6)]
     assert [decision.allowed for decision in decisions] == [True] * 3 + [False] * 3
     assert [one.used for one in decisions[-1].counted] == [3, 3, 3, 3]
 
 
 def test_nodes_that_forgot_the_script_are_taught_it(cluster):
     counter = RedisCounter(lambda: cluster, "cluster")
-    counter.decide("taught", LIMITS, 1)
+    check(counter, "taught", LIMITS, 1)
     cluster.execute_command("SCRIPT FLUSH", target_nodes=RedisCluster.PRIMARIES)
-    assert counter.decide("taught", LIMITS, 1).counted[0].used == 2
+    assert check(counter, "taught", LIMITS, 1).counted[0].used == 2
 
 
 def test_many_threads_and_clients_share_one_limit_exactly(servers):
@@ -104,7 +105,7 @@ def test_many_threads_and_clients_share_one_limit_exactly(servers):
         limit = Limit(1, "shared", "window", 100, 3600)
         with ThreadPoolExecutor(16) as pool:
             admitted = pool.map(
-                lambda turn: counters[turn % 2].decide("crowd", [limit], 1).allowed, range(600)
+                lambda turn: check(counters[turn % 2], "crowd", [limit], 1).allowed, range(600)
             )
             assert sum(admitted) == 100
 
@@ -119,24 +120,24 @@ def test_a_master_that_dies_fails_until_its_replica_has_taken_over(doomed):
         )
         who = next(name for n in range(99) if slot(client, name := f"who:{n}") < 5461)
         for _ in range(5):
-            counter.decide(who, [closed, local], 1)
+            check(counter, who, [closed, local], 1)
         with Redis(port=doomed[0].port) as master:
             # What its replica has confirmed is copied, and all that came before.
             master.set(f"{{{hash_principal(who)}}}", "mark")
             assert master.wait(1, 10_000) == 1
 
         doomed[0].process.kill()
-        with pytest.raises(StoreFailed):
-            counter.decide(who, [closed], 1)
-        assert counter.decide(who, [local], 1).counted[0].used == 1
+        with pytest.raises(CounterUnavailable):
+            check(counter, who, [closed], 1)
+        assert check(counter, who, [local], 1).counted[0].used == 1
 
         for _ in range(150):
             now[0] += LONGEST_PAUSE
-            answered = counter.decide(who, [local], 1).counted[0].used > 5
+            answered = check(counter, who, [local], 1).counted[0].used > 5
             if answered and not counter.breaker.away:
                 break
             counter = ResilientCounter(
                 RedisCounter(lambda: client, "cluster"), MemoryCounter(), counter.breaker
             )
             sleep(0.2)
-        assert counter.decide(who, [closed], 1).counted[0].used == 6
+        assert check(counter, who, [closed], 1).counted[0].used == 6

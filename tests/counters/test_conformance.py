@@ -16,6 +16,7 @@ from apiguard.counters.base import Counter
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS, Limit
+from tests.counters.checking import check
 
 START = 1_790_000_000_123_456
 SECOND = MICROSECONDS
@@ -64,94 +65,94 @@ def epoch(*date: int) -> int:
 
 def test_admits_the_amount_and_not_one_more(counter, clock):
     limit = window(5)
-    assert [counter.decide("p", [limit], 1).allowed for _ in range(7)] == [True] * 5 + [False] * 2
+    assert [check(counter, "p", [limit], 1).allowed for _ in range(7)] == [True] * 5 + [False] * 2
 
 
 def test_counts_cost_units_and_not_requests(counter):
     limit = window(10)
-    assert counter.decide("p", [limit], 7).counted[0].remaining == 3
-    assert not counter.decide("p", [limit], 4).allowed
-    assert counter.decide("p", [limit], 3).counted[0].remaining == 0
+    assert check(counter, "p", [limit], 7).counted[0].remaining == 3
+    assert not check(counter, "p", [limit], 4).allowed
+    assert check(counter, "p", [limit], 3).counted[0].remaining == 0
 
 
 def test_tells_the_wait_to_the_microsecond(counter, clock):
     limit = window(2)
-    counter.decide("p", [limit], 1)
+    check(counter, "p", [limit], 1)
     clock.advance(10 * SECOND)
-    counter.decide("p", [limit], 1)
+    check(counter, "p", [limit], 1)
     clock.advance(7)
-    wait = counter.decide("p", [limit], 1).counted[0].wait
+    wait = check(counter, "p", [limit], 1).counted[0].wait
     assert wait == 50 * SECOND - 7
     clock.advance(wait - 1)
-    assert not counter.decide("p", [limit], 1).allowed
+    assert not check(counter, "p", [limit], 1).allowed
     clock.advance(1)
-    assert counter.decide("p", [limit], 1).allowed
+    assert check(counter, "p", [limit], 1).allowed
 
 
 def test_waits_for_as_many_entries_as_the_cost_needs(counter, clock):
     limit = window(3)
     for _ in range(3):
-        counter.decide("p", [limit], 1)
+        check(counter, "p", [limit], 1)
         clock.advance(SECOND)
-    assert counter.decide("p", [limit], 2).counted[0].wait == 58 * SECOND
+    assert check(counter, "p", [limit], 2).counted[0].wait == 58 * SECOND
 
 
 def test_a_cost_that_never_fits_waits_the_whole_window(counter):
-    decision = counter.decide("p", [window(3)], 4)
+    decision = check(counter, "p", [window(3)], 4)
     assert (decision.allowed, decision.counted[0].wait) == (False, 60 * SECOND)
     assert decision.counted[0].reset is None
 
 
 def test_a_denied_request_consumes_nothing(counter, clock):
     limit = window(2)
-    counter.decide("p", [limit], 2)
+    check(counter, "p", [limit], 2)
     for _ in range(5):
         clock.advance(SECOND)
-        assert counter.decide("p", [limit], 1).counted[0].used == 2
+        assert check(counter, "p", [limit], 1).counted[0].used == 2
     clock.advance(55 * SECOND)
-    assert counter.decide("p", [limit], 2).allowed
+    assert check(counter, "p", [limit], 2).allowed
 
 
 def test_reset_is_when_the_oldest_units_return(counter, clock):
     limit = window(3)
-    assert counter.decide("p", [limit], 1).counted[0].reset == 60 * SECOND
+    assert check(counter, "p", [limit], 1).counted[0].reset == 60 * SECOND
     clock.advance(20 * SECOND)
-    assert counter.decide("p", [limit], 1).counted[0].reset == 40 * SECOND
+    assert check(counter, "p", [limit], 1).counted[0].reset == 40 * SECOND
 
 
 def test_principals_and_limits_are_counted_apart(counter):
     limit = window(1)
-    assert counter.decide("a", [limit], 1).allowed
-    assert counter.decide("b", [limit], 1).allowed
-    assert counter.decide("a", [replace(limit, pk=9)], 1).allowed
-    assert not counter.decide("a", [limit], 1).allowed
+    assert check(counter, "a", [limit], 1).allowed
+    assert check(counter, "b", [limit], 1).allowed
+    assert check(counter, "a", [replace(limit, pk=9)], 1).allowed
+    assert not check(counter, "a", [limit], 1).allowed
 
 
 def test_principals_may_be_any_text(counter):
     for principal in ("", "jwt:1:\ud800", "é{}:" * 50):
-        assert counter.decide(principal, [window(1)], 1).allowed
+        assert check(counter, principal, [window(1)], 1).allowed
 
 
 def test_decides_without_limits(counter):
-    decision = counter.decide("p", [], 1)
+    decision = check(counter, "p", [], 1)
     assert decision.allowed
     assert decision.counted == ()
 
 
 def test_an_amount_that_was_changed_applies_at_once(counter):
-    counter.decide("p", [window(5)], 5)
-    lowered = counter.decide("p", [window(3)], 1).counted[0]
+    check(counter, "p", [window(5)], 5)
+    lowered = check(counter, "p", [window(3)], 1).counted[0]
     assert (lowered.allowed, lowered.used, lowered.remaining) == (False, 5, 0)
-    assert counter.decide("p", [window(6)], 1).allowed
+    assert check(counter, "p", [window(6)], 1).allowed
 
 
 def test_a_period_that_was_changed_keeps_what_it_still_covers(counter, clock):
-    counter.decide("p", [window(2, 60)], 1)
+    check(counter, "p", [window(2, 60)], 1)
     clock.advance(20 * SECOND)
-    counter.decide("p", [window(2, 60)], 1)
+    check(counter, "p", [window(2, 60)], 1)
     clock.advance(SECOND)
-    assert counter.decide("p", [window(2, 10)], 1, commit=False).counted[0].used == 1
-    assert counter.decide("p", [window(2, 3600)], 1, commit=False).counted[0].used == 2
+    assert check(counter, "p", [window(2, 10)], 1, commit=False).counted[0].used == 1
+    assert check(counter, "p", [window(2, 3600)], 1, commit=False).counted[0].used == 2
 
 
 def test_a_period_that_grows_again_and_again_keeps_both_counters_alike(redis_client, clock):
@@ -161,49 +162,49 @@ def test_a_period_that_grows_again_and_again_keeps_both_counters_alike(redis_cli
     for period in (60, 3600, 86400, 31 * 86400):
         for _ in range(3 * B // 4):
             clock.advance(period * SECOND // B + 1)
-            decision = memory.decide("p", [window(10**6, period)], 1)
-            assert stored.decide("p", [window(10**6, period)], 1) == decision
+            decision = check(memory, "p", [window(10**6, period)], 1)
+            assert check(stored, "p", [window(10**6, period)], 1) == decision
             most = max(most, decision.counted[0].used)
     assert most > 2 * B
 
 
 def test_a_limit_that_becomes_a_quota_starts_anew(counter):
-    counter.decide("p", [window(2, pk=5)], 2)
-    assert counter.decide("p", [quota(2, pk=5)], 2).allowed
-    assert counter.decide("p", [window(2, pk=5)], 2).allowed
+    check(counter, "p", [window(2, pk=5)], 2)
+    assert check(counter, "p", [quota(2, pk=5)], 2).allowed
+    assert check(counter, "p", [window(2, pk=5)], 2).allowed
 
 
 def test_judging_without_counting_changes_nothing(counter):
     limits = [window(2), quota(3)]
-    counter.decide("p", limits, 1)
+    check(counter, "p", limits, 1)
     for _ in range(5):
-        judged = counter.decide("p", limits, 1, commit=False)
+        judged = check(counter, "p", limits, 1, commit=False)
         assert (judged.allowed, [one.used for one in judged.counted]) == (True, [1, 1])
-    assert not counter.decide("p", limits, 2, commit=False).allowed
-    assert counter.decide("p", limits, 1).allowed
+    assert not check(counter, "p", limits, 2, commit=False).allowed
+    assert check(counter, "p", limits, 1).allowed
 
 
 def test_a_clock_that_steps_back_neither_blocks_nor_forgets(counter, clock):
     limit = window(3)
-    counter.decide("p", [limit], 1)
+    check(counter, "p", [limit], 1)
     clock.advance(10 * SECOND)
-    counter.decide("p", [limit], 2)
+    check(counter, "p", [limit], 2)
     clock.advance(-7200 * SECOND)
-    denied = counter.decide("p", [limit], 1).counted[0]
+    denied = check(counter, "p", [limit], 1).counted[0]
     assert (denied.allowed, denied.used, denied.wait) == (False, 3, 50 * SECOND)
     clock.advance(20 * SECOND)
-    assert counter.decide("p", [limit], 1).counted[0].wait == 30 * SECOND
+    assert check(counter, "p", [limit], 1).counted[0].wait == 30 * SECOND
     clock.advance(30 * SECOND)
-    assert counter.decide("p", [limit], 1).allowed
+    assert check(counter, "p", [limit], 1).allowed
 
 
 def test_entries_stay_few_however_many_requests_come(counter, clock):
     limit = window(10**6)
     for _ in range(500):
-        counter.decide("p", [limit], 1)
+        check(counter, "p", [limit], 1)
         clock.advance(SECOND // 4)
     # 60 s hold 240 requests; merging keeps at most one share of W/B more.
-    assert 240 <= counter.decide("p", [limit], 1).counted[0].used <= 240 + 240 // B + 1
+    assert 240 <= check(counter, "p", [limit], 1).counted[0].used <= 240 + 240 // B + 1
 
 
 # Several limits -------------------------------------------------------------
@@ -211,8 +212,8 @@ def test_entries_stay_few_however_many_requests_come(counter, clock):
 
 def test_one_limit_that_refuses_spares_the_others(counter):
     limits = [window(10, pk=1), window(1, pk=2), quota(10, pk=3)]
-    assert counter.decide("p", limits, 1).allowed
-    denied = counter.decide("p", limits, 1)
+    assert check(counter, "p", limits, 1).allowed
+    denied = check(counter, "p", limits, 1)
     assert [one.allowed for one in denied.counted] == [True, False, True]
     assert [one.used for one in denied.counted] == [1, 1, 1]
     assert [one.limit.pk for one in denied.violated] == [2]
@@ -220,7 +221,7 @@ def test_one_limit_that_refuses_spares_the_others(counter):
 
 def test_a_shadow_limit_never_refuses_and_counts_only_what_it_would_admit(counter):
     limits = [window(5, pk=1), window(2, pk=2, shadow=True)]
-    decisions = [counter.decide("p", limits, 1) for _ in range(6)]
+    decisions = [check(counter, "p", limits, 1) for _ in range(6)]
     assert [one.allowed for one in decisions] == [True] * 5 + [False]
     assert [one.counted[1].used for one in decisions] == [1, 2, 2, 2, 2, 2]
     assert [one.counted[1].allowed for one in decisions] == [True] * 2 + [False] * 4
@@ -228,8 +229,8 @@ def test_a_shadow_limit_never_refuses_and_counts_only_what_it_would_admit(counte
 
 def test_a_shadow_limit_does_not_count_what_another_refused(counter):
     limits = [window(1, pk=1), window(9, pk=2, shadow=True)]
-    counter.decide("p", limits, 1)
-    assert counter.decide("p", limits, 1).counted[1].used == 1
+    check(counter, "p", limits, 1)
+    assert check(counter, "p", limits, 1).counted[1].used == 1
 
 
 # Calendar quotas ------------------------------------------------------------
@@ -252,28 +253,28 @@ def test_a_quota_ends_with_its_utc_calendar_unit(counter, clock, calendar, now, 
     clock.now = epoch(*now)
     limit = quota(2, calendar)
     left = epoch(*end) - clock.now
-    assert counter.decide("p", [limit], 2).counted[0].reset == left
-    assert counter.decide("p", [limit], 1).counted[0].wait == left
+    assert check(counter, "p", [limit], 2).counted[0].reset == left
+    assert check(counter, "p", [limit], 1).counted[0].wait == left
     clock.advance(left - 1)
-    assert not counter.decide("p", [limit], 1).allowed
+    assert not check(counter, "p", [limit], 1).allowed
     clock.advance(1)
-    assert counter.decide("p", [limit], 2).allowed
+    assert check(counter, "p", [limit], 2).allowed
 
 
 def test_a_quota_costs_more_than_it_has_until_the_end(counter, clock):
     clock.now = epoch(2026, 5, 5, 23)
-    decision = counter.decide("p", [quota(2)], 3)
+    decision = check(counter, "p", [quota(2)], 3)
     assert decision.counted[0].wait == 3600 * SECOND
     assert decision.counted[0].reset is None
 
 
 def test_a_quota_survives_a_clock_that_steps_into_the_last_day(counter, clock):
     clock.now = epoch(2026, 5, 5) + 5
-    counter.decide("p", [quota(2)], 2)
+    check(counter, "p", [quota(2)], 2)
     clock.advance(-10)
-    assert counter.decide("p", [quota(2)], 1).counted[0].used == 2
+    assert check(counter, "p", [quota(2)], 1).counted[0].used == 2
     clock.advance(10)
-    assert counter.decide("p", [quota(2)], 1).allowed
+    assert check(counter, "p", [quota(2)], 1).allowed
 
 
 # Against an exact log -------------------------------------------------------
@@ -317,8 +318,8 @@ def test_both_counters_agree_and_keep_both_bounds(redis_client, seed, amount):
     exact = ExactLog([])
     for pause, cost in steps(seed, amount):
         clock.advance(pause)
-        decision = memory.decide(principal, limits, cost)
-        assert stored.decide(principal, limits, cost) == decision
+        decision = check(memory, principal, limits, cost)
+        assert check(stored, principal, limits, cost) == decision
         if decision.allowed:
             exact.admitted.append((clock.now, cost))
             assert exact.units(clock.now, WINDOW) <= amount
@@ -345,7 +346,7 @@ def test_both_counters_agree_also_on_a_clock_that_jumps(redis_client, trace):
     limits = [window(100, PERIOD), quota(300), quota(10**6, "month", pk=3, shadow=True)]
     for step, cost, commit in trace:
         clock.advance(step)
-        ours, theirs = (one.decide(principal, limits, cost, commit=commit) for one in counters)
+        ours, theirs = (check(one, principal, limits, cost, commit=commit) for one in counters)
         assert ours == theirs
 
 
@@ -354,7 +355,7 @@ def test_who_waits_as_long_as_told_is_admitted(counter, clock, amount):
     limit, costs = window(amount), (1, max(1, amount // 7), amount)
     for turn in range(200):
         clock.advance((turn * 7919) % (2 * SECOND))
-        decision = counter.decide("p", [limit], costs[turn % 3])
+        decision = check(counter, "p", [limit], costs[turn % 3])
         if not decision.allowed:
             clock.advance(decision.retry_after * SECOND)
-            assert counter.decide("p", [limit], costs[turn % 3]).allowed
+            assert check(counter, "p", [limit], costs[turn % 3]).allowed

@@ -3,21 +3,19 @@ from __future__ import annotations
 import gc
 import sys
 import weakref
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apiguard.counters.base import Answered, Asked, Question, StoreFailed, asking
+from apiguard.counters.base import LimitCheck, StoreFailed
 from apiguard.counters.denials import LONGEST, Denials
 from apiguard.counters.memory import MemoryCounter
 from apiguard.rules.limits import MICROSECONDS, Decision, Limit
-from tests.counters.later import Later
+from tests.counters.checking import check
 
 START = 1_790_000_000_123_456
 PER_MINUTE = Limit(1, "per-minute", "window", 3, 60)
@@ -50,27 +48,21 @@ class Counted(MemoryCounter):
     asked = 0
     trip = 0
 
-    def decide(
-        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
-    ) -> Decision:
+    def check(self, check: LimitCheck) -> Decision:
         self.asked += 1
         self._clock.now += self.trip
-        decision = super().decide(principal, limits, cost, commit=commit)
+        decision = super().check(check)
         self._clock.now += self.trip
         return decision
 
 
-def ask(denials: Denials, counter: Any, policy: object, *question: Any) -> Asked:
-    return denials.ask(asking(counter), policy, Question(*question))
+def decide(denials: Denials, counter: Any, policy: object, *check: Any) -> Decision:
+    """What is remembered, or what the counter decides."""
+    return denials.check(counter, policy, LimitCheck(*check))
 
 
-def decide(denials: Denials, *question: Any) -> Decision:
-    """What is recalled, or what the counter says, waited for."""
-    return ask(denials, *question).answer()
-
-
-def recall(denials: Denials, *question: Any) -> Decision | None:
-    return denials.recall(POLICY, Question(*question))
+def recall(denials: Denials, *check: Any) -> Decision | None:
+    return denials.recall(POLICY, LimitCheck(*check))
 
 
 @pytest.fixture
@@ -122,7 +114,7 @@ def test_waits_count_down(denials, store, clock):
     clock.now += 2 * MICROSECONDS + 1
     recalled = decide(denials, store, POLICY, "p", LIMITS, 1)
     assert store.asked == 0
-    assert recalled == store.decide("p", LIMITS, 1)
+    assert recalled == check(store, "p", LIMITS, 1)
     assert recalled.retry_after == denied.retry_after - 2
 
 
@@ -227,12 +219,20 @@ def test_a_slow_answer_neither_refuses_too_long_nor_lets_come_too_early(denials,
 
 def test_a_store_that_fails_is_not_remembered(denials, clock):
     class Away:
-        def decide(self, *_: object, **__: object) -> Decision:
+        def check(self, check: LimitCheck) -> Decision:
             raise StoreFailed("away")
 
     with pytest.raises(StoreFailed):
         decide(denials, Away(), POLICY, "p", LIMITS, 1)
     assert len(denials) == 0
+
+
+def test_a_check_that_is_not_committed_is_neither_remembered_nor_forgets(denials, store):
+    denied = exhaust(denials, store)
+    assert decide(denials, store, POLICY, "p", (PER_DAY,), 1, False).allowed
+    assert recall(denials, "p", LIMITS, 1) == denied
+    assert not decide(denials, store, POLICY, "q", LIMITS, 4, False).allowed
+    assert recall(denials, "q", LIMITS, 4) is None
 
 
 def test_there_are_never_more_than_it_may_hold_and_the_oldest_goes(clock, store):
@@ -278,100 +278,6 @@ def test_threads_may_share_it():
     assert len(denials) <= 5
 
 
-class InTwoSteps(Counted):
-    """Stops between the question and the answer, and may fail at either."""
-
-    fails_when = ""
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock)
-        self.given_up: list[Question] = []
-
-    def ask(self, question: Question) -> Asked:
-        if self.fails_when == "asked":
-            raise StoreFailed("away")
-        return Later(partial(self._answer, question), partial(self.given_up.append, question))
-
-    def _answer(self, question: Question) -> Decision:
-        if self.fails_when == "answered":
-            raise StoreFailed("away")
-        return self.decide(*question[:3], commit=question.commit)
-
-
-@pytest.fixture
-def stepwise(clock) -> InTwoSteps:
-    return InTwoSteps(clock)
-
-
-def test_the_counter_is_waited_for_later_and_a_denial_that_is_remembered_is_there(
-    denials, stepwise
-):
-    for number in range(4):
-        asked = ask(denials, stepwise, POLICY, "p", LIMITS, 1)
-        assert not isinstance(asked, Answered)
-        assert stepwise.asked == number
-        asked.answer()
-    assert isinstance(ask(denials, stepwise, POLICY, "p", LIMITS, 1), Answered)
-    assert stepwise.asked == 4
-
-
-def test_what_the_counter_says_at_once_is_there_at_once(denials, clock):
-    assert isinstance(ask(denials, Counted(clock), POLICY, "p", LIMITS, 1), Answered)
-
-
-def test_in_two_steps_the_same_is_decided_and_remembered(denials, stepwise, clock):
-    whole, store = Denials(clock.seconds), Counted(clock)
-    for cost in (1, 2, 1, 1, 2, 1, 1):
-        expected = decide(whole, store, POLICY, "p", LIMITS, cost)
-        assert decide(denials, stepwise, POLICY, "p", LIMITS, cost) == expected
-        clock.now += MICROSECONDS
-    assert stepwise.asked == store.asked
-
-
-def test_what_passes_in_between_is_a_slow_answer(denials, stepwise, clock):
-    short = (Limit(1, "per-second", "window", 1, 1),)
-    decide(denials, stepwise, POLICY, "p", short, 1)
-    admitted_at = clock.now
-    asked = ask(denials, stepwise, POLICY, "p", short, 1)
-    clock.now = admitted_at + MICROSECONDS // 4
-    asked.answer()
-    clock.now = admitted_at + MICROSECONDS // 2
-    recalled = recall(denials, "p", short, 1)
-    assert clock.now + recalled.counted[0].wait >= admitted_at + MICROSECONDS
-    clock.now = admitted_at + MICROSECONDS
-    assert decide(denials, stepwise, POLICY, "p", short, 1).allowed
-
-
-@pytest.mark.parametrize("step", ["asked", "answered"])
-def test_what_fails_at_either_step_is_not_remembered_and_forgets_nothing(denials, stepwise, step):
-    denied = exhaust(denials, stepwise)
-    stepwise.fails_when = step
-    for principal, cost in (("q", 1), ("p", 2)):
-        with pytest.raises(StoreFailed):
-            decide(denials, stepwise, POLICY, principal, LIMITS, cost)
-    assert len(denials) == 1
-    assert recall(denials, "p", LIMITS, 1) == denied
-    assert stepwise.asked == 0
-
-
-def test_one_that_is_given_up_is_not_remembered(denials, stepwise):
-    denied = exhaust(denials, stepwise)
-    for principal, cost in (("q", 1), ("p", 2)):
-        ask(denials, stepwise, POLICY, principal, LIMITS, cost).give_up()
-    assert len(denials) == 1
-    assert recall(denials, "p", LIMITS, 1) == denied
-    # The counter is told: it has a connection that waits for the answer.
-    assert stepwise.given_up == [Question("q", LIMITS, 1), Question("p", LIMITS, 2)]
-
-
-def test_what_was_admitted_in_between_is_in_the_answer(denials, stepwise):
-    first = ask(denials, stepwise, POLICY, "p", LIMITS, 2)
-    second = ask(denials, stepwise, POLICY, "p", LIMITS, 2)
-    assert second.answer().allowed
-    assert first.answer().violated
-    assert recall(denials, "p", LIMITS, 2).counted[0].used == 2
-
-
 PAUSE = st.one_of(st.integers(0, 3 * MICROSECONDS), st.integers(0, 70 * MICROSECONDS))
 
 
@@ -392,7 +298,7 @@ def test_a_recalled_denial_is_what_the_store_would_say(trace, amount, period):
     )
     for pause, cost in trace:
         clock.now += pause
-        truth = store.decide("p", limits, cost, commit=False)
+        truth = check(store, "p", limits, cost, commit=False)
         recalled = recall(denials, "p", limits, cost)
         if recalled is not None:
             # Seconds are floats: the moment may be a microsecond off.

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from apiguard.counters.memory import MemoryCounter
 from apiguard.rules.limits import MICROSECONDS, Limit
+from tests.counters.checking import check
 
 START = 1_790_000_000_000_000
 PER_MINUTE = Limit(1, "per-minute", "window", 1, 60)
@@ -22,59 +23,59 @@ class Clock:
 def test_holds_no_more_than_it_may():
     counter = MemoryCounter(Clock(), max_tallies=10)
     for number in range(100):
-        counter.decide(f"ip:{number}", [PER_MINUTE, PER_HOUR], 1)
+        check(counter, f"ip:{number}", [PER_MINUTE, PER_HOUR], 1)
         assert len(counter) <= 10
 
 
 def test_drops_what_expires_soonest_first():
     counter = MemoryCounter(Clock(), max_tallies=10)
-    counter.decide("keeper", [PER_HOUR], 1)
+    check(counter, "keeper", [PER_HOUR], 1)
     for number in range(100):
-        counter.decide(f"ip:{number}", [PER_MINUTE], 1)
-    assert not counter.decide("keeper", [PER_HOUR], 1).allowed
+        check(counter, f"ip:{number}", [PER_MINUTE], 1)
+    assert not check(counter, "keeper", [PER_HOUR], 1).allowed
 
 
 def test_does_not_drop_what_was_used_again():
     clock = Clock()
     counter = MemoryCounter(clock, max_tallies=5)
     busy = Limit(3, "busy", "window", 3, 60)
-    counter.decide("busy", [busy], 1)
+    check(counter, "busy", [busy], 1)
     for number in range(4):
         clock.now += MICROSECONDS
-        counter.decide(f"ip:{number}", [busy], 1)
-    counter.decide("busy", [busy], 2)
-    counter.decide("ip:new", [busy], 1)
-    assert not counter.decide("busy", [busy], 1).allowed
+        check(counter, f"ip:{number}", [busy], 1)
+    check(counter, "busy", [busy], 2)
+    check(counter, "ip:new", [busy], 1)
+    assert not check(counter, "busy", [busy], 1).allowed
 
 
 def test_forgets_what_expired_as_others_come():
     clock = Clock()
     counter = MemoryCounter(clock)
     for number in range(40):
-        counter.decide(f"ip:{number}", [PER_MINUTE], 1)
+        check(counter, f"ip:{number}", [PER_MINUTE], 1)
     clock.now += 60 * MICROSECONDS
     for number in range(20):
-        counter.decide(f"late:{number}", [PER_MINUTE], 1)
+        check(counter, f"late:{number}", [PER_MINUTE], 1)
     assert len(counter) == 20
 
 
 def test_a_refused_or_uncounted_request_takes_no_room():
     counter = MemoryCounter(Clock())
-    counter.decide("a", [PER_MINUTE], 2)
-    counter.decide("b", [PER_MINUTE], 1, commit=False)
+    check(counter, "a", [PER_MINUTE], 2)
+    check(counter, "b", [PER_MINUTE], 1, commit=False)
     assert len(counter) == 0
 
 
 def test_clear_forgets_everything():
     counter = MemoryCounter(Clock())
-    counter.decide("a", [PER_MINUTE], 1)
+    check(counter, "a", [PER_MINUTE], 1)
     counter.clear()
     assert len(counter) == 0
-    assert counter.decide("a", [PER_MINUTE], 1).allowed
+    assert check(counter, "a", [PER_MINUTE], 1).allowed
 
 
 def test_uses_the_wall_clock_unless_told_otherwise():
-    assert MemoryCounter().decide("a", [PER_MINUTE], 1).now > START // 2
+    assert check(MemoryCounter(), "a", [PER_MINUTE], 1).now > START // 2
 
 
 def test_threads_share_one_limit_exactly():
@@ -85,7 +86,7 @@ def test_threads_share_one_limit_exactly():
     try:
         with ThreadPoolExecutor(16) as pool:
             admitted = list(
-                pool.map(lambda _: counter.decide("p", [limit], 1).allowed, range(1600))
+                pool.map(lambda _: check(counter, "p", [limit], 1).allowed, range(1600))
             )
     finally:
         sys.setswitchinterval(before)

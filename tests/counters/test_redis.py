@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Connection, Redis, RedisCluster
 
-from apiguard.counters.base import Question, StoreFailed, hash_principal, key_for
+from apiguard.counters.base import StoreFailed, hash_principal, key_for
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS, Counted, Decision, Limit
+from tests.counters.checking import check
 
 START = 1_790_000_000_123_457
 # The day and the month began a minute ago.
@@ -36,7 +36,7 @@ def calls(client: Redis) -> dict[str, int]:
 
 
 def test_a_decision_is_one_command_of_ours(monkeypatch, counter):
-    counter.decide("p", [WINDOW, QUOTA], 1)
+    check(counter, "p", [WINDOW, QUOTA], 1)
     sent = []
     send = Connection.send_packed_command
     monkeypatch.setattr(
@@ -45,17 +45,17 @@ def test_a_decision_is_one_command_of_ours(monkeypatch, counter):
         lambda self, command, **options: sent.append(command) or send(self, command, **options),
     )
     for _ in range(5):
-        counter.decide("p", [WINDOW, QUOTA], 1)
+        check(counter, "p", [WINDOW, QUOTA], 1)
     assert len(sent) == 5
     assert all(b"EVALSHA" in b"".join(command) for command in sent)
 
 
 def test_a_server_that_forgot_the_script_is_taught_it_in_the_same_decision(redis_client, counter):
-    counter.decide("p", [WINDOW], 1)
+    check(counter, "p", [WINDOW], 1)
     redis_client.script_flush()
-    assert counter.decide("p", [WINDOW], 1).counted[0].used == 2
+    assert check(counter, "p", [WINDOW], 1).counted[0].used == 2
     redis_client.config_resetstat()
-    assert counter.decide("p", [WINDOW], 1).counted[0].used == 3
+    assert check(counter, "p", [WINDOW], 1).counted[0].used == 3
     stats = calls(redis_client)
     assert stats["cmdstat_evalsha"] == 1
     assert "cmdstat_eval" not in stats
@@ -65,18 +65,18 @@ def test_a_decision_without_limits_asks_nobody():
     def connect() -> Redis:
         raise AssertionError("not needed")
 
-    assert RedisCounter(connect).decide("p", [], 1).allowed
+    assert check(RedisCounter(connect), "p", [], 1).allowed
 
 
 def test_the_servers_clock_counts(redis_client, counter):
     before = redis_client.time()
-    now = counter.decide("p", [WINDOW], 1).now
+    now = check(counter, "p", [WINDOW], 1).now
     after = redis_client.time()
     assert before[0] * MICROSECONDS + before[1] <= now <= after[0] * MICROSECONDS + after[1]
 
 
 def test_every_key_has_an_expiry(redis_client, counter):
-    counter.decide("p", [WINDOW, QUOTA], 1)
+    check(counter, "p", [WINDOW, QUOTA], 1)
     assert sorted(redis_client.keys()) == sorted(key.encode() for key in KEYS)
     assert 60_000 < redis_client.pttl(KEYS[0]) <= 67_000
     assert 0 < redis_client.pttl(KEYS[1]) <= 31 * 86_400_000 + 5_000
@@ -88,7 +88,7 @@ def test_an_expiry_lasts_for_whatever_is_counted_until_another_is_set(redis_clie
     kept = 0
     for _ in range(400):
         now += 1_317_000
-        assert counter.decide("p", [WINDOW], 1).allowed
+        assert check(counter, "p", [WINDOW], 1).allowed
         written = redis_client.get(KEYS[0])
         until = int.from_bytes(written[1:8], "little")
         assert now + 60 * MICROSECONDS <= until
@@ -111,8 +111,8 @@ def test_a_limit_of_another_length_has_an_expiry_of_that_length(redis_client, be
     counter = RedisCounter(lambda: redis_client, "test", clock=lambda: FIRST_OF_MONTH)
     for kind, period, calendar in (before, after):
         limit = Limit(1, "changed", kind, 1000, period, calendar)
-        counter.decide("p", [limit], 1)
-        counter.decide("p", [limit], 1)
+        check(counter, "p", [limit], 1)
+        check(counter, "p", [limit], 1)
         lasts = {"": period, "day": 86400, "month": 31 * 86400}[calendar] * 1000
         assert lasts <= redis_client.pttl(KEYS[0]) + 60_000 <= lasts * 33 / 32 + 66_000
 
@@ -120,16 +120,16 @@ def test_a_limit_of_another_length_has_an_expiry_of_that_length(redis_client, be
 def test_a_clock_that_is_set_back_leaves_no_key_that_never_expires(redis_client):
     now = START
     counter = RedisCounter(lambda: redis_client, "test", clock=lambda: now)
-    counter.decide("p", [WINDOW], 1)
+    check(counter, "p", [WINDOW], 1)
     redis_client.persist(KEYS[0])
     now -= 3600 * MICROSECONDS
-    counter.decide("p", [WINDOW], 1)
+    check(counter, "p", [WINDOW], 1)
     assert 0 < redis_client.pttl(KEYS[0]) <= 67_000
 
 
 def test_refused_and_uncounted_requests_write_nothing(redis_client, counter):
-    counter.decide("p", [WINDOW], 101)
-    counter.decide("p", [WINDOW, QUOTA], 1, commit=False)
+    check(counter, "p", [WINDOW], 101)
+    check(counter, "p", [WINDOW, QUOTA], 1, commit=False)
     assert redis_client.keys() == []
 
 
@@ -140,7 +140,7 @@ def test_a_full_log_takes_no_more_than_512_bytes(redis_client, period):
     limit = Limit(1, "full", "window", 100_000, period)
     for _ in range(130):
         now += period * MICROSECONDS // 96 + 1
-        counter.decide("p", [limit], 800)
+        check(counter, "p", [limit], 800)
     assert redis_client.memory_usage(KEYS[0]) <= 512
 
 
@@ -156,9 +156,9 @@ def plant_list(client: Redis, key: str) -> None:
 def test_a_key_of_another_type_is_an_empty_tally(redis_client, counter, plant):
     for key in KEYS:
         plant(redis_client, key)
-    decision = counter.decide("p", [WINDOW, QUOTA], 1)
+    decision = check(counter, "p", [WINDOW, QUOTA], 1)
     assert [one.used for one in decision.counted] == [1, 1]
-    assert counter.decide("p", [WINDOW, QUOTA], 1).counted[1].used == 2
+    assert check(counter, "p", [WINDOW, QUOTA], 1).counted[1].used == 2
     assert redis_client.pttl(KEYS[0]) > 0
 
 
@@ -180,7 +180,7 @@ def test_a_key_of_another_type_is_an_empty_tally(redis_client, counter, plant):
 def test_garbage_is_an_empty_tally(redis_client, counter, garbage):
     for key in KEYS:
         redis_client.set(key, garbage)
-    decision = counter.decide("p", [WINDOW, QUOTA], 1)
+    decision = check(counter, "p", [WINDOW, QUOTA], 1)
     assert [(one.allowed, one.used) for one in decision.counted] == [(True, 1), (True, 1)]
 
 
@@ -199,7 +199,7 @@ def test_garbage_is_an_empty_tally(redis_client, counter, garbage):
 def test_no_bytes_in_a_key_are_an_error(redis_client, counter, garbage):
     for key in KEYS:
         redis_client.set(key, garbage)
-    decision = counter.decide("p", [WINDOW, QUOTA], 1)
+    decision = check(counter, "p", [WINDOW, QUOTA], 1)
     assert all(one.used >= 0 and one.wait >= 0 for one in decision.counted)
 
 
@@ -207,7 +207,7 @@ def test_a_server_that_is_away_is_a_store_failure():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with Redis(port=port, retry=None) as client, pytest.raises(StoreFailed) as raised:
-        RedisCounter(lambda: client).decide("p", [WINDOW], 1)
+        check(RedisCounter(lambda: client), "p", [WINDOW], 1)
     assert raised.value.__cause__ is not None
 
 
@@ -217,7 +217,7 @@ def test_a_server_that_does_not_answer_is_a_store_failure():
         Redis(port=mute.getsockname()[1], socket_timeout=0.05, retry=None) as client,
         pytest.raises(StoreFailed),
     ):
-        RedisCounter(lambda: client).decide("p", [WINDOW], 1)
+        check(RedisCounter(lambda: client), "p", [WINDOW], 1)
 
 
 def test_a_server_that_talks_nonsense_is_a_store_failure():
@@ -235,7 +235,7 @@ def test_a_server_that_talks_nonsense_is_a_store_failure():
             Redis(port=port, socket_timeout=1, retry=None) as client,
             pytest.raises(StoreFailed),
         ):
-            RedisCounter(lambda: client).decide("p", [WINDOW], 1)
+            check(RedisCounter(lambda: client), "p", [WINDOW], 1)
         thread.join()
 
 
@@ -243,15 +243,15 @@ def test_a_cluster_that_is_away_is_a_store_failure():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(StoreFailed):
-        RedisCounter(lambda: RedisCluster("127.0.0.1", port)).decide("p", [WINDOW], 1)
+        check(RedisCounter(lambda: RedisCluster("127.0.0.1", port)), "p", [WINDOW], 1)
 
 
-def test_whatever_else_a_client_raises_is_a_store_failure():
+def test_whatever_else_a_client_raises_is_a_defect_and_passes_through():
     def connect() -> Redis:
-        raise KeyError("nodes that changed under a call")
+        raise KeyError("a mistake")
 
-    with pytest.raises(StoreFailed, match="KeyError"):
-        RedisCounter(connect).decide("p", [WINDOW], 1)
+    with pytest.raises(KeyError):
+        check(RedisCounter(connect), "p", [WINDOW], 1)
 
 
 @contextmanager
@@ -286,7 +286,7 @@ def bulk(text: bytes) -> bytes:
     return b"$%d\r\n%s\r\n" % (len(text), text)
 
 
-REPLY = struct.pack("<QB3Q", 9, 1, 1, 0, 7)
+REPLY = b"9 1 1 0 7"
 
 
 @pytest.mark.parametrize(
@@ -298,53 +298,29 @@ REPLY = struct.pack("<QB3Q", 9, 1, 1, 0, 7)
         pytest.param(b"*0\r\n", id="an empty list"),
         pytest.param(b"*5\r\n:1\r\n:1\r\n:1\r\n:0\r\n:7\r\n", id="a list of numbers"),
         pytest.param(bulk(b""), id="an empty text"),
-        pytest.param(bulk(REPLY[:-1]), id="a byte short"),
-        pytest.param(bulk(REPLY + b"\0"), id="a byte too long"),
-        pytest.param(bulk(REPLY + b"\0" * 24), id="about two limits"),
+        pytest.param(bulk(b"9 1 1 0"), id="a number short"),
+        pytest.param(bulk(REPLY + b" 0"), id="a number too many"),
+        pytest.param(bulk(REPLY + b" 1 0 7"), id="about two limits"),
+        pytest.param(bulk(b"9 1 1 0 7.5"), id="a fraction"),
+        pytest.param(bulk(b"9 1 one 0 7"), id="a word"),
         pytest.param(b"-ERR no\r\n", id="an error"),
     ],
 )
 def test_an_unexpected_reply_is_a_store_failure(raw):
     with a_server_that_replies(raw) as client, pytest.raises(StoreFailed):
-        RedisCounter(lambda: client).decide("p", [WINDOW], 1)
-
-
-@pytest.mark.parametrize("raw", [b"-ERR no\r\n", b":1\r\n", bulk(REPLY + b"\0")])
-def test_over_a_connection_that_said_something_else_nothing_is_asked_again(raw):
-    # It may have been said of nothing that was asked; the answer would be read by the next.
-    with a_server_that_replies(raw) as client:
-        counter = RedisCounter(lambda: client)
-        with pytest.raises(StoreFailed):
-            counter.decide("p", [WINDOW], 1)
-        assert not counter._connections._kept
-        assert not client.connection_pool._in_use_connections
-
-
-def test_connections_that_ended_at_once_fail_once(redis_client, redis_url):
-    with Redis.from_url(redis_url) as client:
-        counter = RedisCounter(lambda: client, "test")
-        for one in [counter.ask(Question("p", (WINDOW,), 1)) for _ in range(8)]:
-            one.answer()
-        redis_client.client_kill_filter(_type="normal", skipme=True)
-        failed = 0
-        for _ in range(10):
-            try:
-                counter.decide("p", [WINDOW], 1)
-            except StoreFailed:
-                failed += 1
-    assert failed == 1
+        check(RedisCounter(lambda: client), "p", [WINDOW], 1)
 
 
 def test_an_expected_reply_is_a_decision():
     with a_server_that_replies(bulk(REPLY)) as client:
-        decision = RedisCounter(lambda: client).decide("p", [WINDOW], 1)
+        decision = check(RedisCounter(lambda: client), "p", [WINDOW], 1)
     assert decision == Decision.of(True, 9, [Counted(WINDOW, True, 1, 0, 7)])
 
 
 def test_a_client_that_decodes_texts_is_told_the_same(redis_url, redis_client, counter):
-    told = counter.decide("p", [WINDOW, QUOTA], 1)
+    told = check(counter, "p", [WINDOW, QUOTA], 1)
     with Redis.from_url(redis_url, decode_responses=True) as client:
-        again = RedisCounter(lambda: client, "test").decide("p", [WINDOW, QUOTA], 1)
+        again = check(RedisCounter(lambda: client, "test"), "p", [WINDOW, QUOTA], 1)
     assert [one.used for one in told.counted] == [1, 1]
     assert [one.used for one in again.counted] == [2, 2]
 
@@ -353,6 +329,7 @@ CROWD = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from redis import Redis
+from apiguard.counters.base import LimitCheck
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import Limit
 
@@ -361,7 +338,7 @@ counter = RedisCounter(lambda: client, "crowd")
 limit = Limit(1, "shared", "window", 100, 3600)
 sys.stdin.readline()
 with ThreadPoolExecutor(16) as pool:
-    print(sum(pool.map(lambda _: counter.decide("p", [limit], 1).allowed, range(200))))
+    print(sum(pool.map(lambda _: counter.check(LimitCheck("p", (limit,), 1)).allowed, range(200))))
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,12 +17,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from apiguard.counters.base import StoreFailed, hash_principal, key_for
+from apiguard.counters.base import CounterUnavailable, LimitCheck, hash_principal, key_for
 from apiguard.counters.breaker import FAILURES, LONGEST_PAUSE, Breaker
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
 from apiguard.counters.resilient import ResilientCounter
 from apiguard.rules.limits import Decision, Limit
+from tests.counters.checking import check
 from tests.servers import Server, free_port
 from tests.stores import redis_on
 
@@ -39,11 +40,9 @@ class Watched:
     store: RedisCounter
     asked: list[str] = field(default_factory=list)
 
-    def decide(
-        self, principal: str, limits: Sequence[Limit], cost: int, *, commit: bool = True
-    ) -> Decision:
-        self.asked.append(principal)
-        return self.store.decide(principal, limits, cost, commit=commit)
+    def check(self, check: LimitCheck) -> Decision:
+        self.asked.append(check.principal)
+        return self.store.check(check)
 
 
 @dataclass
@@ -83,7 +82,7 @@ class Site:
         """Ask, as requests would, until the store answers again."""
         for _ in range(100):
             self.now += LONGEST_PAUSE
-            self.counter.decide("anybody", [limit(10**6, "open")], 1)
+            check(self.counter, "anybody", [limit(10**6, "open")], 1)
             if not self.counter.breaker.away:
                 return
             sleep(0.05)
@@ -184,12 +183,12 @@ every_ailment = pytest.mark.parametrize("ails", AILMENTS, ids=lambda one: one.__
 def test_local_limits_are_counted_here_and_the_store_is_left_alone(site, ails):
     who = name()
     with ails(site):
-        admitted = [site.counter.decide(who, [limit(7, "local")], 1).allowed for _ in range(30)]
+        admitted = [check(site.counter, who, [limit(7, "local")], 1).allowed for _ in range(30)]
         assert sum(admitted) == 7
         assert len(site.store.asked) == FAILURES
     site.recover()
     asked = len(site.store.asked)
-    site.counter.decide(who, [limit(100, "local")], 1)
+    check(site.counter, who, [limit(100, "local")], 1)
     assert len(site.store.asked) == asked + 1
 
 
@@ -197,7 +196,7 @@ def test_local_limits_are_counted_here_and_the_store_is_left_alone(site, ails):
 def test_open_limits_let_everything_pass(site, ails):
     who = name()
     with ails(site):
-        assert all(site.counter.decide(who, [limit(1, "open")], 1).allowed for _ in range(30))
+        assert all(check(site.counter, who, [limit(1, "open")], 1).allowed for _ in range(30))
         assert len(site.store.asked) == FAILURES
 
 
@@ -206,8 +205,8 @@ def test_closed_limits_refuse_with_an_exception_of_their_own(site, ails):
     who = name()
     with ails(site):
         for _ in range(30):
-            with pytest.raises(StoreFailed):
-                site.counter.decide(who, [limit(100, "closed")], 1)
+            with pytest.raises(CounterUnavailable):
+                check(site.counter, who, [limit(100, "closed")], 1)
         assert len(site.store.asked) == FAILURES
 
 
@@ -216,11 +215,11 @@ def test_while_it_lasts_single_probes_are_all_that_asks(site, ails):
     who = name()
     with ails(site):
         for _ in range(FAILURES):
-            site.counter.decide(who, [limit(1, "open")], 1)
+            check(site.counter, who, [limit(1, "open")], 1)
         for probes in range(1, 5):
             site.now += LONGEST_PAUSE
             for _ in range(20):
-                site.counter.decide(who, [limit(1, "open")], 1)
+                check(site.counter, who, [limit(1, "open")], 1)
             assert len(site.store.asked) == FAILURES + probes
 
 
@@ -229,7 +228,7 @@ def test_of_many_threads_only_calls_in_flight_are_slowed(site, ails):
     who = name()
     with ails(site), ThreadPoolExecutor(THREADS) as pool:
         decisions = list(
-            pool.map(lambda _: site.counter.decide(who, [limit(9, "local")], 1), range(400))
+            pool.map(lambda _: check(site.counter, who, [limit(9, "local")], 1), range(400))
         )
     assert sum(decision.allowed for decision in decisions) == 9
     # Each thread has one call in flight; two failures may be followed by a new call.
@@ -240,12 +239,12 @@ def test_what_was_counted_before_it_was_stopped_is_counted_after(site):
     who = name()
     patient = site.patient()
     for _ in range(5):
-        patient.decide(who, [limit(10**6, "open")], 1)
+        check(patient, who, [limit(10**6, "open")], 1)
     with stopped(site):
         for _ in range(10):
-            site.counter.decide(who, [limit(10**6, "open")], 1)
+            check(site.counter, who, [limit(10**6, "open")], 1)
     site.recover()
-    used = patient.decide(who, [limit(10**6, "local")], 1).counted[0].used
+    used = check(patient, who, [limit(10**6, "local")], 1).counted[0].used
     # A call that timed out may have been counted; those after it were not sent.
     assert 6 <= used <= 6 + FAILURES
 
@@ -274,4 +273,4 @@ def test_what_the_script_can_mend_is_no_failure(site, do):
     with site.admin() as admin:
         for _ in range(5):
             do(admin, key_for("unwell", hash_principal(who), 1))
-            assert patient.decide(who, [limit(100, "closed")], 1).allowed
+            assert check(patient, who, [limit(100, "closed")], 1).allowed

@@ -12,12 +12,13 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from apiguard.counters.base import StoreFailed
+from apiguard.counters.base import CounterUnavailable
 from apiguard.counters.breaker import FAILURES, LONGEST_PAUSE, Breaker
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
 from apiguard.counters.resilient import ResilientCounter
 from apiguard.rules.limits import Limit
+from tests.counters.checking import check
 from tests.servers import Server
 from tests.stores import redis_sentinel, redis_server
 
@@ -70,7 +71,7 @@ def test_a_master_that_dies_is_followed_to_its_replica(alias, master, replica):
         Breaker(clock=lambda: now[0]),
     )
     for _ in range(5):
-        assert counter.decide("p", [LOCAL, CLOSED], 1).allowed
+        assert check(counter, "p", [LOCAL, CLOSED], 1).allowed
     with Redis(port=master.port) as client:
         # What the replica has confirmed is copied, and all that came before.
         client.set("mark", 1)
@@ -78,19 +79,19 @@ def test_a_master_that_dies_is_followed_to_its_replica(alias, master, replica):
 
     master.process.kill()
     for _ in range(FAILURES):
-        with pytest.raises(StoreFailed):
-            counter.decide("p", [LOCAL, CLOSED], 1)
+        with pytest.raises(CounterUnavailable):
+            check(counter, "p", [LOCAL, CLOSED], 1)
     assert counter.breaker.away
-    assert counter.decide("p", [LOCAL], 1).counted[0].used == 1
+    assert check(counter, "p", [LOCAL], 1).counted[0].used == 1
 
     for _ in range(150):
         now[0] += LONGEST_PAUSE
-        counter.decide("p", [LOCAL], 1)
+        check(counter, "p", [LOCAL], 1)
         if not counter.breaker.away:
             break
         sleep(0.2)
     # What the replica had copied goes on counting.
-    assert counter.decide("p", [LOCAL, CLOSED], 1).counted[1].used == 6
+    assert check(counter, "p", [LOCAL, CLOSED], 1).counted[1].used == 6
     with Redis(port=replica.port, socket_timeout=5) as client:
         assert client.info("replication")["role"] == "master"
         assert client.dbsize() == 3

@@ -48,6 +48,7 @@ from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.merged_log import MAX_ENTRIES, B, MergedLog
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS, Decision, Limit
+from tests.counters.checking import check
 
 START = 1_790_000_000_123_456
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -215,8 +216,8 @@ class Lockstep(RuleBasedStateMachine):
         self.both(principal, cost, commit=False)
 
     def both(self, principal: str, cost: int, *, commit: bool) -> Decision:
-        decision = self.memory.decide(principal, self.limits, cost, commit=commit)
-        assert self.redis.decide(principal, self.limits, cost, commit=commit) == decision  # 3
+        decision = check(self.memory, principal, self.limits, cost, commit=commit)
+        assert check(self.redis, principal, self.limits, cost, commit=commit) == decision  # 3
         return decision
 
     def request(self, principal: str, cost: int) -> None:

@@ -8,7 +8,7 @@ from django.test import override_settings
 
 from apiguard import conf
 from apiguard.models import PolicyState, Tier
-from apiguard.request import counting
+from apiguard.telemetry.board import board_for
 from apiguard.telemetry.report import Report
 
 NEVER_LOOKS = {"POLICY_MAX_AGE": None}
@@ -25,7 +25,7 @@ def board(redis_url, db):
     }
     Tier.objects.create(slug="a", name="A")
     with override_settings(CACHES={"default": LOCAL, "apiguard": cache}, APIGUARD=NEVER_LOOKS):
-        yield counting.board(conf.current())
+        yield board_for(conf.current())
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from django.test import AsyncClient, Client, override_settings
 from apiguard.counters.base import StoreFailed
 from apiguard.counters.breaker import FAILURES, Breaker
 from apiguard.counters.denials import Denials
+from apiguard.counters.factory import PolicyCounter
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.resilient import ResilientCounter
 from apiguard.models import LimitOverride
 from apiguard.policy import load
 from apiguard.policy.records import key_record
 from apiguard.request import effects
-from apiguard.request.counting import Counting
 from apiguard.telemetry.buffer import buffer
 from tests.request import views
 from tests.request.site import (
@@ -43,11 +43,12 @@ def counted(monkeypatch):
     asked = []
     counter = MemoryCounter()
 
-    def decide(principal, limits, cost, *, commit=True):
-        asked.append((principal, cost, [limit.name for limit in limits]))
-        return counter.decide(principal, limits, cost, commit=commit)
+    def check(one):
+        asked.append((one.principal, one.cost, [limit.name for limit in one.limits]))
+        return counter.check(one)
 
-    monkeypatch.setattr(effects, "counting", lambda _: Counting(SimpleNamespace(decide=decide)))
+    here = PolicyCounter(SimpleNamespace(check=check))
+    monkeypatch.setattr(effects, "limit_counter", lambda _: here)
     return asked
 
 
@@ -333,13 +334,13 @@ def store_away(monkeypatch):
     """A store that fails; how often it was asked."""
     asked = []
 
-    def decide(*_, **__):
+    def check(_):
         asked.append(1)
         raise StoreFailed("no answer")
 
-    store = ResilientCounter(SimpleNamespace(decide=decide), MemoryCounter(), Breaker())
-    here = Counting(store, Denials())
-    monkeypatch.setattr(effects, "counting", lambda _: here)
+    store = ResilientCounter(SimpleNamespace(check=check), MemoryCounter(), Breaker())
+    here = PolicyCounter(store, Denials())
+    monkeypatch.setattr(effects, "limit_counter", lambda _: here)
     return asked
 
 
@@ -371,12 +372,12 @@ def test_who_hammers_after_a_denial_costs_the_store_nothing(client, monkeypatch)
     asked = []
     counter = MemoryCounter()
 
-    def decide(principal, limits, cost, *, commit=True):
-        asked.append(cost)
-        return counter.decide(principal, limits, cost, commit=commit)
+    def check(one):
+        asked.append(one.cost)
+        return counter.check(one)
 
-    here = Counting(SimpleNamespace(decide=decide), Denials())
-    monkeypatch.setattr(effects, "counting", lambda _: here)
+    here = PolicyCounter(SimpleNamespace(check=check), Denials())
+    monkeypatch.setattr(effects, "limit_counter", lambda _: here)
     limits = tier("anonymous", 1)
     with guarded(route(anonymous_tier=limits[0]), *limits):
         call = Call()

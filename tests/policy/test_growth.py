@@ -14,7 +14,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from apiguard.counters.base import Question, asking, decision_of
+from apiguard.counters.base import LimitCheck, decision_of
 from apiguard.counters.denials import Denials
 from apiguard.models import ApiKey, Client, Route, everything
 from apiguard.models.numbers import HourlyCountQuerySet
@@ -196,12 +196,12 @@ LIMIT = Limit(pk=1, name="m", kind="window", amount=1, period=60)
 
 
 class Refuses:
-    def decide(self, principal, limits, cost, *, commit=True):
+    def check(self, check):
         return decision_of(0, [(LIMIT, False, 1, 60_000_000, 60_000_000)], allowed=False)
 
 
 def denied(denials, principal):
-    denials.ask(asking(Refuses()), None, Question(principal, (LIMIT,), 1)).answer()
+    denials.check(Refuses(), None, LimitCheck(principal, (LIMIT,), 1))
 
 
 def denied_principal(denials, number):

@@ -9,14 +9,14 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from apiguard import checks
-from apiguard.admin.suggestions import SuggestionForm
+from apiguard.admin.spellings import SpellingForm
 from apiguard.models import AllowedOrigin, CorsPolicy
 from apiguard.policy.current import current
 
 pytestmark = pytest.mark.django_db
 
 
-class OriginForm(SuggestionForm):
+class OriginForm(SpellingForm):
     class Meta:
         model = AllowedOrigin
         fields = ("policy", "pattern")

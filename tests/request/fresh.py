@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from django.core.cache import cache
 
-from apiguard.request import counting, failures
+from apiguard.counters.factory import forget_counters
+from apiguard.request import failures
 from apiguard.telemetry.buffer import buffer
 
 
 @pytest.fixture(autouse=True)
 def _fresh_process():
-    counting.forget()
+    forget_counters()
     failures.forget()
     buffer._reset()
     cache.clear()

@@ -18,8 +18,8 @@ def noted(monkeypatch):
 
 
 def test_each_change_is_logged_and_noted(noted, caplog):
-    outages.note(True)
-    outages.note(False)
+    outages.record_change(True)
+    outages.record_change(False)
     away, back = caplog.records
     assert away.getMessage() == (
         "The counter's store does not answer; limits are decided as each one says "
@@ -31,7 +31,7 @@ def test_each_change_is_logged_and_noted(noted, caplog):
 
 
 def test_a_breaker_says_it_once_per_change(noted):
-    breaker = Breaker(on_change=outages.note, clock=lambda: 0.0)
+    breaker = Breaker(on_change=outages.record_change, clock=lambda: 0.0)
     for _ in range(2 * FAILURES):
         phase = breaker.allowed()
         if phase is not None:
@@ -44,5 +44,5 @@ def test_what_cannot_be_noted_harms_no_request(monkeypatch, caplog):
         raise RuntimeError("no thread")
 
     monkeypatch.setattr(outages.buffer, "outage", fail)
-    outages.note(True)
-    assert "cannot be noted" in caplog.text
+    outages.record_change(True)
+    assert "cannot be recorded" in caplog.text

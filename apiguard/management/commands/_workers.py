@@ -10,8 +10,8 @@ from typing import Any
 from django.utils import timezone
 
 from ... import conf
-from ...request import counting
 from ...telemetry import worker_words
+from ...telemetry.board import board_for
 from ...telemetry.workers import Fleet, Worker, fleet
 
 
@@ -52,7 +52,7 @@ class Report:
 def report() -> Report:
     """Ask where workers leave word, with the timeouts of its client; never raises for that."""
     # This process answers no requests: it is not one of them.
-    return Report(fleet(counting.board(conf.current()), is_worker=False), timezone.now())
+    return Report(fleet(board_for(conf.current()), is_worker=False), timezone.now())
 
 
 def _worker(worker: Worker) -> dict[str, Any]:

@@ -1,1 +1,0 @@
-"""The overview page: policy in force, workers, problems, routes, refusals, counter."""

@@ -1,0 +1,84 @@
+"""Waiting for a connection of a pool that has no more than ``max_connections``.
+
+redis-py's pool raises at once when all its connections are in use, although one
+comes back in less than a millisecond. Here threads wait for one, in the order in
+which they came.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MaxConnectionsError
+
+
+class SlotTimeout(Exception):
+    """No slot became free in time."""
+
+
+class ConnectionSlots:
+    """As many slots as a pool has connections; a free slot goes to who waits longest.
+
+    ``threading.Semaphore`` lets a running thread overtake those that wait, so that
+    under load some would wait until they time out.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._lock = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+
+    @contextmanager
+    def hold(self, timeout: float) -> Iterator[None]:
+        """Hold a slot during the block; wait for it at most ``timeout`` seconds.
+
+        Raises:
+            SlotTimeout: no slot became free in time.
+        """
+        if not self._acquire(timeout):
+            raise SlotTimeout
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _acquire(self, timeout: float) -> bool:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        if turn.acquire(timeout=timeout):
+            return True
+        with self._lock:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                return False
+            return True  # The slot was handed over while the time ran out.
+
+    def _release(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether a client raised this because its pool had no connection to give.
+
+    Releases before redis-py 6.3 and ``BlockingConnectionPool`` raise a plain
+    ``ConnectionError``, which else means that the server cannot be reached.
+    """
+    if isinstance(error, MaxConnectionsError):
+        return True
+    return type(error) is RedisConnectionError and (
+        isinstance(error.__context__, queue.Empty) or str(error) == "Too many connections"
+    )
