@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import apiguard
 from benchmarks.site.cases import ORIGIN
 
+PACKAGE = f"{Path(apiguard.__file__).parent}/"
 App = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 
@@ -60,3 +65,20 @@ def timed(app: App, asked: Mapping[str, Any], expected: int = 200) -> int:
     if not said[0].startswith(str(expected)):
         raise SystemExit(f"{asked['PATH_INFO']}: {said[0]}, expected {expected}: {body[:500]!r}")
     return took
+
+
+def called_files(app: App, asked: Mapping[str, Any]) -> list[str]:
+    """The file, below apiguard, of every call of one request, in the order of the calls."""
+    files: list[str] = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        file = frame.f_code.co_filename
+        if event == "call" and file.startswith(PACKAGE):
+            files.append(file.removeprefix(PACKAGE))
+
+    sys.setprofile(note)
+    try:
+        timed(app, asked)
+    finally:
+        sys.setprofile(None)
+    return files

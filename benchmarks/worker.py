@@ -21,7 +21,7 @@ from typing import Any
 import django
 from django.core.wsgi import get_wsgi_application
 
-from benchmarks.calls import App, environ, timed
+from benchmarks.calls import App, called_files, environ, timed
 from benchmarks.round_trips import counted_queries
 from benchmarks.site.cases import BY_NAME
 from benchmarks.stages import lines
@@ -53,6 +53,11 @@ class Worker:
         with counted_queries() as queries:
             timed(self._app, environ(self._path, self._headers))
         return len(queries)
+
+    def do_files(self) -> list[str]:
+        """The files that a request from an address that was not seen before runs."""
+        elsewhere = environ(self._path, self._headers, REMOTE_ADDR="198.51.100.7")
+        return called_files(self._app, elsewhere)
 
     def do_keys(self, texts: list[str], forget: bool) -> list[int]:
         """Nanoseconds of one request with each of these keys, but for the first few.

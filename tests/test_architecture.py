@@ -1,20 +1,12 @@
-"""One direction: every module of apiguard imports only from what stands to its left.
-
-Imports are read from the source, so that a lazy one inside a function and one
-under ``TYPE_CHECKING`` count like any other.
-"""
+"""One direction: every module of apiguard imports only from what stands to its left."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "apiguard"
+from tests.source import imported, read_package
 
 # Each layer, and the layers that it may import from besides itself.
 BASE = {"errors", "rules", "conf"}
@@ -59,63 +51,14 @@ FOREIGN = {
 }
 
 
-def modules() -> dict[str, Path]:
-    """Dotted name -> file, for every module of the package."""
-    names = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return names
-
-
-MODULES = modules()
-TREES = {name: ast.parse(path.read_bytes()) for name, path in MODULES.items()}
+APIGUARD = read_package("apiguard")
+MODULES, TREES, IMPORTS = APIGUARD.files, APIGUARD.trees, APIGUARD.imports
 
 
 def layer_of(module: str) -> str:
     """The layer of a module of apiguard; "" for the package itself."""
     first = module.split(".")[1] if "." in module else ""
     return HOME.get(first, first)
-
-
-def base_of(module: str, is_package: bool, level: int) -> str:
-    """The package that a relative import of ``level`` dots starts from."""
-    parts = module.split(".")
-    drop = level - 1 if is_package else level
-    return ".".join(parts[: len(parts) - drop])
-
-
-def imported(module: str, tree: ast.AST, is_package: bool, known: set[str]) -> Iterator[str]:
-    """Every module that ``module`` imports, wherever in its source it does."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            start = base_of(module, is_package, node.level) if node.level else ""
-            source = ".".join(part for part in (start, node.module) if part)
-            for alias in node.names:
-                full = f"{source}.{alias.name}"
-                yield full if full in known else source
-        elif isinstance(node, ast.Call):
-            yield from _by_name(node)
-
-
-def _by_name(call: ast.Call) -> Iterator[str]:
-    function = call.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    if name in ("import_module", "import_string", "__import__") and call.args:
-        first = call.args[0]
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            yield first.value
-
-
-def imports_of(module: str) -> set[str]:
-    """What a module of apiguard imports."""
-    is_package = MODULES[module].name == "__init__.py"
-    return set(imported(module, TREES[module], is_package, set(MODULES)))
-
-
-IMPORTS = {name: imports_of(name) for name in MODULES}
 
 
 def is_ours(module: str) -> bool:
@@ -153,15 +96,10 @@ def test_nothing_in_request_touches_a_manager(module):
     assert used & managers == set()
 
 
-def test_there_is_no_import_circle():
-    graph = {
-        name: {target for target in IMPORTS[name] if target in MODULES and target != name}
-        for name in MODULES
-    }
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as circle:
-        pytest.fail(" imports ".join(reversed(circle.args[1])))
+@pytest.mark.parametrize("package", ["apiguard", "benchmarks"])
+def test_there_is_no_import_circle(package):
+    circle = read_package(package).import_circle()
+    assert circle == [], " imports ".join(circle)
 
 
 def test_the_package_itself_is_empty():

@@ -73,10 +73,18 @@ class PolicyQuerySet(models.QuerySet[M]):
             return plain.bulk_update(rows, fields, batch_size=batch_size)
 
     def update_or_create(self, *args: Any, **kwargs: Any) -> tuple[M, bool]:
-        self._for_write = True
+        self.use_write_database()
         # Locks the row before it saves it; whoever saves takes these locks the other way round.
         with publishing(self.model.change_of(()), self.db):
             return super().update_or_create(*args, **kwargs)
+
+    def use_write_database(self) -> None:
+        """Read from the database for writes, too: ``self.db`` is that one from now on.
+
+        Django has no public way that keeps the router's hints, with which a related
+        manager's queryset begins; every write of Django itself sets this attribute.
+        """
+        self._for_write = True
 
     @contextmanager
     def _publishing_many(
@@ -85,7 +93,7 @@ class PolicyQuerySet(models.QuerySet[M]):
         pks: Callable[[], Sequence[Any] | None],
         values: dict[str, Any] | None = None,
     ) -> Iterator[None]:
-        self._for_write = True
+        self.use_write_database()
         with publishing(lambda: self.model.change_of(pks()), self.db) as revision:
             yield
             record(

@@ -1,0 +1,147 @@
+"""Names say what stands behind them in the usual words of Django, HTTP and caching."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.source import Package, defined_names, read_package, words_of
+
+# Each of these was a term of this project alone. Beside each line: what to write instead.
+BANNED = frozenset(
+    {
+        *("told", "said", "say", "says", "tell", "tells"),  # send, report, record, log
+        *("ask", "asks", "asked", "asking", "question"),  # check, call, query
+        *("teach", "taught"),  # register, load
+        *("look", "looks"),  # refresh, lookup
+        *("again", "likeness", "recent"),  # cached, key
+        *("meanwhile", "underway", "waiting", "taken"),  # pending, running, held
+        *("passage", "offered", "door", "doors", "desk"),  # context, presented, admin
+        *("crew", "pulse", "board", "boards", "hurry", "patience"),  # threads, heartbeats, timeout
+        *("standing",),  # status
+        *("whose", "whoever", "overtaken", "adopt"),  # owner, identify, conflict
+        *("spelling", "spellings"),  # variants, suggestions
+        *("ticket", "tickets"),  # token
+    }
+)
+LEFT: dict[str, set[str]] = {
+    "apiguard.admin.base": {"asked", "desk"},
+    "apiguard.admin.headers": {"says"},
+    "apiguard.admin.key_forms": {"ticket"},
+    "apiguard.admin.overtaken": {"overtaken"},
+    "apiguard.admin.refused": {"again"},
+    "apiguard.admin.revoking": {"ask"},
+    "apiguard.admin.rotating": {"ask"},
+    "apiguard.admin.spellings": {"spelling", "spellings"},
+    "apiguard.admin.tickets": {"ticket", "tickets"},
+    "apiguard.admin.tiers": {"desk"},
+    "apiguard.admin.whose": {"told", "whose"},
+    "apiguard.admin.workers": {"board"},
+    "apiguard.apps": {"look"},
+    "apiguard.counters.base": {"ask", "asked", "asking", "question"},
+    "apiguard.counters.connections": {"taken"},
+    "apiguard.counters.denials": {"ask", "asked", "question"},
+    "apiguard.counters.redis": {"ask", "question", "said", "taken", "teach"},
+    "apiguard.counters.resilient": {"ask", "asked", "question", "underway"},
+    "apiguard.management.commands._console": {"said"},
+    "apiguard.management.commands._counter": {"said", "told"},
+    "apiguard.management.commands._import_corsheaders": {"told"},
+    "apiguard.management.commands._key": {"said"},
+    "apiguard.management.commands._key_verify": {"told", "whose"},
+    "apiguard.management.commands._workers": {"said"},
+    "apiguard.middleware": {"passage", "tell"},
+    "apiguard.models.headers": {"taken"},
+    "apiguard.models.incidents": {"again", "said"},
+    "apiguard.models.keys": {"meanwhile", "tell"},
+    "apiguard.models.state": {"recent"},
+    "apiguard.policy.crew": {"ask", "crew", "waiting"},
+    "apiguard.policy.current": {"crew", "look", "looks", "standing"},
+    "apiguard.policy.jwks": {"adopt", "ask", "patience", "waiting"},
+    "apiguard.policy.jwks_fetch": {"ask", "patience"},
+    "apiguard.policy.look": {"look", "patience"},
+    "apiguard.policy.lookups": {"ask", "crew", "look"},
+    "apiguard.policy.standing": {"standing", "told"},
+    "apiguard.request.access": {"passage"},
+    "apiguard.request.body": {"passage"},
+    "apiguard.request.content": {"passage"},
+    "apiguard.request.cors": {"passage"},
+    "apiguard.request.counting": {"ask", "board", "question"},
+    "apiguard.request.credentials": {"passage"},
+    "apiguard.request.doors": {"doors"},
+    "apiguard.request.effects": {"ask", "asked", "look", "passage", "question"},
+    "apiguard.request.facts": {"says", "told"},
+    "apiguard.request.failures": {"look"},
+    "apiguard.request.keys": {"look", "offered", "passage"},
+    "apiguard.request.limits": {"asked", "passage", "question", "told"},
+    "apiguard.request.offered": {"offered"},
+    "apiguard.request.passage": {"passage"},
+    "apiguard.request.pipeline": {"passage"},
+    "apiguard.request.response": {"passage", "said"},
+    "apiguard.request.route": {"passage"},
+    "apiguard.request.tokens": {"offered", "passage"},
+    "apiguard.request.verdict": {"look"},
+    "apiguard.rest_framework.adopt": {"adopt", "passage", "tell", "told"},
+    "apiguard.rest_framework.exceptions": {"passage"},
+    "apiguard.rest_framework.permissions": {"passage"},
+    "apiguard.rest_framework.throttling": {"passage"},
+    "apiguard.rules.accept": {"asked"},
+    "apiguard.rules.headers": {"taken"},
+    "apiguard.rules.jwks_url": {"asked"},
+    "apiguard.rules.jwt_parse": {"looks"},
+    "apiguard.rules.limits": {"told"},
+    "apiguard.rules.recent": {"recent"},
+    "apiguard.rules.setting_values": {"taken"},
+    "apiguard.telemetry.board": {"asking", "board", "said", "told"},
+    "apiguard.telemetry.buffer": {"patience", "pulse", "said", "waiting"},
+    "apiguard.telemetry.pulse": {"hurry", "patience", "pulse"},
+    "apiguard.telemetry.report": {"said", "standing", "waiting"},
+    "apiguard.telemetry.reporter": {
+        "asked",
+        "board",
+        "patience",
+        "pulse",
+        "said",
+        "standing",
+        "waiting",
+    },
+    "apiguard.telemetry.waiting": {"waiting"},
+    "apiguard.telemetry.worker_words": {"said"},
+    "apiguard.telemetry.workers": {"board", "patience"},
+    "apiguard.testing": {"waiting"},
+    "apiguard.transfer.baseline": {"taken"},
+}
+
+
+def found_words(package: Package) -> Iterator[tuple[str, str, str]]:
+    """Module, banned word, and the name that has it."""
+    for module, tree in package.trees.items():
+        if ".migrations" in module:
+            continue
+        for name in defined_names(tree) | set(module.split(".")[1:]):
+            for word in words_of(name) & BANNED:
+                yield module, word, name
+
+
+PACKAGE = read_package("apiguard")
+
+
+@pytest.mark.parametrize("module", PACKAGE.files)
+def test_a_name_has_no_word_of_a_language_of_its_own(module):
+    one = Package({}, {module: PACKAGE.trees[module]}, {})
+    found = {(word, name) for _, word, name in found_words(one)}
+    assert {(word, name) for word, name in found if word not in LEFT.get(module, ())} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        pytest.param("_ask_or_revoke", {"ask", "or", "revoke"}, id="a private function"),
+        pytest.param("LookUpFailed", {"look", "up", "failed"}, id="a class"),
+        pytest.param("MAX_WAITING", {"max", "waiting"}, id="a constant"),
+        pytest.param("lookup", {"lookup"}, id="one word"),
+        pytest.param("JWTAgain", {"jwt", "again"}, id="an abbreviation"),
+    ],
+)
+def test_a_name_is_read_word_by_word(name, words):
+    assert words_of(name) == words
