@@ -26,8 +26,8 @@ SOURCE_WORDS = {
 }
 # What decides whether a token is accepted.
 DECISIVE = (
-    *("issuer", "audiences", "algorithms", *KEY_SOURCES),
-    *("token_types", "leeway", "max_lifetime", "enabled"),
+    *("issuer", "audiences", "audience_claim", "algorithms", *KEY_SOURCES),
+    *("token_types", "required_claims", "leeway", "max_lifetime", "enabled"),
 )
 NOT_YOURS_TO_MAP = _("Only a superuser may let an issuer's tokens stand for users.")
 NOT_YOURS_TO_CHANGE = _(

@@ -77,7 +77,15 @@ class JwtIssuerAdmin(PolicyAdmin):
                 ),
             },
         ),
-        (_("What a token must be"), {"fields": ("token_types", "leeway", "max_lifetime")}),
+        (
+            _("What a token must be"),
+            {
+                "fields": (
+                    *("audience_claim", "required_claims"),
+                    *("token_types", "leeway", "max_lifetime"),
+                )
+            },
+        ),
         (
             _("What a token means"),
             {"fields": ("tier", "tier_claim", "scope_claim", "user_field")},

@@ -229,6 +229,8 @@ def test_staff_may_not_add_an_issuer_that_maps(editor):
         {"audiences": "mine"},
         {"algorithms": "HS384"},
         {"token_types": "at+jwt"},
+        {"audience_claim": "azp"},
+        {"required_claims": '{"azp": "mine"}'},
         {"leeway": "120"},
         {"max_lifetime": "60"},
         {"key_source": "jwks_url", "jwks_url": URL, "algorithms": "ES256"},

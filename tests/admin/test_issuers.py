@@ -18,7 +18,7 @@ def page(admin_client, issuer):
 
 def test_the_names_of_secrets_are_listed_and_no_secret_is(page):
     assert "In the settings now: demo." in page
-    assert conf.current().jwt_secrets["demo"].decode() not in page
+    assert not [one for one in conf.current().jwt_secrets["demo"] if one.decode() in page]
 
 
 def test_fetched_keys_are_not_shown(page):
