@@ -1,18 +1,36 @@
-"""What the docs say is what is there."""
+"""What README and docs say is true: every block runs, every link and every name exists."""
 
 from __future__ import annotations
 
+import json
+import logging
+import logging.config
 import re
-import textwrap
+import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from django.conf import settings
+from django.core.management import load_command_class
+from django.test import RequestFactory, override_settings
 
+from apiguard import checks, conf
+from apiguard.models import Client, Tier
 from apiguard.request.verdict import REFUSALS
 from apiguard.rules.setting_values import PARSERS
+from tests.fresh_project import CHECKOUT, FreshProject, blocks, follow_the_readme, make_project
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+RUNS = {"python", "sh"}
+
+
+def on_each_page(test: Any) -> Any:
+    return pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)(test)
 
 
 def table_cells(page: str, column: int) -> list[str]:
@@ -21,17 +39,36 @@ def table_cells(page: str, column: int) -> list[str]:
     return [row[column].strip() for row in rows if len(row) > column]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def lines_of(page: Path) -> Iterator[str]:
+    """The shell lines of a page, without comments."""
+    for language, text in blocks(page):
+        if language == "sh":
+            yield from (line.split("  #")[0].strip() for line in text.splitlines())
+
+
+# -- links and names --------------------------------------------------------------
+
+
+@on_each_page
 def test_every_link_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-        if "://" not in target:
-            assert (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", page.read_text()):
+        if "://" in target:
+            continue
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        if anchor:
+            assert anchor in headings(path), f"{target}#{anchor}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_python_example_is_python(page: Path) -> None:
-    for block in re.findall(r"^ *```python\n(.*?)^ *```", page.read_text(), re.M | re.S):
-        compile(textwrap.dedent(block), page.name, "exec")
+def headings(page: Path) -> set[str]:
+    """The anchors that GitHub makes of the headings of a page."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\(docs/(\w+\.md)", PAGES[0].read_text()))
+    assert linked == {page.name for page in PAGES[1:]}
 
 
 def test_every_setting_is_documented_and_no_other() -> None:
@@ -52,6 +89,206 @@ def test_every_folder_of_the_package_is_on_the_map() -> None:
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:
-    first = re.search(r"```sh\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S)
-    assert first is not None
-    assert [line.split()[0] for line in first[1].splitlines()] == ["scripts/demo", "scripts/test"]
+    first = next(text for language, text in blocks(PAGES[0]) if language == "sh")
+    assert [line.split()[0] for line in first.splitlines()] == ["scripts/demo", "scripts/test"]
+
+
+# -- the command ------------------------------------------------------------------
+
+
+def options_of(words: list[str]) -> set[str]:
+    """The options of one sub-command, from its help.
+
+    Raises:
+        AssertionError: there is no such sub-command.
+    """
+    parser = load_command_class("apiguard", "apiguard").create_parser("manage.py", "apiguard")
+    for word in words:
+        subs = next(action for action in parser._actions if isinstance(action.choices, dict))
+        assert word in subs.choices, " ".join(words)
+        parser = subs.choices[word]
+    out = StringIO()
+    parser.print_help(out)
+    return set(re.findall(r"--[a-z][a-z-]*", out.getvalue()))
+
+
+OF_EVERY_COMMAND = {"--help", "--json", "--settings", "--pythonpath", "--traceback"}
+
+
+def documented_commands() -> list[tuple[list[str], set[str]]]:
+    cells = [cell for cell in table_cells("docs/commands.md", 0) if re.match("`[a-z]", cell)]
+    named = [cell.strip("`") for cell in cells if cell.count("`") == 2]
+    return [
+        (re.findall(r"^(?:key )?[a-z-]+", text)[0].split(), set(re.findall(r"--[a-z-]+", text)))
+        for text in named
+        if text.split()[0] in sub_commands()
+    ]
+
+
+def sub_commands() -> set[str]:
+    parser = load_command_class("apiguard", "apiguard").create_parser("manage.py", "apiguard")
+    subs = next(action for action in parser._actions if isinstance(action.choices, dict))
+    return set(subs.choices)
+
+
+def test_every_command_is_documented_with_its_options() -> None:
+    documented = documented_commands()
+    assert {words[0] for words, _ in documented} == sub_commands()
+    for words, options in documented:
+        assert options == options_of(words) - OF_EVERY_COMMAND, " ".join(words)
+
+
+@on_each_page
+def test_every_command_in_a_sentence_exists(page: Path) -> None:
+    for text in re.findall(r"`(?:python )?manage\.py apiguard ([a-z][^`]*)`", page.read_text()):
+        words = re.findall(r"^(?:key )?[a-z-]+", text)[0].split()
+        assert set(re.findall(r"--[a-z-]+", text)) <= options_of(words), text
+
+
+# -- blocks -----------------------------------------------------------------------
+
+
+@on_each_page
+def test_every_block_says_what_it_is_and_whether_it_runs(page: Path) -> None:
+    assert page.read_text().count("```") == 2 * len(list(blocks(page)))
+    for language, text in blocks(page):
+        assert language in {*RUNS, "json", "text"}, text
+        if language == "json":
+            json.loads(text)
+
+
+@pytest.fixture
+def names(db: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the examples take for granted: a project's settings, a client, a request."""
+    monkeypatch.setenv("APIGUARD_PEPPER", "p" * 40)
+    monkeypatch.setenv("JWT_SECRET", "s" * 40)
+    tier = Tier.objects.create(slug="standard", name="Standard")
+    request = RequestFactory().get("/")
+    request.user = None  # type: ignore[assignment]
+    request.apiguard = SimpleNamespace(  # type: ignore[attr-defined]
+        **dict.fromkeys(
+            "request_id route principal client auth claims scopes verdict".split()  # noqa: SIM905
+        )
+    )
+    return {
+        "INSTALLED_APPS": ["django.contrib.auth"],
+        "MIDDLEWARE": ["django.middleware.common.CommonMiddleware"],
+        "CACHES": {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
+        "DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "x"}},
+        "OLD": "o" * 40,
+        "NEW": "n" * 40,
+        "client": Client.objects.create(slug="acme", name="Acme", tier=tier),
+        "request": request,
+    }
+
+
+# Settings of a project that the examples may set, with the check that must find nothing then.
+CHECKED = {
+    "MIDDLEWARE": checks.check_middleware,
+    "CACHES": checks.check_counter,
+    "APIGUARD": checks.check_settings,
+    "CSRF_TRUSTED_ORIGINS": checks.check_forms_behind_tls,
+}
+
+
+@on_each_page
+def test_every_python_block_runs(page: Path, names: dict[str, Any]) -> None:
+    for language, text in blocks(page):
+        if language == "python":
+            before = dict(names)
+            exec(compile(text, page.name, "exec"), names)  # noqa: S102 - our own pages
+            check_settings({name for name in names if names[name] is not before.get(name)}, names)
+    for name in [name for name in names if name.startswith("test_")]:
+        with override_settings(APIGUARD={**settings.APIGUARD, **names["APIGUARD"]}):
+            names[name]()
+            names[name]()  # As in a second test run: nothing may be left of the first.
+
+
+def check_settings(changed: set[str], names: dict[str, Any]) -> None:
+    if "LOGGING" in changed:
+        check_logging(names["LOGGING"])
+    with ExitStack() as stack:
+        for name in changed & {*CHECKED, "DATABASES", "SECURE_PROXY_SSL_HEADER"}:
+            stack.enter_context(override_settings(**{name: names[name]}))
+        if "APIGUARD" in changed:
+            conf.current()
+        for name in changed & set(CHECKED):
+            assert CHECKED[name]() == [], name
+
+
+def check_logging(config: dict[str, Any]) -> None:
+    """Loggers that exist already go on logging, and a record has what its format names."""
+    logger = logging.getLogger("django.request")
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        logging.config.dictConfig(config)
+        assert not logger.disabled
+        assert logger.isEnabledFor(logging.ERROR)
+        (handler,) = root.handlers
+        record = logger.makeRecord("django.request", logging.ERROR, "x", 1, "said", (), None)
+        for each in handler.filters:
+            each.filter(record)  # type: ignore[union-attr]
+        assert "said" in handler.format(record)
+    finally:
+        root.handlers, root.level = handlers, level
+
+
+@on_each_page
+def test_every_program_in_a_shell_block_exists(page: Path) -> None:
+    for line in lines_of(page):
+        words = shlex.split(line)
+        if words[:2] == ["python", "manage.py"] or words[0] in ("pip", "curl"):
+            continue  # Run below, and in test_five_minutes.py.
+        if words[0] == "python":
+            assert words[1] == "-m", line
+            source = CHECKOUT / f"{words[2].replace('.', '/')}.py"
+        else:
+            source = CHECKOUT / words[0]
+            assert source.stat().st_mode & 0o100, line
+        text = source.read_text()
+        for word in words[1:]:
+            assert not word.startswith("--") or word in text, line
+            assert not word.startswith("tests/") or (CHECKOUT / word).exists(), line
+
+
+# Runs each line of standard input as a command, in one process because a process takes a second.
+RUNNER = """
+import io, json, shlex, sys
+import django; django.setup()
+from django.core.management import execute_from_command_line
+results = {}
+for line in json.load(sys.stdin):
+    line, _, path = line.partition(" < ")
+    sys.stdin = open(path) if path else io.StringIO()
+    try:
+        execute_from_command_line(shlex.split(line)[1:])
+        results[line] = 0
+    except SystemExit as error:
+        results[line] = error.code
+print("RESULTS" + json.dumps(results))
+"""
+
+ROWS = """
+import django; django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> FreshProject:
+    made = make_project(tmp_path_factory.mktemp("docs"))
+    follow_the_readme(made, redis_url)
+    made.add_settings('CORS_ALLOWED_ORIGINS = ["https://app.example.com"]')
+    (made.root / "access.log").write_text("GET / 200 ag_live_nobody\n")
+    made.python("-c", ROWS)
+    return made
+
+
+def test_every_django_command_in_a_shell_block_runs(project: FreshProject) -> None:
+    lines = [line for page in PAGES[1:] for line in lines_of(page) if "manage.py" in line]
+    assert lines
+    said = project.python("-c", RUNNER, stdin=json.dumps(lines))
+    results = json.loads(said.split("RESULTS")[1].splitlines()[0])
+    assert results == dict.fromkeys(results, 0), said

@@ -1,83 +1,37 @@
-"""The README's way into an existing project, followed to the letter.
-
-A project made with ``django-admin startproject``, with sessions, CSRF, tokens
-and tests of its own, is changed by exactly the blocks that the README shows.
-"""
+"""The README's way into an existing project, followed to the letter."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import urllib3
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-EXISTING = Path(__file__).parent / "existing"
+from tests.fresh_project import CHECKOUT, FreshProject, blocks_of, follow_the_readme, make_project
+from tests.servers import free_port
 
-Run = Callable[..., str]
-
-
-def readme_blocks(language: str) -> list[str]:
-    text = (CHECKOUT / "README.md").read_text()
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("five-minutes")
-    subprocess.run(
-        [sys.executable, "-m", "django", "startproject", "shop", str(root)],
-        check=True,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": ""},
-    )
-    for part in ("urls", "views", "tests"):
-        (root / "shop" / f"{part}.py").write_text((EXISTING / f"shop_{part}.py").read_text())
-    settings = root / "shop" / "settings.py"
-    before = '\nimport os, sys\nINSTALLED_APPS += ["rest_framework"]\nALLOWED_HOSTS = ["*"]\n'
-    settings.write_text(settings.read_text() + before)
-    return root
+# What somebody who follows the README types or chooses, where it leaves the choice to them.
+CHOICES = {
+    "DJANGO_SUPERUSER_USERNAME": "admin",
+    "DJANGO_SUPERUSER_PASSWORD": "a long pass phrase",
+    "DJANGO_SUPERUSER_EMAIL": "admin@example.com",
+}
 
 
 @pytest.fixture(scope="module")
-def run(project: Path, redis_url: str) -> Run:
-    def manage(*arguments: str, code: str = "") -> str:
-        environment = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "shop.settings",
-            "PYTHONPATH": f"{project}{os.pathsep}{CHECKOUT}",
-            "APIGUARD_PEPPER": "p" * 40,
-        }
-        command = ["-c", code] if code else ["manage.py", *arguments]
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=project,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    assert "Ran 6 tests" in manage("test", "shop.tests")
-    _follow_the_readme(project, redis_url)
-    return manage
-
-
-def _follow_the_readme(project: Path, redis_url: str) -> None:
-    settings, drf, tests = readme_blocks("python")
-    assert "redis://127.0.0.1:6379/5" in settings
-    settings = settings.replace("redis://127.0.0.1:6379/5", redis_url)
-    in_tests = f"if 'test' in sys.argv:\n    {tests.strip()}\n"
-    path = project / "shop" / "settings.py"
-    path.write_text(f"{path.read_text()}\n{settings}\n{drf}\n{in_tests}")
+def project(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> FreshProject:
+    made = make_project(tmp_path_factory.mktemp("five-minutes"), **CHOICES)
+    assert "Ran 6 tests" in made.manage("test", "shop.tests")
+    follow_the_readme(made, redis_url)
+    return made
 
 
 REQUESTS = """
@@ -110,28 +64,98 @@ print("JSON" + json.dumps({{
 """
 
 
-def answers(run: Run, mode: str) -> dict[str, Any]:
-    said = run(code=REQUESTS.format(mode=mode))
+def answers(project: FreshProject, mode: str) -> dict[str, Any]:
+    said = project.python("-c", REQUESTS.format(mode=mode))
     result: dict[str, Any] = json.loads(said.split("JSON", 1)[1].splitlines()[0])
     return result
 
 
 @pytest.fixture(scope="module")
-def baseline(run: Run) -> Run:
-    run("migrate")
-    run("apiguard", "baseline", "--prefix", "/api/")
-    return run
+def baseline(project: FreshProject) -> FreshProject:
+    """The project after the commands of the README, up to the one that serves it."""
+    for line in commands():
+        arguments = shlex.split(line, comments=True)[2:]
+        if arguments[0] == "createsuperuser":
+            arguments.append("--noinput")
+        if arguments[0] != "runserver":
+            project.manage(*arguments)
+    return project
 
 
-def test_the_projects_own_tests_stay_green(run: Run) -> None:
-    assert "Ran 6 tests" in run("test", "shop.tests")
+def shell_lines() -> list[str]:
+    return [line for block in blocks_of("README.md", "sh") for line in block.splitlines()]
 
 
-def test_its_checks_find_nothing_but_the_sqlite_options(run: Run) -> None:
-    assert set(re.findall(r"apiguard\.[EW]\d+", run("check"))) == {"apiguard.W003"}
+def commands() -> list[str]:
+    return [line for line in shell_lines() if line.startswith("python manage.py ")]
 
 
-def test_the_baseline_observes_and_changes_no_answer(baseline: Run) -> None:
+@contextmanager
+def served(project: FreshProject) -> Iterator[str]:
+    """The development server; gives its address."""
+    port = free_port()
+    command = [sys.executable, "manage.py", "runserver", "--noreload", str(port)]
+    log = (project.root / "log").open("wb")
+    with (
+        log,
+        subprocess.Popen(
+            command, cwd=project.root, env=project.variables(), stdout=log, stderr=log
+        ) as process,
+    ):
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def test_the_projects_own_tests_stay_green(project: FreshProject) -> None:
+    assert "Ran 6 tests" in project.manage("test", "shop.tests")
+
+
+def test_its_checks_find_nothing_but_the_sqlite_options(project: FreshProject) -> None:
+    assert set(re.findall(r"apiguard\.[EW]\d+", project.manage("check"))) == {"apiguard.W003"}
+
+
+def test_what_is_installed_is_this_distribution() -> None:
+    (line,) = (line for line in shell_lines() if line.startswith("pip install "))
+    name = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["name"]
+    assert shlex.split(line)[2].split(" @ ")[0] == name
+
+
+def test_every_command_is_one_that_these_tests_run() -> None:
+    others = set(shell_lines()) - set(commands())
+    assert {line.split()[0] for line in others} == {"pip", "curl", "scripts/demo", "scripts/test"}
+    assert commands()[-1] == "python manage.py runserver"
+
+
+NEW_CLIENT = """
+import django; django.setup()
+from apiguard.models import Client, Tier
+Client.objects.create(slug="acme", name="Acme", tier=Tier.objects.get(slug="free"))
+"""
+
+
+def test_a_new_client_calls_the_api_with_its_new_key(baseline: FreshProject) -> None:
+    baseline.python("-c", NEW_CLIENT)
+    said = re.search(r"`python manage.py (apiguard key create [^`]+)`", readme())
+    assert said is not None
+    key = re.search(r"ag_live_\w+", baseline.manage(*said[1].split()))
+    (line,) = (line for line in shell_lines() if line.startswith("curl "))
+    _, _, _, header, url = shlex.split(line)
+    name, value = header.split(": ")
+    with served(baseline) as base_url:
+        url = url.replace("http://127.0.0.1:8000", base_url) + "items/"
+        retries = urllib3.Retry(60, backoff_factor=0.1, backoff_max=0.5)
+        sent = {name: value.replace("$KEY", key[0] if key else "")}
+        answer = urllib3.request("GET", url, headers=sent, retries=retries)
+    assert (answer.status, answer.json()["caller"]) == (200, "client:acme")
+
+
+def readme() -> str:
+    return (CHECKOUT / "README.md").read_text()
+
+
+def test_the_baseline_observes_and_changes_no_answer(baseline: FreshProject) -> None:
     observed, absent = answers(baseline, "observe"), answers(baseline, "off")
     # Without any route DRF's authentication classes judge a bad key by themselves.
     assert (observed.pop("bad_key")[0], absent.pop("bad_key")[0]) == (200, 401)
@@ -142,7 +166,7 @@ def test_the_baseline_observes_and_changes_no_answer(baseline: Run) -> None:
     assert "x-request-id" in observed["elsewhere"][1]
 
 
-def test_enforced_it_asks_for_a_key_and_takes_one(baseline: Run) -> None:
+def test_enforced_it_asks_for_a_key_and_takes_one(baseline: FreshProject) -> None:
     enforced = answers(baseline, "enforce")
     assert enforced["anonymous"][0] == 401
     assert "www-authenticate" in enforced["anonymous"][1]
