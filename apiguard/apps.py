@@ -15,14 +15,14 @@ class ApiGuardConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks, receivers
-        from .policy.current import current
-        from .telemetry.board import board_for
-        from .telemetry.reporter import reporter
+        from .policy.holder import holder
+        from .telemetry.heartbeats import sender
+        from .telemetry.worker_registry import registry_for
 
         checks.register_all()
         receivers.connect()
         # Policy and telemetry do not import each other.
-        reporter.begin(current.standing, board_for)
-        current.on_look = reporter.looking
+        sender.configure(holder.status, registry_for)
+        holder.on_refresh = sender.note_refresh
         if apps.is_installed("drf_spectacular"):
             from .rest_framework import schema  # noqa: F401 - registers itself

@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from . import conf
-from .policy.current import PolicyUnavailable, current
+from .policy.holder import PolicyUnavailable, holder
 from .policy.records import KeyRecord
 from .policy.snapshot import Snapshot
 from .request import body, pipeline, response
@@ -68,7 +68,7 @@ class ApiGuardMiddleware:
         this_id, token = ids.request_id, current_ids.set(ids)
         try:
             try:
-                snapshot = current.ready() or current.snapshot()
+                snapshot = holder.ready() or holder.snapshot()
             except PolicyUnavailable:
                 return _without_policy(this_id, settings)
             if snapshot is None:
@@ -88,7 +88,7 @@ class ApiGuardMiddleware:
         this_id, token = ids.request_id, current_ids.set(ids)
         try:
             try:
-                snapshot = current.ready() or await sync_to_async(current.snapshot)()
+                snapshot = holder.ready() or await sync_to_async(holder.snapshot)()
             except PolicyUnavailable:
                 return _without_policy(this_id, settings)
             if snapshot is None:

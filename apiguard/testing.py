@@ -27,7 +27,7 @@ from django.db import models
 from .counters.factory import forget_counters
 from .models import ApiKey, Client, PolicyModel
 from .policy.compile import compile_rows
-from .policy.current import current
+from .policy.holder import holder
 from .policy.keyring import Keyring
 from .policy.records import key_record
 from .policy.rows import MODELS, Rows
@@ -56,7 +56,7 @@ def override_policy(*rows: PolicyModel) -> Iterator[Snapshot]:
         raise ValueError("; ".join(str(problem) for problem in snapshot.problems))
     forget_counters()
     failures.forget()
-    with current.override(snapshot):
+    with holder.override(snapshot):
         yield snapshot
 
 

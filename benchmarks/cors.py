@@ -89,10 +89,10 @@ def asking(peer: str, method: str, environ: Mapping[str, str]) -> Asking:
 
 
 def with_policy(snapshot: Any, task: Asking) -> Asking:
-    from apiguard.policy.current import current
+    from apiguard.policy.holder import holder
 
     def ask() -> None:
-        current._override = snapshot
+        holder._override = snapshot
         task()
 
     return ask

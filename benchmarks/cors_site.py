@@ -95,9 +95,9 @@ def serve() -> Any:
     peer, number = os.environ["BENCH_CORS"], int(os.environ.get("BENCH_ORIGINS", "1"))
     configure(peer, number=number)
     if peer == "apiguard":
-        from apiguard.policy.current import current
+        from apiguard.policy.holder import holder
 
-        _policy.enter_context(current.override(policy(number)))
+        _policy.enter_context(holder.override(policy(number)))
     return get_wsgi_application()
 
 

@@ -93,15 +93,15 @@ def make_new(state: str) -> None:
     """Forget what a process in this state does not hold."""
     from django_redis import get_redis_connection
 
-    from apiguard.policy.current import current
+    from apiguard.policy.holder import holder
 
     if state == "warm":
         return
-    current.forget()
+    holder.forget()
     if state == "new process":
         get_redis_connection("apiguard").connection_pool.disconnect()
     else:
-        current.snapshot()
+        holder.snapshot()
 
 
 def count(client: Any, call: Call, commands: Commands) -> tuple[int, list[str]]:

@@ -125,9 +125,9 @@ def _until_denied(app: App, requests: Iterator[tuple[dict[str, Any], int]]) -> N
 
 def _queries(app: App, asked: dict[str, Any]) -> int:
     """SQL queries of the next good request; the look at the revision is nobody's."""
-    from apiguard.policy.current import current
+    from apiguard.policy.holder import holder
 
-    current.snapshot()
+    holder.snapshot()
     with counted_queries() as queries:
         timed(app, asked)
     return len(queries)

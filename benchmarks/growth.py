@@ -20,7 +20,7 @@ from apiguard import conf
 from apiguard.counters.base import LimitCheck, hash_principal, key_for
 from apiguard.counters.redis import RedisCounter
 from apiguard.models import AllowedOrigin, Client, CorsPolicy, Limit, Route, Tier
-from apiguard.policy.current import current
+from apiguard.policy.holder import holder
 from apiguard.policy.snapshot import Snapshot
 from apiguard.rules.limits import MICROSECONDS
 from apiguard.rules.limits import Limit as LimitRule
@@ -41,7 +41,7 @@ def turns(app: App, sides: Sequence[tuple[Snapshot, Requests]], rounds: int) -> 
     for _ in range(rounds):
         for index in random.sample(range(len(sides)), len(sides)):
             snapshot, requests = sides[index]
-            with current.override(snapshot):
+            with holder.override(snapshot):
                 bout = [timed(app, next(requests)) for _ in range(BOUT)]
             took[index] += bout[WARM_UP:]
     return [statistics.median(values) / 1000 for values in took]

@@ -35,7 +35,7 @@ _STAGES = (
     ("rules/headers.py", "", "response headers"),
     ("request/route.py", "", "route"),
     ("rules/paths.py", "", "route"),
-    ("policy/current.py", "", "route"),
+    ("policy/holder.py", "", "route"),
     ("policy/snapshot.py", "", "route"),
     ("models/state.py", "", "route"),
     ("request/cors.py", "", "cors"),

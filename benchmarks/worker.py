@@ -65,17 +65,17 @@ class Worker:
         Args:
             forget: whether this process forgets every key before each request.
         """
-        from apiguard.policy.current import current
+        from apiguard.policy.holder import holder
         from apiguard.policy.keyring import Keyring
 
-        snapshot = current.snapshot()
+        snapshot = holder.snapshot()
         if snapshot is None:
             raise SystemExit("There is no policy.")
         took = []
         for text in texts:
             asked = environ(self._path, {"X-API-Key": text})
             now = replace(snapshot, keyring=Keyring()) if forget else snapshot
-            with current.override(now):
+            with holder.override(now):
                 took.append(timed(self._app, asked))
         return took[WARM_UP:]
 

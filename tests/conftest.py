@@ -93,7 +93,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _nothing_is_known_to_fail() -> None:
     """What another test of this process made fail is tried again at once, whatever ran between."""
     if lookups := sys.modules.get("apiguard.policy.lookups"):
-        for backoff in (lookups.keys.backoff, lookups.users.backoff, lookups.current._backoff):
+        for backoff in (lookups.keys.backoff, lookups.users.backoff, lookups.holder._backoff):
             backoff.succeeded()
 
 

@@ -21,7 +21,7 @@ from apiguard.models import (
     Route,
     Tier,
 )
-from apiguard.policy.current import current
+from apiguard.policy.holder import holder
 from apiguard.telemetry.buffer import Buffer
 from apiguard.testing import make_key, override_policy, snapshot_of
 
@@ -192,7 +192,7 @@ class Committed(TransactionTestCase):
 def test_a_test_process_that_looks_finds_policy_that_it_did_not_write(monkeypatch):
     monkeypatch.setattr(Buffer, "_start", lambda self: None)
     Route._base_manager.bulk_create([guarded(pk=1)])
-    current.forget()
+    holder.forget()
     assert status() == 401
 
 

@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..errors import PolicyError
 from ..models import acting
-from ..policy.current import PolicyUnavailable, current
+from ..policy.holder import PolicyUnavailable, holder
 from ..policy.snapshot import Snapshot
 from .forms import PolicyForm
 from .overtaken import settled
@@ -50,7 +50,7 @@ else:
 def in_force() -> Snapshot | None:
     """The policy that this process judges requests by; ``None`` if it cannot be read."""
     try:
-        return current.snapshot()
+        return holder.snapshot()
     except PolicyUnavailable:
         return None
 

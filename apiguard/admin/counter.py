@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 from .. import conf
 from ..counters.connect import cluster_host, is_cluster
 from ..models import Client, CounterOutage, ShadowCount, UntrustedProxy
-from ..models.numbers import ShadowCountQuerySet
+from ..models.hourly_counts import ShadowCountQuerySet
 from ..models.state import write_alias
 from ..telemetry import proxies
-from ..telemetry.times import clock
+from ..telemetry.formatting import format_time
 from .words import a_day_before, principal_words
 
 DAY = timedelta(days=1)
@@ -87,13 +87,13 @@ def _where(name: str) -> str:
 
 
 def _lasting(row: CounterOutage, now: datetime) -> Outage:
-    since = _("away since %(when)s") % {"when": clock(row.began_at, now)}
+    since = _("away since %(when)s") % {"when": format_time(row.began_at, now)}
     return Outage(row.process, since, lasts=True)
 
 
 def _ended(row: CounterOutage, now: datetime) -> Outage:
     # A process that fell silent is taken to have ended then.
-    began, ended = clock(row.began_at, now), clock(row.ended_at or row.seen_at, now)
+    began, ended = format_time(row.began_at, now), format_time(row.ended_at or row.seen_at, now)
     when = _("away from %(began)s to %(ended)s") % {"began": began, "ended": ended}
     return Outage(row.process, when, lasts=False)
 

@@ -22,7 +22,7 @@ from ..models import PolicyState
 from ..models.state import write_alias
 from ..policy import load
 from ..policy.compile import compile_rows
-from ..policy.current import current
+from ..policy.holder import holder
 from ..policy.snapshot import RowProblem
 from .forms import with_value
 from .words import kind_words
@@ -105,7 +105,7 @@ def problems_now() -> tuple[RowProblem, ...]:
     has compiled this revision yet.
     """
     state = load.state()
-    known = current.snapshot()
+    known = holder.snapshot()
     if known is not None and (known.revision, known.stamp) == (state.revision, state.stamp):
         return known.problems
     return compile_rows(load.rows(state)[1]).problems

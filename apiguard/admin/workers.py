@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from .. import conf
-from ..telemetry import worker_words
-from ..telemetry.board import board_for
-from ..telemetry.times import duration
-from ..telemetry.workers import PATIENCE_SECONDS, Fleet, State, Worker, fleet
+from ..telemetry import worker_text
+from ..telemetry.formatting import format_duration
+from ..telemetry.worker_registry import registry_for
+from ..telemetry.workers import TIMEOUT_SECONDS, Fleet, State, Worker, fleet
 from .words import DASH, badge
 
 # Who runs more looks with "manage.py apiguard check".
@@ -59,13 +59,13 @@ class WorkersSeen:
 
 def workers_seen() -> WorkersSeen:
     """Ask where workers leave word; a few queries, and half a second at most."""
-    board = board_for(conf.current())
-    seen = fleet(board, is_worker=True, patience=PATIENCE_SECONDS)
+    registry = registry_for(conf.current())
+    seen = fleet(registry, is_worker=True, patience=TIMEOUT_SECONDS)
     return WorkersSeen(
         mark=_mark(seen),
-        summary=worker_words.summary(seen),
+        summary=worker_text.summary(seen),
         wrong=[_shown(worker) for worker in seen.wrong[:WORKERS_SHOWN]],
-        differing=[worker_words.difference(worker) for worker in seen.differing[:WORKERS_SHOWN]],
+        differing=[worker_text.difference(worker) for worker in seen.differing[:WORKERS_SHOWN]],
         all=[_shown(worker) for worker in seen.workers[:WORKERS_SHOWN]],
         left_out=max(0, len(seen.workers) - WORKERS_SHOWN),
     )
@@ -85,13 +85,13 @@ def _mark(seen: Fleet) -> SafeString:
 
 
 def _shown(worker: Worker) -> ShownWorker:
-    report, now = worker.report, timezone.now()
+    heartbeat, now = worker.heartbeat, timezone.now()
     return ShownWorker(
         process=worker.process,
         state=badge(_(worker.state.value), TONES[worker.state]),
-        what=worker_words.sentence(worker, now),
-        what_to_do=worker_words.remedy(worker, now),
-        revision=DASH if report.revision is None else str(report.revision),
-        delay=DASH if report.delay is None else duration(report.delay),
-        heard=duration(worker.age),
+        what=worker_text.sentence(worker, now),
+        what_to_do=worker_text.remedy(worker, now),
+        revision=DASH if heartbeat.revision is None else str(heartbeat.revision),
+        delay=DASH if heartbeat.delay is None else format_duration(heartbeat.delay),
+        heard=format_duration(worker.age),
     )

@@ -10,11 +10,11 @@ from .base import PolicyManager, PolicyModel, PolicyQuerySet
 from .clients import Client, LimitOverride
 from .cors import AllowedOrigin, CorsPolicy
 from .headers import HeaderPolicy, ResponseHeader
+from .hourly_counts import HourlyCount, ShadowCount
 from .incidents import CounterOutage, UntrustedProxy
 from .issuers import JwtIssuer
 from .key_identification import Identified, identify
 from .keys import ApiKey
-from .numbers import HourlyCount, ShadowCount
 from .routes import Route
 from .state import Change, PolicyState, everything
 from .tiers import Limit, Tier

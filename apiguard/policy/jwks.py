@@ -69,7 +69,7 @@ class KeySource:
         self.fetched_at = issuer.fetched_at
         self.problem: IssuerError | None = None
         self._lock = threading.Lock()
-        self._flight: threading.Event | None = None
+        self._pending: threading.Event | None = None
         self._waiting = 0
         # Monotonic seconds.
         self._attempted = -math.inf
@@ -102,7 +102,7 @@ class KeySource:
             KeysAway: it failed, and the next one is not due yet.
         """
         left = self._attempted + COOL_DOWN - time.monotonic()
-        if self._flight is not None or left <= 0:
+        if self._pending is not None or left <= 0:
             return None
         if self.problem is not None:
             raise KeysAway(max(1, math.ceil(left)))
@@ -114,17 +114,17 @@ class KeySource:
         Raises:
             KeysAway: they cannot be had, or not soon enough.
         """
-        flight = self._start()
-        if flight is not None and not self._wait(flight):
+        pending = self._start()
+        if pending is not None and not self._wait(pending):
             raise KeysAway
         return self.settled() or self.keys
 
-    def _wait(self, flight: threading.Event) -> bool:
+    def _wait(self, pending: threading.Event) -> bool:
         with self._lock:
             room = self._waiting < (1 if self.keys else MAX_WAITING)
             self._waiting += room
         try:
-            return room and flight.wait(PATIENCE if self.keys else PATIENCE_WITHOUT)
+            return room and pending.wait(PATIENCE if self.keys else PATIENCE_WITHOUT)
         finally:
             with self._lock:
                 self._waiting -= room
@@ -135,19 +135,19 @@ class KeySource:
         """The fetch that is under way, or a new one; ``None`` within the cool-down."""
         with self._lock:
             now = time.monotonic()
-            if self._flight is not None or now < self._attempted + COOL_DOWN:
-                return self._flight
+            if self._pending is not None or now < self._attempted + COOL_DOWN:
+                return self._pending
             self._attempted, self._due = now, now + COOL_DOWN
-            flight = self._flight = threading.Event()
+            pending = self._pending = threading.Event()
         try:
             threading.Thread(
-                target=self._fly, args=(flight,), name="apiguard-jwks", daemon=True
+                target=self._fetch, args=(pending,), name="apiguard-jwks", daemon=True
             ).start()
         except RuntimeError:  # No thread can be had now.
-            self._land(flight, IssuerError("no_thread", "", "No thread can be started."))
-        return flight
+            self._complete(pending, IssuerError("no_thread", "", "No thread can be started."))
+        return pending
 
-    def _fly(self, flight: threading.Event) -> None:
+    def _fetch(self, pending: threading.Event) -> None:
         issuer, problem, keys = self.issuer, None, None
         try:
             keys = fetch_keys(issuer)
@@ -157,13 +157,13 @@ class KeySource:
             logger.exception("The keys of issuer %r cannot be fetched.", issuer.name)
             problem = IssuerError("fetch_failed", "", f"{type(error).__name__} while fetching.")
         at = timezone.now()
-        self._land(flight, problem, keys, at)
+        self._complete(pending, problem, keys, at)
         if conf.current().policy_max_age is not None:  # Tests write nothing behind their back.
             self._exchange_copies(issuer, keys, at)
 
-    def _land(
+    def _complete(
         self,
-        flight: threading.Event,
+        pending: threading.Event,
         problem: IssuerError | None,
         keys: KeySet | None = None,
         at: datetime | None = None,
@@ -177,8 +177,8 @@ class KeySource:
             if keys is not None:
                 self.keys, self.fetched_at = keys, at
                 self._due = time.monotonic() + REFRESH
-            self._flight = None
-        flight.set()
+            self._pending = None
+        pending.set()
 
     def _exchange_copies(self, issuer: IssuerPolicy, keys: KeySet | None, at: datetime) -> None:
         """Store what was fetched; else take what another process may have stored."""

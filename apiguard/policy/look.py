@@ -7,7 +7,7 @@ import time
 
 from .. import conf
 from . import clock
-from .crew import wait
+from .db_threads import wait
 
 # For the state row; who has not heard of it by then takes the database for away.
 ANSWER_SECONDS = 2.0
@@ -22,17 +22,17 @@ class Look:
 
     Attributes:
         begun: by our clock; what is read later cannot be older.
-        looked_at: the same in epoch seconds, for people.
+        refreshed_at: the same in epoch seconds, for people.
         count: how many changes this process had committed by then.
         is_answered: the state row was read; from then on the rows are.
         given_up: it was taken for failed, which does not keep it from ending well.
         done: set when it ended, well or not.
     """
 
-    __slots__ = ("begun", "count", "done", "given_up", "is_answered", "looked_at")
+    __slots__ = ("begun", "count", "done", "given_up", "is_answered", "refreshed_at")
 
     def __init__(self, count: int) -> None:
-        self.begun, self.looked_at = clock.seconds(), time.time()
+        self.begun, self.refreshed_at = clock.seconds(), time.time()
         self.count = count
         self.is_answered = self.given_up = False
         self.done = threading.Event()

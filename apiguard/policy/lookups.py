@@ -17,12 +17,12 @@ from .. import conf
 from ..models.state import write_alias
 from . import load
 from .backoff import Backoff
-from .crew import Crew, works_in_place
-from .current import current
+from .db_threads import DatabaseThreads, must_run_inline
+from .holder import holder
 from .look import ANSWER_SECONDS
 from .records import KeyRecord
 from .snapshot import Snapshot
-from .standing import told
+from .status import redacted
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -32,7 +32,7 @@ T = TypeVar("T")
 logger = logging.getLogger("apiguard.policy")
 
 # Look-ups of this process at the same time; more wait their turn, no longer than for an answer.
-crew = Crew("apiguard-lookups", most=4)
+crew = DatabaseThreads("apiguard-lookups", most=4)
 
 
 class LookUpFailed(Exception):
@@ -54,18 +54,18 @@ class Table:
         """
         # In tests one that fails on purpose must not fail those that follow.
         is_test = conf.current().policy_max_age is None
-        if not is_test and (current.cut_off or not self.backoff.claim()):
+        if not is_test and (holder.cut_off or not self.backoff.claim()):
             raise LookUpFailed(f"{self._what} cannot be looked up: the database is away.")
         try:
-            in_place = works_in_place(self._alias())
+            in_place = must_run_inline(self._alias())
             found = query() if in_place else crew.ask(query, ANSWER_SECONDS)
         except DatabaseError as error:
             # Others are answers: to a value that no row can have, or a table that is missing.
             if isinstance(error, OperationalError | InterfaceError):
                 self._note_failure(error)
             else:
-                logger.error("%s cannot be looked up (%s).", self._what, told(error))
-            raise LookUpFailed(told(error)) from error
+                logger.error("%s cannot be looked up (%s).", self._what, redacted(error))
+            raise LookUpFailed(redacted(error)) from error
         if self.backoff.failing:
             logger.warning("%s can be looked up again.", self._what)
         self.backoff.succeeded()
@@ -73,7 +73,7 @@ class Table:
 
     def _note_failure(self, error: Exception) -> None:
         if not self.backoff.failing:
-            logger.error("%s cannot be looked up (%s).", self._what, told(error))
+            logger.error("%s cannot be looked up (%s).", self._what, redacted(error))
         self.backoff.failed()
 
 
@@ -89,7 +89,7 @@ def key(snapshot: Snapshot, key_id: str) -> KeyRecord | None:
     """
     record = keys.ask(lambda: load.key(key_id))
     # An open transaction may see rows as they were before the others' snapshot was read.
-    if not (current.holds(snapshot) and connections[write_alias()].in_atomic_block):
+    if not (holder.holds(snapshot) and connections[write_alias()].in_atomic_block):
         snapshot.keyring.put(key_id, record)
     return record
 

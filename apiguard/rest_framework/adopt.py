@@ -9,7 +9,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
 from .. import conf
-from ..policy.current import PolicyUnavailable, current
+from ..policy.holder import PolicyUnavailable, holder
 from ..policy.records import KeyRecord
 from ..policy.snapshot import Snapshot, empty
 from ..request import pipeline
@@ -130,7 +130,7 @@ def _passage(request: Any, snapshot: Snapshot | None = None) -> Passage:
 
 def _snapshot() -> Snapshot:
     try:
-        return current.ready() or current.snapshot() or empty()
+        return holder.ready() or holder.snapshot() or empty()
     except PolicyUnavailable as error:
         # Why was said once, where policy is read.
         logger.debug("No policy can be read, so nothing can be judged: 503.")

@@ -12,21 +12,20 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from datetime import datetime
 
 from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from .. import conf
-from ..models import CounterOutage, HourlyCount, ShadowCount, UntrustedProxy
+from ..models import ApiKey, CounterOutage, HourlyCount, ShadowCount, UntrustedProxy
+from ..models.hourly_counts import hour_of
 from ..models.incidents import SAID_AGAIN
-from ..models.numbers import hour_of
 from ..models.state import write_alias
 from .last_use import LastUse
+from .periodic import PeriodicThread
 from .process import process_name
-from .pulse import Pulse
-from .waiting import Waiting
 
 logger = logging.getLogger("apiguard.telemetry")
 
@@ -34,17 +33,103 @@ logger = logging.getLogger("apiguard.telemetry")
 MAX_OUTAGES = 100
 
 
+# Distinct entries of a kind that wait for a flush; more are dropped and counted.
+MAX_WAITING = 10_000
+# Distinct (limit, principal) pairs; more principals are counted together.
+MAX_SHADOWED = 1_000
+# Keys of one statement; databases bound how many values it may hold.
+TOUCHED_AT_ONCE = 1_000
+
+
+class PendingWrites:
+    """Entries between two flushes; not thread-safe by itself."""
+
+    def __init__(self) -> None:
+        self.refused: Counter[tuple[int, str, bool]] = Counter()
+        self.shadowed: Counter[tuple[int, str]] = Counter()
+        self.used: set[int] = set()
+        # Key -> its digest until now, the new one, and the pepper that made it.
+        self.rehashed: dict[int, tuple[str, str, str]] = {}
+        self.proxies: set[str] = set()
+
+    def add_refused(self, entry: tuple[int, str, bool]) -> bool:
+        """Count a refusal; False where there is no room."""
+        if entry not in self.refused and len(self.refused) >= MAX_WAITING:
+            return False
+        self.refused[entry] += 1
+        return True
+
+    def add_shadowed(self, limit_pk: int, principal: str) -> bool:
+        """Count what a shadow limit would have refused; without room, of nobody in particular."""
+        entry = (limit_pk, principal)
+        if entry not in self.shadowed and len(self.shadowed) >= MAX_SHADOWED:
+            entry = (limit_pk, "")
+            if entry not in self.shadowed and len(self.shadowed) >= MAX_WAITING:
+                return False
+        self.shadowed[entry] += 1
+        return True
+
+    def add_used(self, key_pk: int) -> bool:
+        """Note the use of a key; False where there is no room."""
+        if len(self.used) >= MAX_WAITING:
+            return False
+        self.used.add(key_pk)
+        return True
+
+    def add_rehashed(self, key_pk: int, old: str, new: str, pepper_id: str) -> bool:
+        """Note the digest that a newer pepper made; False where there is no room."""
+        if len(self.rehashed) >= MAX_WAITING:
+            return False
+        self.rehashed[key_pk] = (old, new, pepper_id)
+        return True
+
+    def write(self, alias: str, at: datetime) -> None:
+        """Write everything to the database ``alias``; what is written no longer waits."""
+        used = sorted(self.used)
+        for start in range(0, len(used), TOUCHED_AT_ONCE):
+            batch = used[start : start + TOUCHED_AT_ONCE]
+            ApiKey.objects.using(alias).touch(batch, at)
+            self.used.difference_update(batch)
+        # Lists, because what comes first in a dict from which much was deleted is found slowly.
+        for key_pk, (old, new, pepper_id) in list(self.rehashed.items()):
+            keys = ApiKey.objects.using(alias)
+            keys.rehash(key_pk, old_digest=old, digest=new, pepper_id=pepper_id)
+            del self.rehashed[key_pk]
+        for refusal, count in list(self.refused.items()):
+            HourlyCount.objects.using(alias).add(at, *refusal, count)
+            del self.refused[refusal]
+        for shadow, count in list(self.shadowed.items()):
+            ShadowCount.objects.using(alias).add(at, *shadow, count)
+            del self.shadowed[shadow]
+        for address in list(self.proxies):
+            UntrustedProxy.objects.using(alias).seen(address, at)
+            self.proxies.discard(address)
+
+    @property
+    def size(self) -> int:
+        """How many events wait."""
+        counted = sum(self.refused.values()) + sum(self.shadowed.values())
+        return counted + len(self.used) + len(self.rehashed) + len(self.proxies)
+
+    def __str__(self) -> str:
+        return (
+            f"{sum(self.refused.values())} refusals and {len(self.used)} uses of keys, "
+            f"{sum(self.shadowed.values())} requests over shadow limits, "
+            f"{len(self.rehashed)} digests and {len(self.proxies)} proxies"
+        )
+
+
 class Buffer:
     """What happened in this process since the last flush."""
 
     def __init__(self) -> None:
-        self._pulse = Pulse("apiguard-telemetry", self._beat, self._patience)
+        self._thread = PeriodicThread("apiguard-telemetry", self._run, self._idle_timeout)
         self._reset()
 
     def _reset(self) -> None:
-        self._pulse.forget()
+        self._thread.forget()
         self._lock = threading.Lock()
-        self._waiting = Waiting()
+        self._pending = PendingWrites()
         self._last_use = LastUse()
         self._outages: deque[tuple[bool, datetime]] = deque(maxlen=MAX_OUTAGES)
         self._away = False
@@ -57,28 +142,28 @@ class Buffer:
     def refused(self, route_pk: int, outcome: str, enforced: bool) -> None:
         """Count one refusal, or what would have been one."""
         with self._lock:
-            self.dropped += not self._waiting.add_refused((route_pk, str(outcome), enforced))
+            self.dropped += not self._pending.add_refused((route_pk, str(outcome), enforced))
         self._start()
 
     def shadow(self, limit_pk: int, principal: str) -> None:
         """Count one request that a shadow limit would have refused."""
         principal = principal[: ShadowCount.MAX_PRINCIPAL]
         with self._lock:
-            self.dropped += not self._waiting.add_shadowed(limit_pk, principal)
+            self.dropped += not self._pending.add_shadowed(limit_pk, principal)
         self._start()
 
     def used(self, key_pk: int) -> None:
         """Note that a key was good for something; within a minute of the last time, nothing."""
-        if key_pk in self._waiting.used or self._last_use.is_noted(key_pk):
+        if key_pk in self._pending.used or self._last_use.is_noted(key_pk):
             return
         with self._lock:
-            self.dropped += not self._waiting.add_used(key_pk)
+            self.dropped += not self._pending.add_used(key_pk)
         self._start()
 
     def rehashed(self, key_pk: int, old: str, new: str, pepper_id: str) -> None:
         """Have a key's digest replaced by the one that a newer pepper made."""
         with self._lock:
-            self.dropped += not self._waiting.add_rehashed(key_pk, old, new, pepper_id)
+            self.dropped += not self._pending.add_rehashed(key_pk, old, new, pepper_id)
         self._start()
 
     def outage(self, away: bool, at: datetime) -> None:
@@ -91,7 +176,7 @@ class Buffer:
     def proxy(self, address: str) -> None:
         """Note a proxy that is not trusted; the caller bounds how many there are."""
         with self._lock:
-            self._waiting.proxies.add(address)
+            self._pending.proxies.add(address)
         self._start()
 
     # -- away from requests -------------------------------------------------------
@@ -99,7 +184,7 @@ class Buffer:
     def flush(self) -> None:
         """Write everything that waits, now, in this thread."""
         with self._lock:
-            waiting, self._waiting = self._waiting, Waiting()
+            waiting, self._pending = self._pending, PendingWrites()
         at = timezone.now()
         try:
             alias = write_alias()
@@ -110,7 +195,7 @@ class Buffer:
             self.dropped += waiting.size
             logger.warning("Numbers of %s are lost: %s", waiting, error)
 
-    def _write(self, waiting: Waiting, alias: str, at: datetime) -> None:
+    def _write(self, waiting: PendingWrites, alias: str, at: datetime) -> None:
         # A request that came between two flushes may have asked before the first was done.
         waiting.used = {pk for pk in waiting.used if not self._last_use.is_noted(pk)}
         used = frozenset(waiting.used)
@@ -141,13 +226,13 @@ class Buffer:
         self._forgot = hour_of(now)
 
     def _start(self) -> None:
-        self._pulse.wake()
+        self._thread.wake()
 
-    def _patience(self) -> float | None:
+    def _idle_timeout(self) -> float | None:
         # While the store is away the process says so, also when nobody calls.
         return SAID_AGAIN.total_seconds() if self._away else None
 
-    def _beat(self) -> None:
+    def _run(self) -> None:
         close_old_connections()
         self.flush()
         connections.close_all()

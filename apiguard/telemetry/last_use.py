@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from ..models.key_queryset import USED_RESOLUTION
 from ..rules.recent import Recent
 
-# Keys in use at the same time; of more than that some are looked at more often.
+# Keys in use at the same time; of more than that some are refreshed at more often.
 MAX_NOTED = 20_000
 
 

@@ -17,19 +17,18 @@ from django.utils import timezone
 from .. import conf
 from ..models import PolicyChange, PolicyState
 from ..models.state import write_alias
-from .board import Board, Unseen, read_within
+from .heartbeats import Heartbeat, plain, sender
 from .process import process_name
-from .report import Report, plain
-from .reporter import reporter
+from .worker_registry import RegistryUnavailable, WorkerRegistry, read_within
 
-# Besides twice POLICY_MAX_AGE: for the reload, the report, and clocks that differ.
+# Besides twice POLICY_MAX_AGE: for the reload, the heartbeat, and clocks that differ.
 MARGIN_SECONDS = 3.0
 # How far looks that fail back off; a worker says nothing between two of them.
 LONGEST_PAUSE = 10.0
-# How many revisions are looked up; of those before them only the last change is known.
+# How many revisions are refreshed up; of those before them only the last change is known.
 MAX_REVISIONS = 20
-# How long a page waits for the board.
-PATIENCE_SECONDS = 0.5
+# How long a page waits for the registry.
+TIMEOUT_SECONDS = 0.5
 
 
 class State(StrEnum):
@@ -52,7 +51,7 @@ class Worker:
 
     process: str
     age: float
-    report: Report
+    heartbeat: Heartbeat
     state: State
     is_newest: bool
     behind: float | None = None
@@ -87,47 +86,49 @@ class Fleet:
     @property
     def slowest(self) -> float | None:
         """Seconds until the policy in force was so in the last worker; ``None``: not known."""
-        delays = (worker.report.delay for worker in self.of(State.CURRENT))
+        delays = (worker.heartbeat.delay for worker in self.of(State.CURRENT))
         return max((delay for delay in delays if delay is not None), default=None)
 
     @property
     def differing(self) -> list[Worker]:
         """Those that find more mistakes in the same policy than another one does."""
         current = self.of(State.CURRENT)
-        fewest = min((worker.report.problems for worker in current), default=0)
-        return [worker for worker in current if worker.report.problems > fewest]
+        fewest = min((worker.heartbeat.problems for worker in current), default=0)
+        return [worker for worker in current if worker.heartbeat.problems > fewest]
 
 
-def fleet(board: Board | None, *, is_worker: bool, patience: float | None = None) -> Fleet:
+def fleet(
+    registry: WorkerRegistry | None, *, is_worker: bool, patience: float | None = None
+) -> Fleet:
     """Every worker that has left word; a few queries, one round trip.
 
     Args:
-        board: ``None`` where workers share no store.
+        registry: ``None`` where workers share no store.
         is_worker: whether this process answers requests, and so is one of them.
-        patience: seconds to wait for the board; ``None``: as long as its client does.
+        patience: seconds to wait for the registry; ``None``: as long as its client does.
     """
-    reports, unseen = _heard(board, patience)
-    own = reporter.now() if is_worker else None
+    heartbeats, unseen = _read_heartbeats(registry, patience)
+    own = sender.now() if is_worker else None
     if own is not None:
-        reports[process_name()] = (0.0, own)
+        heartbeats[process_name()] = (0.0, own)
     truth = PolicyState.objects.using(write_alias()).filter(pk=1).first() or PolicyState()
     judged = judge(
-        ((process, age, report) for process, (age, report) in reports.items()),
+        ((process, age, heartbeat) for process, (age, heartbeat) in heartbeats.items()),
         (truth.revision, truth.stamp),
-        replaced=_replaced(truth, {report.revision for _age, report in reports.values()}),
+        replaced=_replaced(truth, {heartbeat.revision for _age, heartbeat in heartbeats.values()}),
         max_age=conf.current().policy_max_age,
     )
     return Fleet(truth.revision, judged, unseen)
 
 
 def judge(
-    reports: Iterable[tuple[str, float, Report]],
+    heartbeats: Iterable[tuple[str, float, Heartbeat]],
     truth: tuple[int, str],
     *,
     replaced: Callable[[int | None], float | None],
     max_age: float | None,
 ) -> tuple[Worker, ...]:
-    """Workers of (process, age, report), those in need of somebody first.
+    """Workers of (process, age, heartbeat), those in need of somebody first.
 
     Args:
         truth: revision and stamp in the database.
@@ -137,24 +138,24 @@ def judge(
     """
     bound = 2 * (1.0 if max_age is None else max_age) + MARGIN_SECONDS
     order = list(State)
-    found = [_judged(*given, truth, replaced, bound) for given in reports]
+    found = [_judged(*given, truth, replaced, bound) for given in heartbeats]
     return tuple(sorted(found, key=lambda worker: (order.index(worker.state), worker.process)))
 
 
 def _judged(
     process: str,
     age: float,
-    report: Report,
+    heartbeat: Heartbeat,
     truth: tuple[int, str],
     replaced: Callable[[int | None], float | None],
     bound: float,
 ) -> Worker:
-    is_stuck = report.waiting is not None and report.waiting > bound
-    is_failing = report.failing is not None or is_stuck
-    is_newest = (report.revision, report.stamp) == truth
+    is_stuck = heartbeat.waiting is not None and heartbeat.waiting > bound
+    is_failing = heartbeat.failing is not None or is_stuck
+    is_newest = (heartbeat.revision, heartbeat.stamp) == truth
     if age > bound + (LONGEST_PAUSE if is_failing else 0):
-        return Worker(process, age, report, State.IDLE, is_newest)
-    behind = None if is_newest else replaced(report.revision)
+        return Worker(process, age, heartbeat, State.IDLE, is_newest)
+    behind = None if is_newest else replaced(heartbeat.revision)
     if is_failing:
         state = State.FAILING
     elif is_newest:
@@ -164,7 +165,7 @@ def _judged(
         state = State.LAGGING
     else:
         state = State.FOLLOWING
-    return Worker(process, age, report, state, is_newest, behind)
+    return Worker(process, age, heartbeat, state, is_newest, behind)
 
 
 def _replaced(truth: PolicyState, held: set[int | None]) -> Callable[[int | None], float | None]:
@@ -183,15 +184,15 @@ def _replaced(truth: PolicyState, held: set[int | None]) -> Callable[[int | None
     return replaced
 
 
-def _heard(
-    board: Board | None, patience: float | None
-) -> tuple[dict[str, tuple[float, Report]], str]:
-    """Process -> age and report, and why there is nothing to be heard."""
-    if board is None:
+def _read_heartbeats(
+    registry: WorkerRegistry | None, patience: float | None
+) -> tuple[dict[str, tuple[float, Heartbeat]], str]:
+    """Process -> age and heartbeat, and why there is nothing to be heard."""
+    if registry is None:
         return {}, "memory"
     try:
-        words = board.read() if patience is None else read_within(board, patience)
-    except Unseen as error:
+        words = registry.read() if patience is None else read_within(registry, patience)
+    except RegistryUnavailable as error:
         return {}, str(error)
-    read = ((plain(word.process, 200), word.age, Report.read(word.text)) for word in words)
-    return {name: (age, report) for name, age, report in read if name and report}, ""
+    read = ((plain(word.process, 200), word.age, Heartbeat.parse(word.text)) for word in words)
+    return {name: (age, heartbeat) for name, age, heartbeat in read if name and heartbeat}, ""

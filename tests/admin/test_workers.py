@@ -1,4 +1,4 @@
-"""The overview names who runs what, from a real board, and never waits for one that hangs."""
+"""The overview names who runs what, from a real registry, and never waits for one that hangs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from django.test import override_settings
 
 from apiguard import conf
 from apiguard.models import PolicyState, Tier
-from apiguard.policy.standing import Standing
-from apiguard.telemetry.board import board_for
+from apiguard.policy.status import PolicyStatus
+from apiguard.telemetry.heartbeats import Heartbeat, sender
 from apiguard.telemetry.process import process_name
-from apiguard.telemetry.report import Report
-from apiguard.telemetry.reporter import reporter
+from apiguard.telemetry.worker_registry import registry_for
 from tests.servers import free_port
 from tests.stores import redis_server
 
@@ -43,26 +42,26 @@ def counted_at():
 
 
 @pytest.fixture
-def board(counted_at, redis_url, route):
+def registry(counted_at, redis_url, route):
     counted_at(redis_url, SOCKET_TIMEOUT=20, SOCKET_CONNECT_TIMEOUT=20)
-    return board_for(conf.current())
+    return registry_for(conf.current())
 
 
 @pytest.fixture
 def good():
     state = PolicyState.objects.get()
-    return Report(state.revision, state.stamp, 0.2, 0.6)
+    return Heartbeat(state.revision, state.stamp, 0.2, 0.6)
 
 
 @pytest.fixture(autouse=True)
 def _holding(monkeypatch):
     """This process holds what is in the database; a test's transaction hides that from it."""
 
-    def standing():
+    def status():
         state = PolicyState.objects.first() or PolicyState()
-        return Standing(state.revision, state.stamp)
+        return PolicyStatus(state.revision, state.stamp)
 
-    monkeypatch.setattr(reporter, "_standing", standing)
+    monkeypatch.setattr(sender, "_status", status)
 
 
 def page_of(browser):
@@ -80,9 +79,9 @@ def test_with_the_memory_counter_it_speaks_of_this_process_alone(admin_client, r
     )
 
 
-def test_it_says_how_many_run_what_is_in_force(admin_client, board, good):
+def test_it_says_how_many_run_what_is_in_force(admin_client, registry, good):
     for number in range(3):
-        board.write(f"web-{number}:7", good.text())
+        registry.write(f"web-{number}:7", good.text())
     page = page_of(admin_client)
     seen = page.context["workers"]
     assert seen.summary == f"4 of 4 workers on revision {good.revision}, slowest 0.6 s."
@@ -94,35 +93,35 @@ def test_it_says_how_many_run_what_is_in_force(admin_client, board, good):
     }
 
 
-def test_it_names_those_that_lag_or_fail_first_with_what_to_do(admin_client, board, good):
-    board.write("web-1:7", good.text())
-    board.write(
-        "web-2:7", Report(1, "old", 3.0, failing=60.0, error="OperationalError: <x>").text()
+def test_it_names_those_that_lag_or_fail_first_with_what_to_do(admin_client, registry, good):
+    registry.write("web-1:7", good.text())
+    registry.write(
+        "web-2:7", Heartbeat(1, "old", 3.0, failing=60.0, error="OperationalError: <x>").text()
     )
-    board.write("web-3:7", Report(good.revision, "another", 0.2).text())
+    registry.write("web-3:7", Heartbeat(good.revision, "another", 0.2).text())
     PolicyState.objects.update(changed_at="2020-01-01T00:00Z")
     page = page_of(admin_client)
     seen = page.context["workers"]
     assert [shown.what.split(" ")[0] for shown in seen.wrong] == ["web-2:7", "web-3:7"]
     assert "2 lag" in seen.mark
     text = page.content.decode()
-    assert "its database look fails since" in text
+    assert "its database check fails since" in text
     assert "OperationalError: &lt;x&gt;" in text
     assert "See that its machine reaches the database." in text
     assert "See that it uses this database" in text
 
 
-def test_it_names_who_finds_other_mistakes_in_the_same_policy(admin_client, board, good):
-    board.write("web-2:7", Report(good.revision, good.stamp, 0.2, problems=3).text())
+def test_it_names_who_finds_other_mistakes_in_the_same_policy(admin_client, registry, good):
+    registry.write("web-2:7", Heartbeat(good.revision, good.stamp, 0.2, problems=3).text())
     page = page_of(admin_client)
     assert "web-2:7 finds more mistakes (3)" in page.content.decode()
     assert "not alike" in page.context["workers"].mark
 
 
-def test_it_lists_no_more_workers_than_a_browser_enjoys(admin_client, board, good, monkeypatch):
+def test_it_lists_no_more_workers_than_a_browser_enjoys(admin_client, registry, good, monkeypatch):
     monkeypatch.setattr("apiguard.admin.workers.WORKERS_SHOWN", 2)
     for number in range(3):
-        board.write(f"web-{number}:7", good.text())
+        registry.write(f"web-{number}:7", good.text())
     page = page_of(admin_client)
     assert (len(page.context["workers"].all), page.context["workers"].left_out) == (2, 2)
     assert "2 more are not listed here" in page.content.decode()
@@ -153,8 +152,8 @@ def test_a_store_that_hangs_without_any_timeout_does_not_take_the_desk_along(
             store.process.resume()
 
 
-def test_it_works_without_script_and_without_inline_style(admin_client, board, good):
-    board.write("web-1:7", Report(1, "old", failing=60.0).text())
+def test_it_works_without_script_and_without_inline_style(admin_client, registry, good):
+    registry.write("web-1:7", Heartbeat(1, "old", failing=60.0).text())
     page = page_of(admin_client).content.decode()
     section = page[page.index('aria-labelledby="apiguard-workers"') :]
     section = section[: section.index("</section>")]

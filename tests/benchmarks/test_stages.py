@@ -76,7 +76,7 @@ def test_times_are_per_request_and_scaled_to_what_was_measured():
         pytest.param("rules/limits.py", "rate_limit_headers", "response headers", id="rates"),
         pytest.param("rules/limits.py", "violated", "limits", id="limits"),
         pytest.param("policy/keyring.py", "get", "credentials", id="the keyring"),
-        pytest.param("policy/current.py", "ready", "route", id="the policy"),
+        pytest.param("policy/holder.py", "ready", "route", id="the policy"),
         pytest.param("conf.py", "current", "driver", id="anything else"),
     ],
 )

@@ -9,7 +9,7 @@ from django.test import override_settings
 from apiguard.management.commands import _publish
 from apiguard.models import PolicyChange, PolicyState, Route
 from apiguard.policy import load
-from apiguard.policy.current import current
+from apiguard.policy.holder import holder
 from apiguard.rules import keys as key_rules
 from tests.management.conftest import apiguard
 from tests.servers import manage
@@ -83,9 +83,9 @@ def test_publish_is_remembered(run):
 @pytest.mark.django_db(transaction=True)
 def test_publish_makes_a_worker_see_what_raw_sql_wrote():
     def mode_in_force():
-        return current.snapshot().routes.find("/api/orders").mode
+        return holder.snapshot().routes.find("/api/orders").mode
 
-    current.snapshot()
+    holder.snapshot()
     apiguard("baseline")
     assert mode_in_force() == "observe"
     with connection.cursor() as cursor:

@@ -8,15 +8,15 @@ from django.test import override_settings
 
 from apiguard import conf
 from apiguard.models import PolicyState, Tier
-from apiguard.telemetry.board import board_for
-from apiguard.telemetry.report import Report
+from apiguard.telemetry.heartbeats import Heartbeat
+from apiguard.telemetry.worker_registry import registry_for
 
 NEVER_LOOKS = {"POLICY_MAX_AGE": None}
 LOCAL = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 
 
 @pytest.fixture
-def board(redis_url, db):
+def registry(redis_url, db):
     options = {"SOCKET_TIMEOUT": 20, "SOCKET_CONNECT_TIMEOUT": 20}
     cache = {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -25,18 +25,18 @@ def board(redis_url, db):
     }
     Tier.objects.create(slug="a", name="A")
     with override_settings(CACHES={"default": LOCAL, "apiguard": cache}, APIGUARD=NEVER_LOOKS):
-        yield board_for(conf.current())
+        yield registry_for(conf.current())
 
 
 @pytest.fixture
-def good(board):
+def good(registry):
     state = PolicyState.objects.get()
-    return Report(state.revision, state.stamp, 0.2, 0.6)
+    return Heartbeat(state.revision, state.stamp, 0.2, 0.6)
 
 
-def test_workers_in_step_are_in_order(run, board, good):
-    board.write("web-1:7", good.text())
-    board.write("web-2:7", good.text())
+def test_workers_in_step_are_in_order(run, registry, good):
+    registry.write("web-1:7", good.text())
+    registry.write("web-2:7", good.text())
     said = run("check")
     assert said.status == 0
     line = f"Workers: 2 of 2 workers on revision {good.revision}, slowest 0.6 s."
@@ -49,19 +49,21 @@ def test_workers_in_step_are_in_order(run, board, good):
     ]
 
 
-def test_nobody_has_said_anything(run, board):
+def test_nobody_has_said_anything(run, registry):
     said = run("check")
     assert said.status == 0
     assert "Workers: No worker has said anything in the last 15 minutes." in said.out.splitlines()
 
 
-def test_a_worker_whose_looks_fail_is_a_problem(run, board, good):
-    board.write("web-1:7", good.text())
-    board.write("web-2:7", Report(1, "old", failing=9.0, error="OperationalError: away").text())
+def test_a_worker_whose_looks_fail_is_a_problem(run, registry, good):
+    registry.write("web-1:7", good.text())
+    registry.write(
+        "web-2:7", Heartbeat(1, "old", failing=9.0, error="OperationalError: away").text()
+    )
     said = run("check", "--json")
     assert said.status == 1
     (problem,) = said.json["workers"]["problems"]
-    assert problem.startswith("web-2:7 is on revision 1, its database look fails since ")
+    assert problem.startswith("web-2:7 is on revision 1, its database check fails since ")
     assert problem.endswith(": OperationalError: away")
     assert problem in said.err
     lines = run("check").out.splitlines()
@@ -69,29 +71,29 @@ def test_a_worker_whose_looks_fail_is_a_problem(run, board, good):
     assert any("See that its machine reaches the database." in line for line in lines)
 
 
-def test_a_worker_that_holds_what_was_replaced_long_ago_is_a_problem(run, board, good):
+def test_a_worker_that_holds_what_was_replaced_long_ago_is_a_problem(run, registry, good):
     PolicyState.objects.update(changed_at="2020-01-01T00:00Z")
-    board.write("web-2:7", Report(good.revision, "another", 0.2).text())
+    registry.write("web-2:7", Heartbeat(good.revision, "another", 0.2).text())
     said = run("check", "--json")
     assert said.status == 1
     assert said.json["workers"]["workers"][0]["state"] == "lagging"
 
 
-def test_a_worker_that_finds_other_mistakes_is_told_and_no_problem(run, board, good):
-    board.write("web-1:7", good.text())
-    board.write("web-2:7", Report(good.revision, good.stamp, problems=1).text())
+def test_a_worker_that_finds_other_mistakes_is_told_and_no_problem(run, registry, good):
+    registry.write("web-1:7", good.text())
+    registry.write("web-2:7", Heartbeat(good.revision, good.stamp, problems=1).text())
     said = run("check")
     assert said.status == 0
     assert "    web-2:7 finds more mistakes (1) in the same policy" in said.out
 
 
 @pytest.mark.parametrize("garbage", [b"garbage", b"1.0 {}", b"\xff\xfe", b""])
-def test_garbage_where_workers_leave_word_harms_nobody(run, board, redis_url, garbage):
+def test_garbage_where_workers_leave_word_harms_nobody(run, registry, redis_url, garbage):
     with redis.Redis.from_url(redis_url) as client:
-        client.hset(board.key, b"\xff:1", garbage)
+        client.hset(registry.key, b"\xff:1", garbage)
         assert run("check").status == 0
-        client.delete(board.key)
-        client.set(board.key, garbage)
+        client.delete(registry.key)
+        client.set(registry.key, garbage)
         said = run("check", "--json")
     assert said.status == 0
     assert said.json["workers"]["unseen"] == "ResponseError"

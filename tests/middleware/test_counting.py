@@ -427,7 +427,7 @@ def test_switched_off_drf_still_authenticates_and_asks_for_scopes(counted):
 
 
 def test_the_route_of_an_exempt_path_holds_for_nobody(counted, monkeypatch):
-    from apiguard.policy.current import current
+    from apiguard.policy.holder import holder
 
     def never():
         raise AssertionError("An exempt path asks for no policy.")
@@ -436,8 +436,8 @@ def test_the_route_of_an_exempt_path_holds_for_nobody(counted, monkeypatch):
     row = route(access="credentials", anonymous_tier=limits[0])
     paths = ["/api/drf/open", "/api/get-only", "/api/drf/nowhere"]
     with guarded(row, *limits, EXEMPT_PATHS=["/api/drf/", "/api/get-only"]):
-        monkeypatch.setattr(current, "ready", never)
-        monkeypatch.setattr(current, "snapshot", never)
+        monkeypatch.setattr(holder, "ready", never)
+        monkeypatch.setattr(holder, "snapshot", never)
         answers = [Call(path=path).wsgi() for path in paths]
         answers += [Call(path=path).asgi() for path in paths]
     assert [response.status_code for response in answers] == [200, 200, 404] * 2

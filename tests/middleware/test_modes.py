@@ -6,8 +6,8 @@ import pytest
 from django.db import OperationalError
 
 from apiguard.models import Route
-from apiguard.policy import current as held
-from apiguard.policy.current import PolicyUnavailable
+from apiguard.policy import holder as held
+from apiguard.policy.holder import PolicyUnavailable
 from apiguard.request.verdict import Outcome
 from apiguard.telemetry.buffer import buffer
 from tests.request.site import (

@@ -12,7 +12,7 @@ from django.test.utils import override_settings
 
 from apiguard.policy import clock as own_clock
 from apiguard.policy import load
-from apiguard.policy.current import Current
+from apiguard.policy.holder import PolicyHolder
 from tests.policy.processes import AGE, SECONDS_TO_WAIT, STALENESS, Clock
 
 
@@ -30,9 +30,9 @@ def ages():
 
 
 @pytest.fixture
-def current(transactional_db, clock, ages):
+def holder(transactional_db, clock, ages):
     """A process that holds nothing yet."""
-    return Current()
+    return PolicyHolder()
 
 
 @pytest.fixture

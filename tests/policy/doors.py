@@ -28,7 +28,7 @@ from django.test.utils import override_settings
 
 from apiguard.models import ApiKey, Client, Limit, LimitOverride, PolicyState, Route, Tier
 from apiguard.policy import lookups
-from apiguard.policy.current import Current
+from apiguard.policy.holder import PolicyHolder
 
 TABLE = Route._meta.db_table
 
@@ -187,11 +187,11 @@ class Reader:
     """Believes what it holds, like a worker."""
 
     def __init__(self) -> None:
-        self.current = Current()
+        self.holder = PolicyHolder()
 
     def believes(self) -> Any:
         """All that this process would judge by."""
-        snapshot = self.current.snapshot()
+        snapshot = self.holder.snapshot()
         assert snapshot is not None
         for key_id in KEY_IDS:
             if snapshot.keyring.get(key_id) is None:

@@ -25,8 +25,8 @@ from django.db import OperationalError, connections, transaction
 from django.test.utils import override_settings
 
 from apiguard.models import ApiKey, Client, Limit, PolicyState, Route, Tier
-from apiguard.policy import current, load, look, lookups
-from apiguard.policy.current import Current
+from apiguard.policy import holder, load, look, lookups
+from apiguard.policy.holder import PolicyHolder
 
 ROUNDS = 12
 SECONDS_TO_WAIT = 30
@@ -74,13 +74,13 @@ class Reader:
     """Asks for the policy in force and looks up every key, over and over."""
 
     def __init__(self) -> None:
-        self.current = Current()
+        self.holder = PolicyHolder()
         self.stop = threading.Event()
         self.key_ids = list(ApiKey.objects.values_list("key_id", flat=True))
 
     def run(self) -> None:
         while not self.stop.is_set():
-            snapshot = self.current.snapshot()
+            snapshot = self.holder.snapshot()
             for key_id in self.key_ids:
                 if snapshot.keyring.get(key_id) is None:
                     lookups.key(snapshot, key_id)
@@ -88,7 +88,7 @@ class Reader:
     def missed(self) -> list[str]:
         """What this reader believes and a new one does not, under one revision."""
         while True:
-            mine, new = self.current.snapshot(), Current().snapshot()
+            mine, new = self.holder.snapshot(), PolicyHolder().snapshot()
             if mine.stamp == new.stamp:
                 break
         missed = [] if mine.routes._entries == new.routes._entries else ["routes"]
@@ -136,7 +136,7 @@ def editors(name: str) -> dict[str, object]:
 
 
 def overlapping(name: str) -> dict[str, object]:
-    reader, begun, go_on = Current(), threading.Event(), threading.Event()
+    reader, begun, go_on = PolicyHolder(), threading.Event(), threading.Event()
     before = reader.snapshot().revision
 
     def slow() -> None:
@@ -159,7 +159,7 @@ def overlapping(name: str) -> dict[str, object]:
 
 def queueing(name: str) -> dict[str, object]:
     """The second editor waits for the first, and takes the later number."""
-    reader, written, go_on = Current(), threading.Event(), threading.Event()
+    reader, written, go_on = PolicyHolder(), threading.Event(), threading.Event()
     before = reader.snapshot().revision
 
     def first() -> None:
@@ -184,7 +184,7 @@ def queueing(name: str) -> dict[str, object]:
     return {"seen": [*seen, _seen(reader, before)]}
 
 
-def _seen(reader: Current, before: int) -> list[object]:
+def _seen(reader: PolicyHolder, before: int) -> list[object]:
     snapshot = reader.snapshot()
     names = sorted(route.name for route in snapshot.routes._entries.values())
     return [snapshot.revision - before, [name for name in names if name != SHARED]]
@@ -208,7 +208,7 @@ def hammered(name: str) -> dict[str, object]:
         for number in range(ROUNDS):
             made = f"h{name}{writer}x{number}"
             _commit_in_any_order(made)
-            if made not in _names(reader.current):
+            if made not in _names(reader.holder):
                 missed.append(made)
 
     writers = [threading.Thread(target=run, args=[lambda n=n: edit(n)]) for n in range(3)]
@@ -247,7 +247,7 @@ def _make_tier(name: str) -> None:
     Tier.objects.create(slug=name.lower(), name=name)
 
 
-def _names(reader: Current) -> set[str]:
+def _names(reader: PolicyHolder) -> set[str]:
     return {route.name for route in reader.snapshot().routes._entries.values()}
 
 
@@ -256,7 +256,7 @@ def _names(reader: Current) -> set[str]:
 
 def isolated(name: str) -> dict[str, object]:
     """What a reader sees inside an open transaction, beside it, and in the next one."""
-    reader = Current()
+    reader = PolicyHolder()
     reader.snapshot()
 
     def elsewhere(prefix: str) -> None:
@@ -284,7 +284,7 @@ if __name__ == "__main__":
     # A machine that is busy with other tests is no database that is away, and editors come
     # to an end, however often they overtake who reads.
     load.ATTEMPTS = 1000
-    for module in (current, look, lookups):
+    for module in (holder, look, lookups):
         module.ANSWER_SECONDS = SECONDS_TO_WAIT
     with override_settings(APIGUARD={"POLICY_MAX_AGE": 0}):
         print(json.dumps(SCENARIOS[sys.argv[1]](sys.argv[2])))  # noqa: T201 - its answer

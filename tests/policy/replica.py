@@ -20,7 +20,7 @@ from django.test.utils import override_settings
 
 from apiguard.models import ApiKey, Client, JwtIssuer, PolicyState, Route, Tier
 from apiguard.policy import load, lookups
-from apiguard.policy.current import Current
+from apiguard.policy.holder import PolicyHolder
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
         asked.append(sql)
         return execute(sql, *args)
 
-    reader = Current()
+    reader = PolicyHolder()
     with connections["replica"].execute_wrapper(note):
         before = reader.snapshot().revision
         tier = Tier.objects.create(slug="tier", name="Tier")

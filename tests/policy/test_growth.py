@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from apiguard.counters.base import LimitCheck, decision_of
 from apiguard.counters.denials import Denials
 from apiguard.models import ApiKey, Client, Route, everything
-from apiguard.models.numbers import HourlyCountQuerySet
+from apiguard.models.hourly_counts import HourlyCountQuerySet
 from apiguard.models.state import publish
 from apiguard.policy import keyring
 from apiguard.policy.compile import compile_rows
@@ -30,8 +30,7 @@ from apiguard.rules.limits import Limit
 from apiguard.rules.origins import OriginSet, parse_pattern
 from apiguard.rules.paths import PrefixTable
 from apiguard.rules.rates import Rate
-from apiguard.telemetry.buffer import Buffer
-from apiguard.telemetry.waiting import Waiting
+from apiguard.telemetry.buffer import Buffer, PendingWrites
 from tests.policy import rows
 
 FEW, MANY = 10, 5_000
@@ -253,8 +252,8 @@ def small(monkeypatch):
     """Tables that are full after a hundred entries."""
     monkeypatch.setattr("apiguard.policy.keyring.MAX_UNKNOWN", 100)
     monkeypatch.setattr("apiguard.request.failures.MAX_ADDRESSES", 100)
-    monkeypatch.setattr("apiguard.telemetry.waiting.MAX_WAITING", 100)
-    monkeypatch.setattr("apiguard.telemetry.waiting.MAX_SHADOWED", 100)
+    monkeypatch.setattr("apiguard.telemetry.buffer.MAX_WAITING", 100)
+    monkeypatch.setattr("apiguard.telemetry.buffer.MAX_SHADOWED", 100)
 
 
 @pytest.mark.usefixtures("small")
@@ -281,7 +280,7 @@ class Walked(Counter):
 def test_what_waits_is_walked_over_once_however_much_it_is(monkeypatch):
     written = []
     monkeypatch.setattr(HourlyCountQuerySet, "add", lambda *row: written.append(row))
-    waiting = Waiting()
+    waiting = PendingWrites()
     waiting.refused = Walked()
     for number in range(1000):
         waiting.add_refused((number, "a", True))

@@ -96,7 +96,7 @@ def kids(keys):
 
 def land(issuer):
     """Wait for the fetch that is under way."""
-    flight = sources.of(issuer)._flight
+    flight = sources.of(issuer)._pending
     if flight is not None:
         assert flight.wait(60)
 
@@ -363,7 +363,7 @@ def test_a_forked_child_holds_nothing_of_its_parents_threads(world):
     world.go_on.clear()
     held(issuer)
     sources.forget()
-    assert sources.of(issuer)._flight is None
+    assert sources.of(issuer)._pending is None
 
 
 # -- the row ------------------------------------------------------------------------
@@ -414,7 +414,7 @@ def test_a_fetch_in_the_background_stores_its_copy(world):
     saved.save()
     issuer = issuer_policy(saved)
     with looks():
-        sources.of(issuer)._fly(threading.Event())
+        sources.of(issuer)._fetch(threading.Event())
     saved.refresh_from_db()
     assert saved.fetched_jwks["keys"] == [OLD]
 
@@ -429,7 +429,7 @@ def test_a_failed_fetch_takes_what_another_process_stored_meanwhile(world):
         fetched_jwks={"keys": [NEW], "url": URL}, fetched_at=timezone.now()
     )
     with looks():
-        source._fly(threading.Event())
+        source._fetch(threading.Event())
     assert kids(held(issuer)) == ["new"]
 
 
@@ -440,7 +440,7 @@ def test_a_row_that_cannot_be_written_costs_nobody_their_keys(world, monkeypatch
     monkeypatch.setattr(jwks, "store_copy", broken)
     issuer = policy()
     with looks():
-        sources.of(issuer)._fly(threading.Event())
+        sources.of(issuer)._fetch(threading.Event())
     assert kids(held(issuer)) == ["old"]
     assert "the database is away" in caplog.text
 

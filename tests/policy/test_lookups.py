@@ -8,7 +8,7 @@ from django.test.utils import override_settings
 
 from apiguard.policy import load, lookups
 from apiguard.policy.backoff import FIRST_PAUSE, Backoff
-from apiguard.policy.current import current
+from apiguard.policy.holder import holder
 from apiguard.policy.keyring import UNKNOWN
 from apiguard.policy.lookups import LookUpFailed
 from apiguard.policy.snapshot import empty
@@ -69,7 +69,7 @@ def test_while_policy_cannot_be_read_nobody_looks_up(tries, monkeypatch):
     tries[0] = None
     backoff = Backoff()
     backoff.failed()
-    monkeypatch.setattr(lookups.current, "_backoff", backoff)
+    monkeypatch.setattr(lookups.holder, "_backoff", backoff)
     ask()
     assert len(tries) == 1
 
@@ -104,7 +104,7 @@ def test_what_an_open_transaction_sees_is_kept_for_nobody_else(ages, monkeypatch
     # It may have begun before the policy in force was read: a key that was revoked
     # meanwhile would be good for it, and then for everybody.
     held = empty()
-    monkeypatch.setattr(current, "_held", held)
+    monkeypatch.setattr(holder, "_held", held)
     monkeypatch.setattr(load, "key", lambda key_id: None)
     with transaction.atomic():
         lookups.key(held, "shared")
@@ -117,7 +117,7 @@ def test_what_an_open_transaction_sees_is_kept_for_nobody_else(ages, monkeypatch
 @pytest.mark.django_db(transaction=True)
 def test_what_is_seen_outside_of_one_is_kept(ages, monkeypatch):
     held = empty()
-    monkeypatch.setattr(current, "_held", held)
+    monkeypatch.setattr(holder, "_held", held)
     monkeypatch.setattr(load, "key", lambda key_id: None)
     lookups.key(held, "shared")
     assert held.keyring.get("shared") == UNKNOWN

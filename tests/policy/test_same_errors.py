@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from apiguard import checks
 from apiguard.admin.spellings import SpellingForm
 from apiguard.models import AllowedOrigin, CorsPolicy
-from apiguard.policy.current import current
+from apiguard.policy.holder import holder
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +41,7 @@ def test_form_compile_check_and_system_check_agree(bad):
     assert said
     assert all(error["field"] == "pattern" and error["value"] == bad.pattern for error in said)
 
-    compiled = current.snapshot().problems
+    compiled = holder.snapshot().problems
     assert [problem.error.as_dict() for problem in compiled] == said
 
     out = StringIO()

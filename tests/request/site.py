@@ -30,7 +30,7 @@ from apiguard.models import (
     Tier,
 )
 from apiguard.models import Client as ClientRow
-from apiguard.policy.current import current
+from apiguard.policy.holder import holder
 from apiguard.policy.keyring import Keyring
 from apiguard.policy.snapshot import Snapshot
 from apiguard.request.facts import facts_of
@@ -239,7 +239,7 @@ def guarded(
         snapshot = snapshot_of(*rows)
         if look_up:
             snapshot = replace(snapshot, keyring=Keyring())
-        with current.override(snapshot):
+        with holder.override(snapshot):
             yield snapshot
 
 

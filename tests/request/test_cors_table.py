@@ -9,7 +9,7 @@ from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client, override_settings
 
 from apiguard import conf
-from apiguard.policy.current import current
+from apiguard.policy.holder import holder
 from apiguard.request import cors
 from apiguard.request.facts import facts_of
 from apiguard.request.passage import Passage
@@ -34,7 +34,7 @@ def snapshot():
 def site(snapshot):
     with (
         override_settings(ROOT_URLCONF="tests.request.cors_site"),
-        current.override(snapshot),
+        holder.override(snapshot),
     ):
         yield snapshot
 

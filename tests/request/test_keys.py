@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apiguard.policy import load, lookups
-from apiguard.policy.current import current
+from apiguard.policy.holder import holder
 from apiguard.policy.records import key_record
 from apiguard.request import credentials
 from apiguard.request import keys as verifier
@@ -234,7 +234,7 @@ def test_what_the_next_policy_says_holds_from_then_on(change, expected, forgotte
         # A request is judged by one policy from start to end.
         assert outcome(caller) is Outcome.ADMITTED
         successor = replace(snapshot, keyring=snapshot.keyring.without(*gone))
-        with current.override(successor):
+        with holder.override(successor):
             assert [outcome(caller) for _ in range(2)] == [expected] * 2
 
 

@@ -11,7 +11,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_handler
 
-from apiguard.policy.current import current
+from apiguard.policy.holder import holder
 from apiguard.rest_framework import exceptions as handled
 from apiguard.rest_framework.exceptions import exception_handler
 from apiguard.telemetry.buffer import buffer
@@ -332,8 +332,8 @@ def test_an_error_asks_nothing_of_the_database(monkeypatch):
     def away():
         raise AssertionError("the transaction may be broken")
 
-    monkeypatch.setattr(current, "ready", away)
-    monkeypatch.setattr(current, "snapshot", away)
+    monkeypatch.setattr(holder, "ready", away)
+    monkeypatch.setattr(holder, "snapshot", away)
     assert ask("/api/drf/raises/conflict", middleware=False).status_code == 409
 
 

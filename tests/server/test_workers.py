@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from apiguard.telemetry.board import Board
-from apiguard.telemetry.report import Report
+from apiguard.telemetry.heartbeats import Heartbeat
+from apiguard.telemetry.worker_registry import WorkerRegistry
 from tests.demo_site import copy_of
 from tests.server.conftest import patient, prepared, serving
 from tests.server.desk import Desk
@@ -36,10 +36,10 @@ def store():
 
 
 @pytest.fixture
-def board(store):
+def registry(store):
     with redis.Redis(port=store.port, socket_timeout=20) as client:
         client.flushdb()
-        yield Board(lambda: client, "apiguard:{workers}")
+        yield WorkerRegistry(lambda: client, "apiguard:{workers}")
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def keep_busy(*sites):
             list(pool.map(lambda _, site=site: site.get("/health"), range(40)))
 
 
-def said(board):
-    return {word.process: Report.read(word.text) for word in board.read()}
+def said(registry):
+    return {word.process: Heartbeat.parse(word.text) for word in registry.read()}
 
 
 def eventually(holds, *sites):
@@ -88,20 +88,20 @@ def words(desk):
 
 
 @pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
-def test_all_workers_are_on_the_revision_of_a_change_and_take_their_leave(demo, board, kind):
+def test_all_workers_are_on_the_revision_of_a_change_and_take_their_leave(demo, registry, kind):
     with serving(kind, demo, workers=WORKERS) as site:
         desk = Desk(site)
-        eventually(lambda: len(said(board)) == WORKERS, site)
-        before = max(report.revision for report in said(board).values())
+        eventually(lambda: len(said(registry)) == WORKERS, site)
+        before = max(heartbeat.revision for heartbeat in said(registry).values())
         change(demo, cost=2)
 
         def all_follow():
-            reports = said(board).values()
-            return {report.revision for report in reports} == {before + 1} and reports
+            heartbeats = said(registry).values()
+            return {heartbeat.revision for heartbeat in heartbeats} == {before + 1} and heartbeats
 
-        for report in eventually(all_follow, site):
-            assert report.delay is not None
-            assert (report.failing, report.problems) == (None, 0)
+        for heartbeat in eventually(all_follow, site):
+            assert heartbeat.delay is not None
+            assert (heartbeat.failing, heartbeat.problems) == (None, 0)
         keep_busy(site)
         done, told = check(demo)
         assert (done.returncode, told["problems"]) == (0, [])
@@ -110,13 +110,13 @@ def test_all_workers_are_on_the_revision_of_a_change_and_take_their_leave(demo, 
         assert "lagging" not in states(told).values()
         assert re.search(rf"workers? on revision {before + 1}, slowest [\d.]+ s\.", words(desk))
     # uvicorn ends its workers by the signal that it was sent: nobody is told.
-    assert len(said(board)) == (0 if kind == "gunicorn" else WORKERS)
+    assert len(said(registry)) == (0 if kind == "gunicorn" else WORKERS)
 
 
-def test_a_worker_that_stands_still_is_idle_and_does_not_lag(demo, board):
+def test_a_worker_that_stands_still_is_idle_and_does_not_lag(demo, registry):
     with serving("gunicorn", demo, workers=WORKERS) as site:
-        eventually(lambda: len(said(board)) == WORKERS, site)
-        stopped = sorted(said(board))[0]
+        eventually(lambda: len(said(registry)) == WORKERS, site)
+        stopped = sorted(said(registry))[0]
         pid = int(stopped.rpartition(":")[2])
         assert pid != site.server.process.pid
         os.kill(pid, signal.SIGSTOP)
@@ -124,7 +124,7 @@ def test_a_worker_that_stands_still_is_idle_and_does_not_lag(demo, board):
             change(demo, cost=3)
 
             def stands_still():
-                ages = {word.process: word.age for word in board.read()}
+                ages = {word.process: word.age for word in registry.read()}
                 return ages[stopped] > 6
 
             eventually(stands_still, site)
@@ -136,7 +136,7 @@ def test_a_worker_that_stands_still_is_idle_and_does_not_lag(demo, board):
         assert set(states(told).values()) <= {"current", "idle"}
 
         def follows():
-            return said(board)[stopped].revision == told["revision"]
+            return said(registry)[stopped].revision == told["revision"]
 
         eventually(follows, site)
 
@@ -151,7 +151,7 @@ def beside(demo_template, store, folder):
 
 
 def test_a_worker_on_another_database_lags_and_one_without_fails(
-    demo, board, demo_template, store, tmp_path
+    demo, registry, demo_template, store, tmp_path
 ):
     with (
         serving("gunicorn", demo, workers=1) as site,

@@ -20,10 +20,10 @@ from apiguard.models import (
     ShadowCount,
     UntrustedProxy,
 )
+from apiguard.models.hourly_counts import HourlyCountQuerySet
 from apiguard.models.incidents import SAID_AGAIN
-from apiguard.models.numbers import HourlyCountQuerySet
 from apiguard.telemetry import buffer as module
-from apiguard.telemetry import pulse, waiting
+from apiguard.telemetry import periodic
 from apiguard.telemetry.buffer import Buffer
 from apiguard.telemetry.process import process_name
 
@@ -139,7 +139,7 @@ def test_what_was_written_before_a_failure_is_not_counted_as_lost(db, monkeypatc
 
 
 def test_what_waits_is_bounded_and_known_entries_go_on_counting(db, monkeypatch):
-    monkeypatch.setattr(waiting, "MAX_WAITING", 2)
+    monkeypatch.setattr(module, "MAX_WAITING", 2)
     buffer = Buffer()
     for number in range(4):
         buffer.refused(number, "a", True)
@@ -170,7 +170,7 @@ def test_a_flush_writes_what_shadow_limits_would_have_refused(db):
 
 
 def test_more_principals_than_there_is_room_for_are_counted_together(db, monkeypatch):
-    monkeypatch.setattr(waiting, "MAX_SHADOWED", 2)
+    monkeypatch.setattr(module, "MAX_SHADOWED", 2)
     buffer = Buffer()
     for number in (1, 2, 3, 4, 1):
         buffer.shadow(9, f"ip:192.0.2.{number}")
@@ -180,12 +180,12 @@ def test_more_principals_than_there_is_room_for_are_counted_together(db, monkeyp
 
 
 def test_what_is_counted_together_is_bounded_too(monkeypatch):
-    monkeypatch.setattr(waiting, "MAX_SHADOWED", 0)
-    monkeypatch.setattr(waiting, "MAX_WAITING", 2)
+    monkeypatch.setattr(module, "MAX_SHADOWED", 0)
+    monkeypatch.setattr(module, "MAX_WAITING", 2)
     buffer = Buffer()
     for limit_pk in range(5):
         buffer.shadow(limit_pk, "ip:192.0.2.1")
-    assert (buffer._waiting.size, buffer.dropped) == (2, 3)
+    assert (buffer._pending.size, buffer.dropped) == (2, 3)
 
 
 def test_a_principal_of_any_length_can_be_written(db):
@@ -294,7 +294,7 @@ def test_without_a_max_age_there_is_no_thread():
     before = threads()
     buffer.refused(1, "a", True)
     buffer.used(1)
-    assert not buffer._pulse.is_running
+    assert not buffer._thread.is_running
     assert threads() == before
 
 
@@ -302,7 +302,7 @@ def test_without_a_max_age_there_is_no_thread():
 def flushed(monkeypatch):
     """A buffer whose thread flushes at once, and only says that it did."""
     done = threading.Semaphore(0)
-    monkeypatch.setattr(pulse, "EVERY_SECONDS", 0)
+    monkeypatch.setattr(periodic, "EVERY_SECONDS", 0)
     monkeypatch.setattr(Buffer, "flush", lambda self: done.release())
     monkeypatch.setattr(module, "close_old_connections", lambda: None)
     with override_settings(APIGUARD={"POLICY_MAX_AGE": 1.0}):
@@ -311,14 +311,14 @@ def flushed(monkeypatch):
 
 def test_the_thread_starts_with_the_first_entry_and_is_the_only_one(flushed):
     buffer = Buffer()
-    assert not buffer._pulse.is_running
+    assert not buffer._thread.is_running
     buffer.used(1)
-    first = buffer._pulse._thread
+    first = buffer._thread._thread
     assert first.daemon
     assert flushed.acquire(timeout=SECONDS_TO_WAIT)
     buffer.refused(1, "a", True)
     assert flushed.acquire(timeout=SECONDS_TO_WAIT)
-    assert buffer._pulse._thread is first
+    assert buffer._thread._thread is first
 
 
 def test_while_the_store_is_away_the_thread_flushes_without_being_called(flushed, monkeypatch):
@@ -335,7 +335,7 @@ def test_a_forked_process_starts_with_nothing():
     buffer.refused(1, "a", True)
     buffer.outage(True, timezone.now())
     buffer._reset()
-    assert (buffer._waiting.size, buffer._away, buffer._pulse.is_running) == (0, False, False)
+    assert (buffer._pending.size, buffer._away, buffer._thread.is_running) == (0, False, False)
     assert not buffer._outages
 
 

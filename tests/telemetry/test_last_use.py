@@ -13,9 +13,9 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from apiguard.models import ApiKey, Client
-from apiguard.models.numbers import HourlyCountQuerySet
+from apiguard.models.hourly_counts import HourlyCountQuerySet
+from apiguard.telemetry import buffer as waiting
 from apiguard.telemetry import last_use as module
-from apiguard.telemetry import waiting
 from apiguard.telemetry.buffer import Buffer
 from apiguard.telemetry.last_use import LastUse
 from tests.servers import clean_environment
@@ -73,7 +73,7 @@ def test_within_a_minute_a_key_costs_nothing_more(buffer, keys):
     assert statements(buffer, keys) > 0
     buffer.clock.now += 59
     assert statements(buffer, keys) == 0
-    assert buffer._waiting.size == 0
+    assert buffer._pending.size == 0
 
 
 def test_after_a_minute_it_is_looked_at_again(buffer, keys):
@@ -86,7 +86,7 @@ def test_after_a_minute_it_is_looked_at_again(buffer, keys):
 
 def test_a_use_between_two_flushes_is_not_written_twice(buffer, keys):
     buffer.used(keys[0].pk)
-    buffer._waiting.used.add(keys[1].pk)
+    buffer._pending.used.add(keys[1].pk)
     buffer._last_use.note([keys[1].pk])
     buffer.flush()
     used = ApiKey.objects.exclude(last_used_at=None)

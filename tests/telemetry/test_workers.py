@@ -11,50 +11,55 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiguard.models import PolicyChange, PolicyState, Tier
-from apiguard.policy.standing import Standing
+from apiguard.policy.status import PolicyStatus
 from apiguard.telemetry import workers as module
-from apiguard.telemetry.board import Unseen, Word
+from apiguard.telemetry.heartbeats import Heartbeat, sender
 from apiguard.telemetry.process import process_name
-from apiguard.telemetry.report import Report
-from apiguard.telemetry.reporter import reporter
-from apiguard.telemetry.worker_words import difference, remedy, sentence, summary
+from apiguard.telemetry.worker_registry import RegistryEntry, RegistryUnavailable
+from apiguard.telemetry.worker_text import difference, remedy, sentence, summary
 from apiguard.telemetry.workers import Fleet, State, fleet, judge
 
 TRUTH = (418, "ab12")
 BOUND = 2 * 1.0 + module.MARGIN_SECONDS
 NOW = datetime(2026, 1, 2, 12, 5, tzinfo=UTC)
-GOOD = Report(418, "ab12", 0.2, 0.6)
-OLD = Report(417, "cd34", 0.2, 0.6)
+GOOD = Heartbeat(418, "ab12", 0.2, 0.6)
+OLD = Heartbeat(417, "cd34", 0.2, 0.6)
 
 
-def judged(report, age=0.5, replaced=None, max_age=1.0):
-    (worker,) = judge([("web:1", age, report)], TRUTH, replaced=lambda _: replaced, max_age=max_age)
+def judged(heartbeat, age=0.5, replaced=None, max_age=1.0):
+    (worker,) = judge(
+        [("web:1", age, heartbeat)], TRUTH, replaced=lambda _: replaced, max_age=max_age
+    )
     return worker
 
 
 @pytest.mark.parametrize(
-    ("report", "age", "replaced", "state"),
+    ("heartbeat", "age", "replaced", "state"),
     [
         pytest.param(GOOD, 0.5, None, "current", id="on the revision in force"),
         pytest.param(OLD, 0.5, 1.0, "following", id="replaced a moment ago"),
         pytest.param(OLD, 0.5, BOUND + 0.4, "following", id="within the bound when it spoke"),
         pytest.param(OLD, 0.5, BOUND + 0.6, "lagging", id="replaced for longer than the bound"),
         pytest.param(OLD, 0.5, None, "lagging", id="a revision of unknown age"),
-        pytest.param(Report(418, "ff"), 0, 60.0, "lagging", id="the number with another stamp"),
-        pytest.param(Report(500, "ff"), 0, 60.0, "lagging", id="a number yet to come"),
-        pytest.param(Report(), 0.5, 60.0, "lagging", id="holds nothing although it looks"),
+        pytest.param(Heartbeat(418, "ff"), 0, 60.0, "lagging", id="the number with another stamp"),
+        pytest.param(Heartbeat(500, "ff"), 0, 60.0, "lagging", id="a number yet to come"),
+        pytest.param(
+            Heartbeat(), 0.5, 60.0, "lagging", id="holds nothing although it checks the database"
+        ),
         pytest.param(OLD, BOUND + 1, 600.0, "idle", id="says nothing, whatever it held"),
         pytest.param(GOOD, BOUND + 1, None, "idle", id="says nothing, and held the newest"),
-        pytest.param(Report(417, "cd", failing=40.0), 8.0, 60, "failing", id="cannot look"),
-        pytest.param(Report(418, "ab12", failing=4.0), 0.5, None, "failing", id="newest, blind"),
-        pytest.param(Report(failing=4.0), 0.5, 60.0, "failing", id="never could look"),
-        pytest.param(Report(417, "cd", failing=40.0), 16.0, 60, "idle", id="failed, then idle"),
-        pytest.param(Report(418, "ab12", waiting=BOUND + 1), 0.5, None, "failing", id="hangs"),
-        pytest.param(Report(418, "ab12", waiting=0.1), 0.5, None, "current", id="looks just now"),
+        pytest.param(Heartbeat(417, "cd", failing=40.0), 8.0, 60, "failing", id="cannot look"),
+        pytest.param(Heartbeat(418, "ab12", failing=4.0), 0.5, None, "failing", id="newest, blind"),
+        pytest.param(Heartbeat(failing=4.0), 0.5, 60.0, "failing", id="never could look"),
+        pytest.param(Heartbeat(417, "cd", failing=40.0), 16.0, 60, "idle", id="failed, then idle"),
+        pytest.param(Heartbeat(418, "ab12", waiting=BOUND + 1), 0.5, None, "failing", id="hangs"),
+        pytest.param(
+            Heartbeat(418, "ab12", waiting=0.1), 0.5, None, "current", id="looks just now"
+        ),
     ],
 )
-def test_a_worker_is_judged_by_what_it_said_and_when(report, age, replaced, state):
-    assert judged(report, age, replaced).state == state
+def test_a_worker_is_judged_by_what_it_said_and_when(heartbeat, age, replaced, state):
+    assert judged(heartbeat, age, replaced).state == state
 
 
 def test_who_looks_seldom_is_given_more_time():
@@ -68,23 +73,23 @@ def test_those_in_need_of_somebody_come_first():
         ("b:1", 60.0, GOOD),
         ("a:1", 0.5, GOOD),
         ("d:1", 0.5, OLD),
-        ("c:1", 0.5, Report(failing=1.0)),
+        ("c:1", 0.5, Heartbeat(failing=1.0)),
     ]
     found = judge(given, TRUTH, replaced=lambda _: None, max_age=1.0)
     assert [worker.process for worker in found] == ["c:1", "d:1", "a:1", "b:1"]
 
 
-reports = st.builds(
-    Report,
+heartbeats = st.builds(
+    Heartbeat,
     st.none() | st.integers(0, 2**63 - 1),
     st.sampled_from(["", "ab12", "x"]),
     *[st.none() | st.floats(0, 1e9)] * 4,
 )
 
 
-@given(reports, st.floats(0, 900), st.none() | st.floats(0, 1e9))
-def test_every_report_gets_a_state_and_words(report, age, replaced):
-    worker = judged(report, age, replaced)
+@given(heartbeats, st.floats(0, 900), st.none() | st.floats(0, 1e9))
+def test_every_report_gets_a_state_and_words(heartbeat, age, replaced):
+    worker = judged(heartbeat, age, replaced)
     assert worker.process in sentence(worker, NOW)
     assert bool(remedy(worker, NOW)) is (worker.state in (State.FAILING, State.LAGGING))
     assert summary(Fleet(418, (worker,)))
@@ -92,7 +97,7 @@ def test_every_report_gets_a_state_and_words(report, age, replaced):
 
 def seen(*given, unseen=""):
     found = judge(
-        [(f"web:{n}", age, report) for n, (report, age) in enumerate(given)],
+        [(f"web:{n}", age, heartbeat) for n, (heartbeat, age) in enumerate(given)],
         TRUTH,
         replaced=lambda revision: 1.0 if revision == 417 else 60.0,
         max_age=1.0,
@@ -100,8 +105,8 @@ def seen(*given, unseen=""):
     return Fleet(418, found, unseen)
 
 
-SLOW = Report(418, "ab12", 0.2, 1.24)
-STUCK = Report(400, "ee", 0.2)
+SLOW = Heartbeat(418, "ab12", 0.2, 1.24)
+STUCK = Heartbeat(400, "ee", 0.2)
 
 
 @pytest.mark.parametrize(
@@ -114,20 +119,22 @@ STUCK = Report(400, "ee", 0.2)
         ),
         pytest.param(seen((GOOD, 0)), "1 of 1 worker on revision 418, slowest 0.6 s.", id="one"),
         pytest.param(
-            seen((Report(418, "ab12"), 0)), "1 of 1 worker on revision 418.", id="never waited"
+            seen((Heartbeat(418, "ab12"), 0)), "1 of 1 worker on revision 418.", id="never waited"
         ),
         pytest.param(
             seen((GOOD, 0), (OLD, 0.5), (STUCK, 0.1), (GOOD, 60), (OLD, 90)),
             "1 of 3 workers on revision 418, slowest 0.6 s. 1 is about to follow. "
-            "2 are idle: they look before they answer.",
+            "2 are idle: they check the database before they answer.",
             id="of every kind",
         ),
         pytest.param(
-            seen((GOOD, 0), (Report(418, "ab12", failing=4.0), 0)),
+            seen((GOOD, 0), (Heartbeat(418, "ab12", failing=4.0), 0)),
             "2 of 2 workers on revision 418, slowest 0.6 s.",
             id="one is blind, and on it",
         ),
-        pytest.param(seen((GOOD, 60)), "1 is idle: it looks before it answers.", id="idle"),
+        pytest.param(
+            seen((GOOD, 60)), "1 is idle: it checks the database before it answers.", id="idle"
+        ),
         pytest.param(
             Fleet(418), "No worker has said anything in the last 15 minutes.", id="nobody"
         ),
@@ -143,7 +150,7 @@ STUCK = Report(400, "ee", 0.2)
             id="memory",
         ),
         pytest.param(
-            seen((Report(), 0), unseen="ConnectionError"),
+            seen((Heartbeat(), 0), unseen="ConnectionError"),
             "The counter's Redis does not answer (ConnectionError); other workers cannot be seen. "
             "This worker holds no policy.",
             id="Redis away",
@@ -158,31 +165,37 @@ def test_a_sentence_says_how_many_run_what(workers, said):
     ("worker", "said"),
     [
         pytest.param(
-            judged(Report(417, "cd", 130.0, failing=119.0, error="OperationalError: away"), 1.0, 9),
-            "web:1 is on revision 417, its database look fails since 12:03: OperationalError: away",
+            judged(
+                Heartbeat(417, "cd", 130.0, failing=119.0, error="OperationalError: away"), 1.0, 9
+            ),
+            "web:1 is on revision 417, its database check fails since 12:03: "
+            "OperationalError: away",
             id="failing",
         ),
         pytest.param(
-            judged(Report(failing=59.0), 1.0),
-            "web:1 holds no policy, its database look fails since 12:04: ?",
+            judged(Heartbeat(failing=59.0), 1.0),
+            "web:1 holds no policy, its database check fails since 12:04: ?",
             id="failing from the start",
         ),
         pytest.param(
-            judged(Report(417, "cd", waiting=59.0), 1.0),
+            judged(Heartbeat(417, "cd", waiting=59.0), 1.0),
             "web:1 is on revision 417, and has waited for the database since 12:04.",
             id="hanging",
         ),
         pytest.param(
             judged(OLD, 0.5, 40.0),
-            "web:1 is on revision 417, replaced 40 s ago, although it looked 0.7 s ago.",
+            "web:1 is on revision 417, replaced 40 s ago, "
+            "although it checked the database 0.7 s ago.",
             id="lagging",
         ),
         pytest.param(
-            judged(Report(), 0.5, 40.0), "web:1 holds no policy, although it looks.", id="nothing"
+            judged(Heartbeat(), 0.5, 40.0),
+            "web:1 holds no policy, although it checks the database.",
+            id="nothing",
         ),
         pytest.param(
             judged(GOOD, 240.0),
-            "web:1 has been idle for 4 min: it looks before it answers.",
+            "web:1 has been idle for 4 min: it checks the database before it answers.",
             id="idle",
         ),
         pytest.param(judged(GOOD), "web:1 is on revision 418.", id="current"),
@@ -194,34 +207,34 @@ def test_a_worker_is_named_with_what_is_the_matter(worker, said):
 
 
 @pytest.mark.parametrize(
-    ("report", "said"),
+    ("heartbeat", "said"),
     [
         pytest.param(
-            Report(1, "a", 899.0, failing=890.0),
+            Heartbeat(1, "a", 899.0, failing=890.0),
             "It goes on with what it holds until 12:50, then answers 503.",
             id="not for ever",
         ),
-        pytest.param(Report(1, "a", 3600.0, failing=3.0), "It answers 503.", id="too long"),
-        pytest.param(Report(failing=1.0), "It answers 503.", id="nothing held"),
+        pytest.param(Heartbeat(1, "a", 3600.0, failing=3.0), "It answers 503.", id="too long"),
+        pytest.param(Heartbeat(failing=1.0), "It answers 503.", id="nothing held"),
     ],
 )
-def test_it_is_said_until_when_a_worker_without_its_database_goes_on(report, said):
+def test_it_is_said_until_when_a_worker_without_its_database_goes_on(heartbeat, said):
     with override_settings(APIGUARD={"POLICY_MAX_STALENESS": 3600}), timezone.override("UTC"):
-        words = remedy(judged(report, age=1.0), NOW)
+        words = remedy(judged(heartbeat, age=1.0), NOW)
     assert words == f"{said} See that its machine reaches the database."
 
 
 def test_workers_that_judge_the_same_policy_differently_are_named():
-    odd = Report(418, "ab12", problems=2)
-    workers = seen((GOOD, 0), (odd, 0), (Report(417, "cd34", problems=9), 0.5))
+    odd = Heartbeat(418, "ab12", problems=2)
+    workers = seen((GOOD, 0), (odd, 0), (Heartbeat(417, "cd34", problems=9), 0.5))
     (differing,) = workers.differing
-    assert differing.report == odd
+    assert differing.heartbeat == odd
     assert "web:1 finds more mistakes (2)" in difference(differing)
     assert seen((odd, 0), (odd, 0)).differing == []
 
 
 class Told:
-    """A board with these words on it, or an error instead."""
+    """A registry with these words on it, or an error instead."""
 
     def __init__(self, *words, error=None):
         self._words, self._error = words, error
@@ -241,14 +254,14 @@ def policy(db, monkeypatch):
     ago = {state.revision: timedelta(0), state.revision - 1: timedelta(minutes=1)}
     for revision, age in ago.items():
         PolicyChange.objects.filter(revision=revision).update(at=timezone.now() - age)
-    held = Standing(state.revision, state.stamp)
-    monkeypatch.setattr(reporter, "_standing", lambda: held)
+    held = PolicyStatus(state.revision, state.stamp)
+    monkeypatch.setattr(sender, "_status", lambda: held)
     return state
 
 
 def test_a_worker_is_as_far_behind_as_the_first_change_it_did_not_see(policy):
-    held = Report(policy.revision - 2, "x", 0.2)
-    told = fleet(Told(Word("web:1", 0.5, held.text())), is_worker=False)
+    held = Heartbeat(policy.revision - 2, "x", 0.2)
+    told = fleet(Told(RegistryEntry("web:1", 0.5, held.text())), is_worker=False)
     (worker,) = told.workers
     assert worker.state is State.LAGGING
     assert 60 <= worker.behind < 3600
@@ -256,25 +269,25 @@ def test_a_worker_is_as_far_behind_as_the_first_change_it_did_not_see(policy):
 
 
 def test_a_worker_that_has_just_missed_a_change_follows(policy):
-    held = Report(policy.revision - 1, "x", 0.2)
-    (worker,) = fleet(Told(Word("web:1", 0.5, held.text())), is_worker=False).workers
+    held = Heartbeat(policy.revision - 1, "x", 0.2)
+    (worker,) = fleet(Told(RegistryEntry("web:1", 0.5, held.text())), is_worker=False).workers
     assert worker.state is State.FOLLOWING
 
 
 def test_garbage_on_the_board_is_nobody(policy):
-    good = Report(policy.revision, policy.stamp)
+    good = Heartbeat(policy.revision, policy.stamp)
     words = [
-        Word("web:1", 0.5, good.text()),
-        Word("web:2", 0.5, "garbage"),
-        Word("", 0.5, good.text()),
-        Word("\x00\n", 0.5, good.text()),
+        RegistryEntry("web:1", 0.5, good.text()),
+        RegistryEntry("web:2", 0.5, "garbage"),
+        RegistryEntry("", 0.5, good.text()),
+        RegistryEntry("\x00\n", 0.5, good.text()),
     ]
     told = fleet(Told(*words), is_worker=False, patience=20)
     assert [worker.process for worker in told.workers] == ["??", "web:1"]
 
 
 def test_a_process_that_answers_requests_is_one_of_them_by_what_it_knows_now(policy):
-    stale = Word(process_name(), 300.0, Report(1, "x").text())
+    stale = RegistryEntry(process_name(), 300.0, Heartbeat(1, "x").text())
     told = fleet(Told(stale), is_worker=True)
     (worker,) = told.workers
     assert (worker.process, worker.age) == (process_name(), 0)
@@ -283,14 +296,14 @@ def test_a_process_that_answers_requests_is_one_of_them_by_what_it_knows_now(pol
 
 @pytest.mark.parametrize("patience", [None, 20])
 def test_a_board_that_cannot_be_read_is_said_and_this_process_still_seen(policy, patience):
-    away = Told(error=Unseen("ConnectionError"))
+    away = Told(error=RegistryUnavailable("ConnectionError"))
     told = fleet(away, is_worker=True, patience=patience)
     assert (told.unseen, len(told.workers)) == ("ConnectionError", 1)
     assert fleet(None, is_worker=False) == Fleet(policy.revision, (), "memory")
 
 
 def test_before_anything_was_published_everybody_is_on_revision_0(db):
-    told = fleet(Told(Word("web:1", 0.5, Report(0, "").text())), is_worker=False)
+    told = fleet(Told(RegistryEntry("web:1", 0.5, Heartbeat(0, "").text())), is_worker=False)
     assert [worker.state for worker in told.workers] == [State.CURRENT]
 
 
@@ -298,14 +311,14 @@ def test_before_anything_was_published_everybody_is_on_revision_0(db):
 def test_the_database_is_asked_the_same_few_times_however_many_lag(
     policy, count, django_assert_num_queries
 ):
-    held = Report(policy.revision - 2, "x", 0.2).text()
-    board = Told(*(Word(f"web:{n}", 0.5, held) for n in range(count)))
+    held = Heartbeat(policy.revision - 2, "x", 0.2).text()
+    registry = Told(*(RegistryEntry(f"web:{n}", 0.5, held) for n in range(count)))
     with django_assert_num_queries(2):
-        assert len(fleet(board, is_worker=False).wrong) == count
+        assert len(fleet(registry, is_worker=False).wrong) == count
 
 
 def test_of_many_revisions_only_the_last_are_looked_up(policy, django_assert_num_queries):
-    held = [Report(10**6 + number, "x", 0.2).text() for number in range(100)]
-    board = Told(*(Word(f"web:{n}", 0.5, text) for n, text in enumerate(held)))
+    held = [Heartbeat(10**6 + number, "x", 0.2).text() for number in range(100)]
+    registry = Told(*(RegistryEntry(f"web:{n}", 0.5, text) for n, text in enumerate(held)))
     with django_assert_num_queries(1 + module.MAX_REVISIONS):
-        assert len(fleet(board, is_worker=False).workers) == 100
+        assert len(fleet(registry, is_worker=False).workers) == 100

@@ -10,8 +10,8 @@ from typing import Any
 from django.utils import timezone
 
 from ... import conf
-from ...telemetry import worker_words
-from ...telemetry.board import board_for
+from ...telemetry import worker_text
+from ...telemetry.worker_registry import registry_for
 from ...telemetry.workers import Fleet, Worker, fleet
 
 
@@ -37,33 +37,33 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """The same for people."""
-        yield f"Workers: {worker_words.summary(self.fleet)}"
+        yield f"Workers: {worker_text.summary(self.fleet)}"
         for worker in self.fleet.wrong:
-            yield f"    {worker_words.sentence(worker, self.now)}"
-            yield f"    {worker_words.remedy(worker, self.now)}"
-        yield from (f"    {worker_words.difference(worker)}" for worker in self.fleet.differing)
+            yield f"    {worker_text.sentence(worker, self.now)}"
+            yield f"    {worker_text.remedy(worker, self.now)}"
+        yield from (f"    {worker_text.difference(worker)}" for worker in self.fleet.differing)
 
     @property
     def problems(self) -> list[str]:
         """One sentence for each worker that somebody must look after."""
-        return [worker_words.sentence(worker, self.now) for worker in self.fleet.wrong]
+        return [worker_text.sentence(worker, self.now) for worker in self.fleet.wrong]
 
 
 def report() -> Report:
     """Ask where workers leave word, with the timeouts of its client; never raises for that."""
     # This process answers no requests: it is not one of them.
-    return Report(fleet(board_for(conf.current()), is_worker=False), timezone.now())
+    return Report(fleet(registry_for(conf.current()), is_worker=False), timezone.now())
 
 
 def _worker(worker: Worker) -> dict[str, Any]:
     """Seconds; ``heard`` ago it said the rest of itself."""
-    said = worker.report
+    said = worker.heartbeat
     return {
         "process": worker.process,
         "state": worker.state.value,
         "heard": round(worker.age, 3),
         "revision": said.revision,
-        "looked": said.looked,
+        "looked": said.refreshed,
         "delay": said.delay,
         "failing": said.failing,
         "waiting": said.waiting,

@@ -33,11 +33,11 @@ from .. import conf
 from ..models.state import PendingChange, committed, write_alias
 from . import clock, load, reading
 from .backoff import Backoff
-from .crew import Crew, NoAnswer, do_here, works_in_place
+from .db_threads import DatabaseThreads, NoAnswer, must_run_inline, run_inline
 from .look import ANSWER_SECONDS, GRACE_SECONDS, Look
 from .reading import Reading
 from .snapshot import Snapshot, empty
-from .standing import Standing, told
+from .status import PolicyStatus, redacted
 
 logger = logging.getLogger("apiguard.policy")
 
@@ -45,19 +45,19 @@ logger = logging.getLogger("apiguard.policy")
 # must see, or before the machine slept, is not good enough.
 LOOKS = 3
 # More looks than this never hang at once.
-crew = Crew("apiguard-policy", most=8)
+crew = DatabaseThreads("apiguard-policy", most=8)
 
 
 class PolicyUnavailable(Exception):
     """There is no policy to judge by: it could not be read, or it is too old."""
 
 
-class Current:
+class PolicyHolder:
     """Holds the newest snapshot of this process."""
 
     def __init__(self) -> None:
         # Told true when a look begins and false when it ends; must neither wait nor raise.
-        self.on_look: Callable[[bool], None] = lambda is_begun: None
+        self.on_refresh: Callable[[bool], None] = lambda is_begun: None
         self._reset()
 
     def _reset(self) -> None:
@@ -72,7 +72,7 @@ class Current:
         self._committed_when_failed = -1
         self._epoch = committed.epoch
         self._without_tables = False
-        self._standing = Standing()
+        self._status = PolicyStatus()
 
     # -- what requests ask --------------------------------------------------
 
@@ -111,9 +111,9 @@ class Current:
         """Whether this is what other requests are judged by, too."""
         return snapshot is self._held
 
-    def standing(self) -> Standing:
+    def status(self) -> PolicyStatus:
         """How the policy in force stands in this process; no query."""
-        return self._standing
+        return self._status
 
     @property
     def cut_off(self) -> bool:
@@ -128,7 +128,7 @@ class Current:
             # What was committed into the new tables is still to be looked for.
             self._committed, self._epoch = committed.count_before_epoch, committed.epoch
             self._without_tables = False
-            self._standing = Standing()
+            self._status = PolicyStatus()
 
     @contextmanager
     def override(self, snapshot: Snapshot) -> Iterator[Snapshot]:
@@ -215,8 +215,8 @@ class Current:
             return self._look, True
 
     def _send(self, look: Look) -> None:
-        self.on_look(True)
-        send = do_here if works_in_place(write_alias()) else crew.send
+        self.on_refresh(True)
+        send = run_inline if must_run_inline(write_alias()) else crew.send
         send(partial(self._read, look), partial(self._finish, look))
 
     def _read(self, look: Look) -> Reading:
@@ -240,7 +240,7 @@ class Current:
                 else:
                     self._swap(look, read)
                 self._look = None
-                self.on_look(False)
+                self.on_refresh(False)
         look.done.set()
 
     def _give_up(self, look: Look, error: Exception) -> None:
@@ -251,13 +251,13 @@ class Current:
     def _note_failure(self, look: Look, error: Exception) -> None:
         look.given_up = True
         if not self._backoff.failing:
-            logger.error("Policy cannot be read (%s); going on with what is held.", told(error))
+            logger.error("Policy cannot be read (%s); going on with what is held.", redacted(error))
         if not isinstance(error, DatabaseError | load.PolicyMoved):
             logger.error("This should not happen.", exc_info=error)
         self._committed_when_failed = look.count
         self._backoff.failed()
-        since = self._standing.failed_since or time.time()
-        self._standing = replace(self._standing, failed_since=since, error=told(error))
+        since = self._status.failed_since or time.time()
+        self._status = replace(self._status, failed_since=since, error=redacted(error))
 
     def _swap(self, look: Look, read: Reading) -> None:
         snapshot, before = read.snapshot, self._held
@@ -271,7 +271,7 @@ class Current:
             for problem in snapshot.problems:
                 logger.error("Policy problem: %s", problem)
         self._held = snapshot
-        self._standing = self._standing.seen(snapshot, look.looked_at, read.published_at)
+        self._status = self._status.seen(snapshot, look.refreshed_at, read.published_at)
         # From before the read: what was committed meanwhile is looked for again.
         self._committed, self._looked_at = look.count, look.begun
         self._backoff.succeeded()
@@ -299,6 +299,6 @@ def _uncommitted(pending: PendingChange) -> Snapshot:
     return held
 
 
-current = Current()
+holder = PolicyHolder()
 # A lock that another thread of the parent held would never be released here.
-os.register_at_fork(after_in_child=current._reset)
+os.register_at_fork(after_in_child=holder._reset)

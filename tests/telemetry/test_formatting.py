@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from apiguard.telemetry.times import clock, duration
+from apiguard.telemetry.formatting import format_duration, format_time
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ from apiguard.telemetry.times import clock, duration
     ],
 )
 def test_durations_have_the_unit_that_people_would_take(seconds, words):
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words
 
 
 def test_the_day_is_named_unless_it_is_today():
     now = datetime(2026, 1, 2, 0, 30, tzinfo=UTC)
-    assert clock(now, now) == "00:30"
-    assert clock(now - timedelta(hours=2), now) == "1 Jan, 22:30"
+    assert format_time(now, now) == "00:30"
+    assert format_time(now - timedelta(hours=2), now) == "1 Jan, 22:30"

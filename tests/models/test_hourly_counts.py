@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from apiguard.models import HourlyCount, ShadowCount
-from apiguard.models.numbers import SHADOW_KEPT
+from apiguard.models.hourly_counts import SHADOW_KEPT
 
 pytestmark = pytest.mark.django_db
 

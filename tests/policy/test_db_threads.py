@@ -9,8 +9,8 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.test.utils import override_settings
 
-from apiguard.policy import crew as module
-from apiguard.policy.crew import Crew, NoAnswer, wait, works_in_place
+from apiguard.policy import db_threads as module
+from apiguard.policy.db_threads import DatabaseThreads, NoAnswer, must_run_inline, wait
 from tests.policy.processes import SECONDS_TO_WAIT
 
 LONG = SECONDS_TO_WAIT
@@ -18,7 +18,7 @@ LONG = SECONDS_TO_WAIT
 
 @pytest.fixture
 def crew():
-    return Crew("tests", most=2)
+    return DatabaseThreads("tests", most=2)
 
 
 @pytest.fixture
@@ -150,24 +150,24 @@ def over_the_network(transactional_db, monkeypatch):
 
 
 def test_a_database_over_the_network_is_waited_for_by_the_crew(over_the_network):
-    assert not works_in_place("default")
+    assert not must_run_inline("default")
 
 
 def test_what_only_this_transaction_sees_is_read_here(over_the_network):
     with transaction.atomic():
-        assert works_in_place("default")
+        assert must_run_inline("default")
     connection.set_autocommit(False)
     try:
-        assert works_in_place("default")
+        assert must_run_inline("default")
     finally:
         connection.set_autocommit(True)
 
 
 def test_tests_read_here(over_the_network):
     with override_settings(APIGUARD={"POLICY_MAX_AGE": None}):
-        assert works_in_place("default")
+        assert must_run_inline("default")
 
 
 def test_a_file_is_read_here(over_the_network, monkeypatch):
     monkeypatch.setattr(type(connections["default"]), "vendor", "sqlite")
-    assert works_in_place("default")
+    assert must_run_inline("default")

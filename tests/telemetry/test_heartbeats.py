@@ -9,29 +9,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiguard.policy.standing import Standing
-from apiguard.telemetry.board import MAX_LENGTH
-from apiguard.telemetry.report import LONGEST_AGE, LONGEST_ERROR, Report, plain
+from apiguard.policy.status import PolicyStatus
+from apiguard.telemetry.heartbeats import LONGEST_AGE, LONGEST_ERROR, Heartbeat, plain
+from apiguard.telemetry.worker_registry import MAX_LENGTH
 
-FULL = Report(418, "ab12", 0.25, 0.6, 40.0, 1.5, "OperationalError: away", 2)
+FULL = Heartbeat(418, "ab12", 0.25, 0.6, 40.0, 1.5, "OperationalError: away", 2)
 
 
 def test_a_report_reads_as_it_was_written():
-    assert Report.read(FULL.text()) == FULL
-    assert Report.read(Report().text()) == Report()
+    assert Heartbeat.parse(FULL.text()) == FULL
+    assert Heartbeat.parse(Heartbeat().text()) == Heartbeat()
 
 
 def test_moments_become_ages(monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 1000.0)
-    standing = Standing(418, "ab12", 999.5, 990.0, 0.6, 960.0, "OperationalError: away", 2)
-    assert Report.of(standing, 1.5) == Report(
+    status = PolicyStatus(418, "ab12", 999.5, 990.0, 0.6, 960.0, "OperationalError: away", 2)
+    assert Heartbeat.from_status(status, 1.5) == Heartbeat(
         418, "ab12", 0.5, 0.6, 40.0, 1.5, "OperationalError: away", 2
     )
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_age(monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 1000.0)
-    assert Report.of(Standing(looked_at=1060.0)).looked == 0
+    assert Heartbeat.from_status(PolicyStatus(refreshed_at=1060.0)).refreshed == 0
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_clock_that_was_set_back_makes_no_negative_age(monkeypatch):
     ],
 )
 def test_what_is_no_report_is_none(text):
-    assert Report.read(text) is None
+    assert Heartbeat.parse(text) is None
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_what_is_no_report_is_none(text):
         pytest.param("revision", True, None, id="a revision that is a boolean"),
         pytest.param("revision", -1, None, id="a negative revision"),
         pytest.param("revision", 2**63, None, id="a revision too large"),
-        pytest.param("looked", float("nan"), None, id="an age that is no number"),
-        pytest.param("looked", float("inf"), None, id="an endless age"),
+        pytest.param("refreshed", float("nan"), None, id="an age that is no number"),
+        pytest.param("refreshed", float("inf"), None, id="an endless age"),
         pytest.param("failing", -1, None, id="an age in the future"),
         pytest.param("failing", LONGEST_AGE * 2, None, id="an age too large"),
         pytest.param("failing", "1", None, id="an age in words"),
@@ -69,7 +69,7 @@ def test_what_is_no_report_is_none(text):
 )
 def test_a_member_that_is_wrong_was_not_said_and_the_others_were(member, value, read):
     text = json.dumps({**json.loads(FULL.text()), member: value})
-    said = Report.read(text)
+    said = Heartbeat.parse(text)
     assert getattr(said, member) == read
     assert said.stamp == FULL.stamp
 
@@ -79,15 +79,17 @@ anything = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
-members = st.sampled_from(["revision", "stamp", "looked", "delay", "failing", "error", "problems"])
+members = st.sampled_from(
+    ["revision", "stamp", "refreshed", "delay", "failing", "error", "problems"]
+)
 
 
 @given(st.one_of(st.text(), st.dictionaries(members, anything).map(json.dumps)))
 def test_whatever_is_read_never_raises_and_can_be_shown_and_said_again(text):
-    said = Report.read(text)
+    said = Heartbeat.parse(text)
     if said is not None:
         said.error.encode()
-        assert Report.read(said.text()) == said
+        assert Heartbeat.parse(said.text()) == said
         assert len(said.text().encode()) < MAX_LENGTH
 
 

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from apiguard.models.state import PendingChange
-from apiguard.policy.current import PolicyUnavailable
+from apiguard.policy.holder import PolicyUnavailable
 from tests.policy.processes import (
     AGE,
     SECONDS_TO_WAIT,
@@ -21,55 +21,55 @@ from tests.policy.processes import (
 )
 
 
-def test_what_a_transaction_reads_serves_that_request_alone(current, clock):
-    held = current.snapshot()
+def test_what_a_transaction_reads_serves_that_request_alone(holder, clock):
+    held = holder.snapshot()
     elsewhere(lambda: add_route("a"))
     clock.forward(AGE)
     with transaction.atomic():
-        assert names(current.snapshot()) == {"a"}
-        assert current._held is held
+        assert names(holder.snapshot()) == {"a"}
+        assert holder._held is held
 
 
-def test_uncommitted_policy_is_seen_in_its_transaction_and_nowhere_else(current):
+def test_uncommitted_policy_is_seen_in_its_transaction_and_nowhere_else(holder):
     add_route("a")
-    held = current.snapshot()
+    held = holder.snapshot()
     with suppress(ZeroDivisionError), transaction.atomic():
         add_route("b")
-        assert current.ready() is None
-        assert names(current.snapshot()) == {"a", "b"}
-        thread, seen = in_thread(current.snapshot)
+        assert holder.ready() is None
+        assert names(holder.snapshot()) == {"a", "b"}
+        thread, seen = in_thread(holder.snapshot)
         thread.join(SECONDS_TO_WAIT)
         assert seen == [held]
         raise ZeroDivisionError
-    assert current.snapshot() is held
+    assert holder.snapshot() is held
 
 
-def test_a_rolled_back_savepoint_takes_its_policy_along(current):
+def test_a_rolled_back_savepoint_takes_its_policy_along(holder):
     with transaction.atomic():
         add_route("a")
-        outer = current.snapshot()
+        outer = holder.snapshot()
         with suppress(ZeroDivisionError), transaction.atomic():
             add_route("b")
-            assert names(current.snapshot()) == {"a", "b"}
+            assert names(holder.snapshot()) == {"a", "b"}
             raise ZeroDivisionError
-        assert current.snapshot() is outer
+        assert holder.snapshot() is outer
 
 
-def test_uncommitted_policy_is_compiled_once(current):
+def test_uncommitted_policy_is_compiled_once(holder):
     with transaction.atomic():
         add_route("a")
-        first = current.snapshot()
+        first = holder.snapshot()
         with CaptureQueriesContext(connection) as quiet:
-            assert current.snapshot() is first
+            assert holder.snapshot() is first
         assert len(quiet) == 0
 
 
-def test_policy_cannot_be_read_in_a_transaction_that_is_broken(current):
+def test_policy_cannot_be_read_in_a_transaction_that_is_broken(holder):
     with suppress(ZeroDivisionError), transaction.atomic():
         add_route("a")
         transaction.set_rollback(True)
         with pytest.raises(PolicyUnavailable):
-            current.snapshot()
+            holder.snapshot()
         raise ZeroDivisionError
     gc.collect()  # What an exception held in a cycle, of this test or of another.
     assert not PendingChange.alive

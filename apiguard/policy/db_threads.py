@@ -48,7 +48,7 @@ def wait(event: threading.Event, seconds: float) -> bool:
     return event.is_set()
 
 
-def works_in_place(alias: str) -> bool:
+def must_run_inline(alias: str) -> bool:
     """Whether work on this database is done by the thread that asks for it."""
     connection = connections[alias]
     in_transaction = connection.in_atomic_block or (
@@ -57,8 +57,8 @@ def works_in_place(alias: str) -> bool:
     return in_transaction or connection.vendor == "sqlite" or conf.current().policy_max_age is None
 
 
-def do_here(work: Work, done: Done) -> None:
-    """As ``Crew.send``, by the thread that calls."""
+def run_inline(work: Work, done: Done) -> None:
+    """As ``DatabaseThreads.send``, by the thread that calls."""
     try:
         result, failure = work(), None
     except Exception as error:  # noqa: BLE001 - handed on, as the crew does
@@ -66,7 +66,7 @@ def do_here(work: Work, done: Done) -> None:
     done(result, failure)
 
 
-class Crew:
+class DatabaseThreads:
     """At most ``most`` threads, started when there is work, gone when there is none.
 
     Args:
@@ -74,7 +74,7 @@ class Crew:
         most: also how many hanging connections a database can cause.
     """
 
-    _all: weakref.WeakSet[Crew] = weakref.WeakSet()
+    _all: weakref.WeakSet[DatabaseThreads] = weakref.WeakSet()
 
     def __init__(self, name: str, most: int) -> None:
         self._name, self._most = name, most
@@ -173,7 +173,7 @@ def _outcome(work: Callable[[], T], *, is_new: bool) -> T:
 
 
 def _after_fork() -> None:
-    for crew in Crew._all:
+    for crew in DatabaseThreads._all:
         crew._reset()
 
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from .. import conf
-from .times import clock, duration
+from .formatting import format_duration, format_time
 from .workers import Fleet, State, Worker
 
 
@@ -43,8 +43,8 @@ def _counted(fleet: Fleet) -> list[str]:
     if idle:
         said.append(
             ngettext(
-                "%d is idle: it looks before it answers.",
-                "%d are idle: they look before they answer.",
+                "%d is idle: it checks the database before it answers.",
+                "%d are idle: they check the database before they answer.",
                 idle,
             )
             % idle
@@ -63,7 +63,7 @@ def _in_step(fleet: Fleet) -> str:
         "newest": sum(worker.is_newest for worker in fleet.active),
         "active": len(fleet.active),
         "revision": fleet.revision,
-        "slowest": "" if slowest is None else _(", slowest %s") % duration(slowest),
+        "slowest": "" if slowest is None else _(", slowest %s") % format_duration(slowest),
     }
 
 
@@ -71,9 +71,11 @@ def sentence(worker: Worker, now: datetime) -> str:
     """What is to be said of one worker, beginning with its name."""
     who = {"worker": worker.process, "holds": _holds(worker)}
     if worker.state is State.IDLE:
-        return _("%(worker)s has been idle for %(time)s: it looks before it answers.") % {
+        return _(
+            "%(worker)s has been idle for %(time)s: it checks the database before it answers."
+        ) % {
             **who,
-            "time": duration(worker.age),
+            "time": format_duration(worker.age),
         }
     if worker.state is State.FAILING:
         return _failing(worker, who, now)
@@ -83,30 +85,35 @@ def sentence(worker: Worker, now: datetime) -> str:
 
 
 def _failing(worker: Worker, who: dict[str, str], now: datetime) -> str:
-    report = worker.report
-    if report.failing is None:
+    heartbeat = worker.heartbeat
+    if heartbeat.failing is None:
         return _("%(worker)s %(holds)s, and has waited for the database since %(since)s.") % {
             **who,
-            "since": _ago(now, report.waiting or 0, worker),
+            "since": _ago(now, heartbeat.waiting or 0, worker),
         }
-    return _("%(worker)s %(holds)s, its database look fails since %(since)s: %(error)s") % {
+    return _("%(worker)s %(holds)s, its database check fails since %(since)s: %(error)s") % {
         **who,
-        "since": _ago(now, report.failing, worker),
-        "error": report.error or "?",
+        "since": _ago(now, heartbeat.failing, worker),
+        "error": heartbeat.error or "?",
     }
 
 
 def _ago(now: datetime, seconds: float, worker: Worker) -> str:
-    return clock(now - timedelta(seconds=seconds + worker.age), now)
+    return format_time(now - timedelta(seconds=seconds + worker.age), now)
 
 
 def _lagging(worker: Worker, who: dict[str, str]) -> str:
-    looked = worker.report.looked
-    if worker.report.revision is None or worker.behind is None or looked is None:
-        return _("%(worker)s %(holds)s, although it looks.") % who
+    refreshed = worker.heartbeat.refreshed
+    if worker.heartbeat.revision is None or worker.behind is None or refreshed is None:
+        return _("%(worker)s %(holds)s, although it checks the database.") % who
     return _(
-        "%(worker)s %(holds)s, replaced %(behind)s ago, although it looked %(looked)s ago."
-    ) % {**who, "behind": duration(worker.behind), "looked": duration(looked + worker.age)}
+        "%(worker)s %(holds)s, replaced %(behind)s ago, "
+        "although it checked the database %(refreshed)s ago."
+    ) % {
+        **who,
+        "behind": format_duration(worker.behind),
+        "refreshed": format_duration(refreshed + worker.age),
+    }
 
 
 def remedy(worker: Worker, now: datetime) -> str:
@@ -116,11 +123,11 @@ def remedy(worker: Worker, now: datetime) -> str:
     if worker.state is not State.FAILING:
         return ""
     reach = _("See that its machine reaches the database.")
-    looked, longest = worker.report.looked, conf.current().policy_max_staleness
-    left = None if looked is None else longest - looked - worker.age
-    if worker.report.revision is None or left is None or left <= 0:
+    refreshed, longest = worker.heartbeat.refreshed, conf.current().policy_max_staleness
+    left = None if refreshed is None else longest - refreshed - worker.age
+    if worker.heartbeat.revision is None or left is None or left <= 0:
         return _("It answers 503.") + " " + reach
-    until = clock(now + timedelta(seconds=left), now)
+    until = format_time(now + timedelta(seconds=left), now)
     return _("It goes on with what it holds until %s, then answers 503.") % until + " " + reach
 
 
@@ -129,10 +136,10 @@ def difference(worker: Worker) -> str:
     return _(
         "%(worker)s finds more mistakes (%(count)d) in the same policy than another worker: "
         "their settings differ, or their versions."
-    ) % {"worker": worker.process, "count": worker.report.problems}
+    ) % {"worker": worker.process, "count": worker.heartbeat.problems}
 
 
 def _holds(worker: Worker) -> str:
-    if worker.report.revision is None:
+    if worker.heartbeat.revision is None:
         return _("holds no policy")
-    return _("is on revision %d") % worker.report.revision
+    return _("is on revision %d") % worker.heartbeat.revision

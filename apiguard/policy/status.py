@@ -19,13 +19,13 @@ SECRETS = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PolicyStatus:
     """What a process knows of its own policy at one moment.
 
     Attributes:
         revision: of the held policy; ``None``: it holds none.
         stamp: that belongs to the revision; "" where there is none.
-        looked_at: epoch seconds of the last good look at the database.
+        refreshed_at: epoch seconds of the last good look at the database.
         in_force_since: epoch seconds since when this revision is in force here.
         delay: seconds from the publication of this revision until then, at
             least 0; ``None`` where this process did not wait for it: it was
@@ -37,7 +37,7 @@ class Standing:
 
     revision: int | None = None
     stamp: str = ""
-    looked_at: float | None = None
+    refreshed_at: float | None = None
     in_force_since: float | None = None
     delay: float | None = None
     failed_since: float | None = None
@@ -45,12 +45,12 @@ class Standing:
     problems: int = 0
 
     def seen(
-        self, snapshot: Snapshot | None, looked_at: float, published_at: float | None
-    ) -> Standing:
+        self, snapshot: Snapshot | None, refreshed_at: float, published_at: float | None
+    ) -> PolicyStatus:
         """As it stands after a good look that found ``snapshot``."""
         if snapshot is None:
-            return Standing(looked_at=looked_at)
-        now = replace(self, looked_at=looked_at, failed_since=None, error="")
+            return PolicyStatus(refreshed_at=refreshed_at)
+        now = replace(self, refreshed_at=refreshed_at, failed_since=None, error="")
         if (self.revision, self.stamp) == (snapshot.revision, snapshot.stamp):
             return now
         at = time.time()
@@ -66,7 +66,7 @@ class Standing:
         )
 
 
-def told(error: BaseException) -> str:
+def redacted(error: BaseException) -> str:
     """An error in one line that may be shown and stored: without URLs and passwords."""
     lines = str(error).strip().splitlines()
     message = SECRETS.sub("(hidden)", lines[0] if lines else "")

@@ -9,7 +9,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Such as "0.6 s", "40 s", "4 min", "3 h", "5 days"."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
@@ -19,7 +19,7 @@ def duration(seconds: float) -> str:
     return _("%d days") % int(seconds / 86_400)
 
 
-def clock(at: datetime, now: datetime) -> str:
+def format_time(at: datetime, now: datetime) -> str:
     """The time of day, and the day unless it is today."""
     at, now = timezone.localtime(at), timezone.localtime(now)
     return date_format(at, "H:i" if at.date() == now.date() else "j M, H:i")

@@ -12,11 +12,11 @@ from django.test.utils import override_settings
 
 from apiguard.models import PolicyState
 from apiguard.models.state import committed
-from apiguard.policy import current as module
+from apiguard.policy import holder as module
 from apiguard.policy import load, look
 from apiguard.policy.backoff import FIRST_PAUSE
-from apiguard.policy.crew import Crew
-from apiguard.policy.current import Current, PolicyUnavailable
+from apiguard.policy.db_threads import DatabaseThreads
+from apiguard.policy.holder import PolicyHolder, PolicyUnavailable
 from apiguard.policy.look import Look
 from tests.policy.processes import AGE, SECONDS_TO_WAIT, STALENESS, add_route, elsewhere, names
 
@@ -45,12 +45,12 @@ def patience(monkeypatch):
 
 
 @pytest.fixture
-def crewed(current, monkeypatch, patience):
+def crewed(holder, monkeypatch, patience):
     """The same process, whose looks are the business of a crew of its own."""
-    crew = Crew("tests", most=3)
+    crew = DatabaseThreads("tests", most=3)
     monkeypatch.setattr(module, "crew", crew)
-    monkeypatch.setattr(module, "works_in_place", lambda alias: False)
-    return current
+    monkeypatch.setattr(module, "must_run_inline", lambda alias: False)
+    return holder
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_who_may_not_go_on_waits_once_and_then_nobody_does(crewed, clock, databa
         assert crewed.ready() is held
     assert len(patience.waits) == waits
     assert crewed.cut_off
-    assert "NoAnswer" in crewed.standing().error
+    assert "NoAnswer" in crewed.status().error
 
 
 def test_while_it_hangs_looks_are_farther_and_farther_apart(crewed, clock, database, patience):
@@ -165,8 +165,8 @@ def test_a_worker_that_slept_for_an_hour_judges_nothing_by_its_old_policy(
     assert names(held) == set()
 
 
-def test_a_worker_that_slept_during_a_look_looks_again(current, clock, monkeypatch):
-    current.snapshot()
+def test_a_worker_that_slept_during_a_look_looks_again(holder, clock, monkeypatch):
+    holder.snapshot()
     state = load.state
 
     def look_then_sleep():
@@ -178,17 +178,17 @@ def test_a_worker_that_slept_during_a_look_looks_again(current, clock, monkeypat
 
     clock.forward(2 * AGE)
     monkeypatch.setattr(load, "state", look_then_sleep)
-    assert names(current.snapshot()) == {"a"}
+    assert names(holder.snapshot()) == {"a"}
 
 
-def test_a_worker_that_slept_during_a_failure_waits_for_a_look(current, clock, away):
-    current.snapshot()
+def test_a_worker_that_slept_during_a_failure_waits_for_a_look(holder, clock, away):
+    holder.snapshot()
     with away():
         clock.forward(AGE)
-        current.snapshot()
+        holder.snapshot()
         elsewhere(lambda: add_route("a"))
     clock.forward(50)
-    assert names(current.snapshot()) == {"a"}
+    assert names(holder.snapshot()) == {"a"}
 
 
 def test_a_look_that_ends_too_late_does_not_swap_back(crewed, clock, database, patience):
@@ -209,17 +209,17 @@ def test_a_look_that_ends_too_late_does_not_swap_back(crewed, clock, database, p
     assert names(crewed._held) == {"old", "new"}
 
 
-def test_a_change_of_this_process_ends_a_pause(current, clock, away):
-    current.snapshot()
+def test_a_change_of_this_process_ends_a_pause(holder, clock, away):
+    holder.snapshot()
     with away():
         clock.forward(AGE)
-        current.snapshot()
+        holder.snapshot()
     add_route("a")
-    assert names(current.snapshot()) == {"a"}
+    assert names(holder.snapshot()) == {"a"}
 
 
-def test_a_change_of_this_process_is_no_reason_to_ask_without_end(current, monkeypatch):
-    held, looks = current.snapshot(), []
+def test_a_change_of_this_process_is_no_reason_to_ask_without_end(holder, monkeypatch):
+    held, looks = holder.snapshot(), []
 
     def fail():
         looks.append(1)
@@ -228,17 +228,17 @@ def test_a_change_of_this_process_is_no_reason_to_ask_without_end(current, monke
     add_route("a")
     monkeypatch.setattr(load, "state", fail)
     for _ in range(5):
-        assert current.snapshot() is held
+        assert holder.snapshot() is held
     assert len(looks) == 1
 
 
-def test_an_unforeseen_error_is_a_failed_look_and_is_said(current, clock, monkeypatch, caplog):
-    held = current.snapshot()
+def test_an_unforeseen_error_is_a_failed_look_and_is_said(holder, clock, monkeypatch, caplog):
+    held = holder.snapshot()
     clock.forward(AGE)
     monkeypatch.setattr(load, "state", lambda: 1 / 0)
-    assert current.snapshot() is held
+    assert holder.snapshot() is held
     assert "ZeroDivisionError" in caplog.text
-    assert "ZeroDivisionError" in current.standing().error
+    assert "ZeroDivisionError" in holder.status().error
 
 
 def test_looks_of_the_crew_leave_no_connection_behind(crewed, clock, patience, monkeypatch):
@@ -253,7 +253,7 @@ def test_looks_of_the_crew_leave_no_connection_behind(crewed, clock, patience, m
 @override_settings(APIGUARD={"POLICY_MAX_AGE": None})
 def test_in_tests_nobody_looks_from_elsewhere(transactional_db, monkeypatch):
     monkeypatch.setattr(module.crew, "send", lambda *_: pytest.fail("sent"))
-    current = Current()
+    holder = PolicyHolder()
     add_route("a")
-    assert names(current.snapshot()) == {"a"}
-    assert current.standing().revision == PolicyState.objects.get().revision
+    assert names(holder.snapshot()) == {"a"}
+    assert holder.status().revision == PolicyState.objects.get().revision

@@ -1,0 +1,78 @@
+"""A thread away from requests that runs one function, about a second after it was woken.
+
+Waking it costs a request next to nothing and never fails; however often it is
+woken, it runs at most once a second. It starts with the first call, sleeps
+while nobody calls, and is replaced if an unforeseen error ended it. With
+``POLICY_MAX_AGE: None`` (tests) there is no thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from .. import conf
+
+EVERY_SECONDS = 1.0
+
+
+class PeriodicThread:
+    """One daemon thread, or none yet.
+
+    Args:
+        name: of the thread.
+        run: what is done; what it raises ends the thread.
+        idle_timeout: seconds after which it runs although nobody woke it; ``None``: never.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[], None],
+        idle_timeout: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        self._name, self._run, self._idle_timeout = name, run, idle_timeout
+        self.forget()
+
+    def forget(self) -> None:
+        """Start over, as in a process that was forked: the thread stayed with its parent."""
+        self._lock = threading.Lock()
+        self._woken = threading.Event()
+        self._at_once = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a thread."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def wake(self) -> None:
+        """Have the thread run within about a second."""
+        if not self.is_running:
+            self._start()
+        self._woken.set()
+
+    def run_now(self) -> None:
+        """Have the thread run now; starts none."""
+        self._at_once.set()
+        self._woken.set()
+
+    def _start(self) -> None:
+        if conf.current().policy_max_age is None:
+            return
+        with self._lock:
+            if self.is_running:
+                return
+            self._thread = threading.Thread(target=self._loop, name=self._name, daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:  # No thread can be had now; the next call tries again.
+                self._thread = None
+
+    def _loop(self) -> None:
+        while True:
+            self._woken.wait(self._idle_timeout())
+            self._woken.clear()
+            self._at_once.wait(EVERY_SECONDS)
+            self._at_once.clear()
+            self._run()
