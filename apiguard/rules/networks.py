@@ -34,9 +34,9 @@ _NODE = re.compile(
     r"(?:\[(?=[0-9A-Fa-f]*:)(?P<v6>[0-9A-Fa-f:.]{2,45})\]|(?P<v4>[0-9.]{7,15})(?=:))"
     r"(?::(?:[0-9]{1,5}|_[0-9A-Za-z._-]{1,64}))?"
 )
-_PAIR = re.compile(
-    r"[ \t]*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:\"((?:[^\"\\]|\\.)*)\"|([^\s\",;=]*)))?[ \t]*"
-)
+# RFC 7239 section 4: a value is a token or a quoted string; IPv6 and ports need the quotes.
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"
+_PAIR = re.compile(rf"[ \t]*(?:({_TOKEN}+)=(?:\"((?:[^\"\\]|\\.)*)\"|({_TOKEN}*)))?[ \t]*")
 _MAPPED_NETWORK = IPv6Network("::ffff:0:0/96")
 
 
