@@ -34,7 +34,17 @@ def publishing(change: Change | Callable[[], Change], using: str) -> Iterator[in
 
 
 class PolicyQuerySet(models.QuerySet[M]):
-    """A queryset whose writes are published like those of single rows."""
+    """A queryset whose writes are published, and which reads where policy is written.
+
+    A form, a unique check or an import compares with what is stored: a replica may
+    lag, and knows nothing of the open transaction.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Django has no public way that keeps the router's hints, with which a related
+        # manager's queryset begins; every write of Django itself sets this attribute.
+        self._for_write = True
 
     def _named(self) -> list[Any] | None:
         """The rows that match; asked under the lock, so that none is added meanwhile."""
@@ -73,18 +83,9 @@ class PolicyQuerySet(models.QuerySet[M]):
             return plain.bulk_update(rows, fields, batch_size=batch_size)
 
     def update_or_create(self, *args: Any, **kwargs: Any) -> tuple[M, bool]:
-        self.use_write_database()
         # Locks the row before it saves it; whoever saves takes these locks the other way round.
         with publishing(self.model.change_of(()), self.db):
             return super().update_or_create(*args, **kwargs)
-
-    def use_write_database(self) -> None:
-        """Read from the database for writes, too: ``self.db`` is that one from now on.
-
-        Django has no public way that keeps the router's hints, with which a related
-        manager's queryset begins; every write of Django itself sets this attribute.
-        """
-        self._for_write = True
 
     @contextmanager
     def _publishing_many(
@@ -93,7 +94,6 @@ class PolicyQuerySet(models.QuerySet[M]):
         pks: Callable[[], Sequence[Any] | None],
         values: dict[str, Any] | None = None,
     ) -> Iterator[None]:
-        self.use_write_database()
         with publishing(lambda: self.model.change_of(pks()), self.db) as revision:
             yield
             record(

@@ -12,7 +12,7 @@ from ..errors import PolicyError
 from ..rules.networks import parse_network
 from ..rules.rates import MAX_AMOUNT
 from .base import PolicyModel
-from .fields import StringListField, list_problems, number_problem
+from .fields import ForeignKey, StringListField, list_problems, number_problem
 from .state import What
 
 NETWORKS_HELP = _(
@@ -28,7 +28,7 @@ class Client(PolicyModel):
 
     slug = models.SlugField(_("slug"), max_length=64, unique=True)
     name = models.CharField(_("name"), max_length=100)
-    tier = models.ForeignKey(
+    tier = ForeignKey(
         "apiguard.Tier",
         verbose_name=_("tier"),
         null=True,
@@ -37,7 +37,7 @@ class Client(PolicyModel):
         related_name="clients",
         help_text=_("Empty: not limited."),
     )
-    owner = models.ForeignKey(
+    owner = ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("owner"),
         null=True,
@@ -82,10 +82,10 @@ class Client(PolicyModel):
 class LimitOverride(PolicyModel):
     """Another amount of one limit for one client, on the same counter."""
 
-    client = models.ForeignKey(
+    client = ForeignKey(
         Client, verbose_name=_("client"), on_delete=models.CASCADE, related_name="overrides"
     )
-    limit = models.ForeignKey(
+    limit = ForeignKey(
         "apiguard.Limit",
         verbose_name=_("limit"),
         on_delete=models.CASCADE,

@@ -11,7 +11,7 @@ from ..errors import HeaderError, PolicyError
 from ..rules.headers import check_field_name, check_method
 from ..rules.origins import pattern_errors
 from .base import PolicyModel
-from .fields import StringListField, list_problems, number_problem
+from .fields import ForeignKey, StringListField, list_problems, number_problem
 
 # Seconds, a year. Browsers stop far earlier: Firefox after a day, Chromium after two hours.
 LONGEST_MAX_AGE = 31_536_000
@@ -98,7 +98,7 @@ class CorsPolicy(PolicyModel):
 class AllowedOrigin(PolicyModel):
     """One origin, or one family of origins, of a CORS policy."""
 
-    policy = models.ForeignKey(
+    policy = ForeignKey(
         CorsPolicy, verbose_name=_("policy"), on_delete=models.CASCADE, related_name="origins"
     )
     pattern = models.CharField(

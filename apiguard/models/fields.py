@@ -1,4 +1,5 @@
-"""Fields that say what policy rows mean: path prefixes and lists of strings."""
+"""Fields of policy rows: path prefixes, lists of strings, and references that are checked
+in the database that policy is written to."""
 
 from __future__ import annotations
 
@@ -8,15 +9,44 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.db import models
+from django.core.exceptions import ValidationError
+from django.db import models, router
 
 from ..errors import PathError, PolicyError
 from ..rules.paths import normalise_prefix
 
 if TYPE_CHECKING:
     _CharField = models.CharField[str, str]
+    # The plugin of django-stubs knows the type of a reference by this class alone.
+    ForeignKey = models.ForeignKey
 else:
     _CharField = models.CharField
+
+    class ForeignKey(models.ForeignKey):
+        """A reference that is validated in the database that its target is written to.
+
+        Django validates it where a router sends reads. A replica may lag, and does
+        not see the open transaction: a row made a line earlier "is not a valid choice".
+        """
+
+        def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
+            name, _path, args, kwargs = super().deconstruct()
+            return name, "django.db.models.ForeignKey", args, kwargs
+
+        def formfield(self, *, using: str | None = None, **kwargs: Any) -> forms.Field | None:
+            using = using or router.db_for_write(self.remote_field.model)
+            return super().formfield(using=using, **kwargs)
+
+        def validate(self, value: Any, model_instance: models.Model) -> None:
+            models.Field.validate(self, value, model_instance)
+            target = self.remote_field.model
+            if value is None:
+                return
+            rows = target._base_manager.using(router.db_for_write(target, instance=model_instance))
+            if not rows.filter(**{self.remote_field.field_name: value}).exists():
+                params = {"model": target._meta.verbose_name, "pk": value, "value": value}
+                params["field"] = self.remote_field.field_name
+                raise ValidationError(self.error_messages["invalid"], "invalid", params)
 
 
 class PathPrefixField(_CharField):

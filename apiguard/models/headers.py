@@ -13,7 +13,7 @@ from ..errors import PolicyError
 from ..rules.headers import check_response_header
 from ..rules.media import parse_essence_range
 from .base import PolicyModel
-from .fields import StringListField, list_problems, rule_problem
+from .fields import ForeignKey, StringListField, list_problems, rule_problem
 
 
 class HeaderPolicy(PolicyModel):
@@ -46,7 +46,7 @@ class ResponseHeader(PolicyModel):
         FORCE = "force", _("force: replaces what the view sets")
         REMOVE = "remove", _("remove: never sent")
 
-    policy = models.ForeignKey(
+    policy = ForeignKey(
         HeaderPolicy, verbose_name=_("policy"), on_delete=models.CASCADE, related_name="headers"
     )
     name = models.CharField(

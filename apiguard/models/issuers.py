@@ -16,7 +16,7 @@ from ..rules.jwks import KeyProblem, parse_key_set
 from ..rules.jwks_url import parse_keys_url
 from ..rules.jwt import check_algorithms, is_claim_name, parse_required_claims, prepare_key
 from .base import PolicyModel, PolicyQuerySet
-from .fields import StringListField, list_problems, number_problem, rule_problem
+from .fields import ForeignKey, StringListField, list_problems, number_problem, rule_problem
 
 MAX_LEEWAY = 120
 
@@ -103,7 +103,7 @@ class JwtIssuer(PolicyModel):
     max_lifetime = models.PositiveIntegerField(
         _("longest lifetime"), null=True, blank=True, help_text=_("Seconds from iat to exp.")
     )
-    tier = models.ForeignKey(
+    tier = ForeignKey(
         "apiguard.Tier",
         verbose_name=_("tier"),
         null=True,

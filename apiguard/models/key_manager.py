@@ -72,8 +72,7 @@ class ApiKeyManager(PolicyManager.from_queryset(ApiKeyQuerySet), Generic[Key]): 
             ValidationError: a field is wrong, such as an unregistered scope.
         """
         key, text = self.build(client, name, scopes, environment, expires_at, **fields)
-        # The database holds references and the unique id; a replica that lags, which Django
-        # would ask here, does not know them yet.
+        # The database checks references and the unique id by itself: no query for them here.
         key.full_clean(exclude=["client", "replaces"], validate_unique=False)
         key.save(using=self._db)
         return key, text

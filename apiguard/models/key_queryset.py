@@ -52,7 +52,6 @@ class ApiKeyQuerySet(PolicyQuerySet[Any]):
             raise irreversible()
         if not may_be_null(value):
             return super().update(**kwargs)
-        self.use_write_database()
         with transaction.atomic(using=self.db):
             # The lock that every change takes first: none is revoked after the look.
             PolicyState.objects.using(self.db).select_for_update().filter(pk=1).first()
@@ -95,7 +94,6 @@ class ApiKeyQuerySet(PolicyQuerySet[Any]):
         database can pass over rows that others write, so that two workers, or
         a worker and who revokes these keys, never wait for each other.
         """
-        self.use_write_database()
         stale = Q(last_used_at=None) | Q(last_used_at__lt=at - USED_RESOLUTION)
         due = self.filter(stale, pk__in=list(pks))
         if not connections[self.db].features.has_select_for_update_skip_locked:

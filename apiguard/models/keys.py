@@ -27,7 +27,7 @@ from ..rules.scopes import check_registered, parse_scopes
 from .audit import acting_user, on_behalf
 from .base import PolicyModel
 from .clients import NETWORKS_HELP, Client
-from .fields import StringListField, list_problems
+from .fields import ForeignKey, StringListField, list_problems
 from .key_manager import ApiKeyManager
 from .key_queryset import irreversible, may_be_null
 from .state import PolicyState, What
@@ -46,7 +46,7 @@ class ApiKey(PolicyModel):
         LIVE = "live", _("live")
         TEST = "test", _("test")
 
-    client = models.ForeignKey(
+    client = ForeignKey(
         Client, verbose_name=_("client"), on_delete=models.PROTECT, related_name="keys"
     )
     name = models.CharField(_("name"), max_length=100)
@@ -66,7 +66,7 @@ class ApiKey(PolicyModel):
         _("expires at"), null=True, blank=True, help_text=_("Empty: never.")
     )
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True, editable=False)
-    revoked_by = models.ForeignKey(
+    revoked_by = ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("revoked by"),
         null=True,
@@ -78,7 +78,7 @@ class ApiKey(PolicyModel):
     revoke_reason = models.CharField(
         _("reason of revocation"), max_length=255, blank=True, editable=False
     )
-    replaces = models.ForeignKey(
+    replaces = ForeignKey(
         "self",
         verbose_name=_("replaces"),
         null=True,

@@ -16,7 +16,7 @@ from ..rules.paths import normalise_prefix
 from ..rules.rates import check_cost
 from ..rules.scopes import check_registered, parse_scopes
 from .base import PolicyModel
-from .fields import PathPrefixField, StringListField, list_problems, rule_problem
+from .fields import ForeignKey, PathPrefixField, StringListField, list_problems, rule_problem
 
 
 class Route(PolicyModel):
@@ -90,7 +90,7 @@ class Route(PolicyModel):
         default=1,
         help_text=_("How much of each limit one request uses up. Permitted: 1 or 10. Not: 0."),
     )
-    cors_policy = models.ForeignKey(
+    cors_policy = ForeignKey(
         "apiguard.CorsPolicy",
         verbose_name=_("CORS policy"),
         null=True,
@@ -99,7 +99,7 @@ class Route(PolicyModel):
         related_name="routes",
         help_text=_("Empty: the Origin header is not looked at."),
     )
-    header_policy = models.ForeignKey(
+    header_policy = ForeignKey(
         "apiguard.HeaderPolicy",
         verbose_name=_("header policy"),
         null=True,
@@ -107,7 +107,7 @@ class Route(PolicyModel):
         on_delete=models.PROTECT,
         related_name="routes",
     )
-    anonymous_tier = models.ForeignKey(
+    anonymous_tier = ForeignKey(
         "apiguard.Tier",
         verbose_name=_("anonymous tier"),
         null=True,
@@ -116,7 +116,7 @@ class Route(PolicyModel):
         related_name="anonymous_routes",
         help_text=_("Counts requests without a credential, by address. Empty: not counted."),
     )
-    user_tier = models.ForeignKey(
+    user_tier = ForeignKey(
         "apiguard.Tier",
         verbose_name=_("user tier"),
         null=True,

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from ..errors import PolicyError, RateError
 from ..rules.rates import MAX_AMOUNT, MAX_PERIOD, Rate, format_rate
 from .base import PolicyModel
+from .fields import ForeignKey
 
 LIMIT_NAME = r"[a-z0-9-]{1,64}"
 
@@ -51,9 +52,7 @@ class Limit(PolicyModel):
         OPEN = "open", _("open: let everything pass")
         CLOSED = "closed", _("closed: refuse with 503")
 
-    tier = models.ForeignKey(
-        Tier, verbose_name=_("tier"), on_delete=models.CASCADE, related_name="limits"
-    )
+    tier = ForeignKey(Tier, verbose_name=_("tier"), on_delete=models.CASCADE, related_name="limits")
     name = models.CharField(
         _("name"),
         max_length=64,
@@ -68,7 +67,7 @@ class Limit(PolicyModel):
     calendar = models.CharField(
         _("calendar"), max_length=16, choices=Calendar, blank=True, help_text=_("For quotas.")
     )
-    route = models.ForeignKey(
+    route = ForeignKey(
         "apiguard.Route",
         verbose_name=_("route"),
         null=True,

@@ -14,8 +14,11 @@ import django
 
 django.setup()
 
+from django.contrib.admin import site
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import connections
+from django.test import RequestFactory
 from django.test.utils import override_settings
 
 from apiguard.models import ApiKey, Client, JwtIssuer, PolicyState, Route, Tier
@@ -56,8 +59,29 @@ def main() -> None:
         key.revoke("lost")
         seen["inactive"] = lookups.user("pk", user.pk) is None
         seen["revoked"] = lookups.key(reader.snapshot(), key.key_id).revoked
+        seen |= validated(tier)
     replica = PolicyState.objects.using("replica").count()
     print(json.dumps({"seen": seen, "asked": asked, "replica": replica}))  # noqa: T201
+
+
+def validated(tier: Tier) -> dict[str, bool]:
+    """Whether rows that refer to rows of the same transaction, or the one before, are valid."""
+    call_command("apiguard", "baseline", verbosity=0)
+    with override_settings(CORS_ALLOWED_ORIGINS=["https://app.example.com"]):
+        call_command("apiguard", "import-corsheaders", "--prefix", "/api/v2/", verbosity=0)
+    request = RequestFactory().post("/admin/apiguard/client/add/")
+    request.user = User(is_superuser=True, is_active=True)
+    form_class = site.get_model_admin(Client).get_form(request)
+    made, taken = (
+        form_class({"slug": slug, "name": "Form", "tier": tier.pk, "metadata": "{}"})
+        for slug in ("form", "client")
+    )
+    return {
+        "baseline": Route.objects.filter(path_prefix="/api/", header_policy__name="api").exists(),
+        "imported": Route.objects.filter(cors_policy__name="corsheaders").exists(),
+        "reference": made.is_valid(),
+        "unique": "slug" in taken.errors,
+    }
 
 
 if __name__ == "__main__":
