@@ -21,12 +21,10 @@ from . import conf
 from .policy.holder import PolicyUnavailable, holder
 from .policy.records import KeyRecord
 from .policy.snapshot import Snapshot
-from .request import body, pipeline, response
+from .request import body, django_private, pipeline, response
 from .request.doors import counts_itself, signed_in_user
 from .request.effects import Steps, perform, recall, run
-from .request.facts import facts_of
-from .request.header_store import store_of
-from .request.hosts import host_of
+from .request.facts import facts_of, host_of
 from .request.passage import Passage
 from .request.request_id import current_ids, ids_of
 from .request.verdict import Outcome, Verdict
@@ -206,7 +204,7 @@ def _hand_over(request: HttpRequest, user: Any) -> None:
     request.user = user
     request.auser = partial(_auser, user)
     # A header credential is not ambient: no other site can make a browser send it.
-    request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
+    django_private.exempt_from_csrf(request)
 
 
 def _count_late(passage: Passage) -> Steps[Verdict | None]:
@@ -224,13 +222,12 @@ def _leave(
     undone = not passage.reached_view or answer.status_code in (401, 403)
     if late is not None and late.refused and passage.enforced and undone:
         unsent, answer = answer, response.refuse(passage, late)
-        answer._resource_closers += unsent._resource_closers  # type: ignore[attr-defined]
+        django_private.take_over_closers(answer, unsent)
     if passage.spool is not None:
-        answer._resource_closers.append(passage.spool.close)  # type: ignore[attr-defined]
+        django_private.close_with(answer, passage.spool.close)
     if passage.enforced:
         response.finish(request, passage, answer)
-    header = passage.settings.request_id_header
-    store_of(answer)[header.lower()] = (header, passage.request_id)
+    answer.headers[passage.settings.request_id_header] = passage.request_id
     _tell(passage)
     return answer
 

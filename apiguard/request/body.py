@@ -14,6 +14,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from .content import too_large
+from .django_private import body_stream, replace_body_stream
 from .passage import Passage
 from .verdict import Outcome, Verdict
 
@@ -27,7 +28,7 @@ def read(request: HttpRequest, passage: Passage) -> Verdict | None:
         return None
     limit = route.max_body_bytes
     if isinstance(request, ASGIRequest):
-        stream: Any = request._stream
+        stream: Any = body_stream(request)
         return (
             _measured(request, limit) if stream.seekable() else _spooled(request, passage, stream)
         )
@@ -43,7 +44,7 @@ def is_unannounced(request: HttpRequest) -> bool:
     """
     if not isinstance(request, ASGIRequest):
         return False
-    stream: Any = request._stream
+    stream: Any = body_stream(request)
     return bool(stream.seekable() and _length(stream))
 
 
@@ -55,7 +56,7 @@ def _length(stream: Any) -> int:
 
 def _measured(request: ASGIRequest, limit: int | None) -> Verdict | None:
     """Under ASGI Django has spooled the body before any middleware runs."""
-    length = _length(request._stream)
+    length = _length(body_stream(request))
     if limit is not None and length > limit:
         return too_large(limit)
     if length:
@@ -89,5 +90,5 @@ def _spooled(request: HttpRequest, passage: Passage, source: Any) -> Verdict | N
     request.META["wsgi.input"] = spool
     if length:
         request.META["CONTENT_LENGTH"] = str(length)
-    request._stream = spool
+    replace_body_stream(request, spool)
     return None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..policy.snapshot import Cors
 from ..rules.headers import split_list
+from .django_private import HeaderTable
 from .facts import Facts
-from .header_store import Store
 from .passage import Passage
 from .verdict import Outcome, Verdict
 
@@ -97,20 +97,20 @@ def _preflight_refusal(
     return None
 
 
-def write(passage: Passage, store: Store) -> None:
+def write(passage: Passage, table: HeaderTable) -> None:
     """The CORS headers of a response; ``Vary`` is the response stage's."""
     cors = passage.route.cors if passage.route is not None else None
     if cors is None:
         return
     answered = passage.verdict.outcome is Outcome.PREFLIGHT_ANSWERED
-    if not (answered or GRANTS.isdisjoint(store)):
+    if not (answered or GRANTS.isdisjoint(table)):
         # What a view or another middleware said would make a second answer.
         for name in GRANTS:
-            store.pop(name, None)
+            table.pop(name, None)
     if passage.cors_origin is not None:
-        store["access-control-allow-origin"] = (
+        table["access-control-allow-origin"] = (
             "Access-Control-Allow-Origin",
             passage.cors_origin,
         )
         preflight = is_preflight(passage.facts)
-        store.update(cors.preflight_grants if preflight else cors.response_grants)
+        table.update(cors.preflight_grants if preflight else cors.response_grants)

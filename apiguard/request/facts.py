@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest
+
 from ..conf import Settings
 from ..rules.networks import Address, client_address, is_trusted, parse_address
 
@@ -101,6 +104,14 @@ def facts_of(
         get("HTTP_AUTHORIZATION"),
         get(settings.api_key_meta),
     )
+
+
+def host_of(request: HttpRequest) -> str | None:
+    """Return ``request.get_host()``; ``None`` for a name that ``ALLOWED_HOSTS`` lacks."""
+    try:
+        return request.get_host()
+    except DisallowedHost:
+        return None
 
 
 def _proxy_says_https(meta: Mapping[str, Any], settings: Settings) -> bool:

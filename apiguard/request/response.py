@@ -21,7 +21,7 @@ from ..rules.accept import prefers_html
 from ..rules.headers import merge_vary
 from ..rules.limits import rate_limit_headers
 from . import cors
-from .header_store import Store, read_at_once, store_of
+from .django_private import HeaderTable, header_table
 from .passage import Passage
 from .problem import CONTENT_TYPES, encode, error_code, problem, title
 from .verdict import Outcome, Verdict
@@ -73,44 +73,41 @@ def finish(request: HttpRequest, passage: Passage, response: HttpResponseBase) -
         return
     if response.status_code >= 400:
         _as_problem(request, passage, response)
-    store = store_of(response)
+    table = header_table(response)
     verdict, decision = passage.verdict, passage.decision
-    apply_writes(_writes_of(passage, response), store, refused=verdict.refused)
-    cors.write(passage, store)
+    apply_writes(_writes_of(passage, response), table, refused=verdict.refused)
+    cors.write(passage, table)
     vary = _vary_of(passage, route, verdict)
     if decision is not None:
-        store.update(rate_limit_headers(decision, passage.settings.rate_limit_headers))
+        table.update(rate_limit_headers(decision, passage.settings.rate_limit_headers))
     if vary:
-        existing = store["vary"][1] if "vary" in store else ""
-        store["vary"] = ("Vary", _merged_vary(existing, vary))
-    read_at_once(response)
+        existing = table["vary"][1] if "vary" in table else ""
+        table["vary"] = ("Vary", _merged_vary(existing, vary))
 
 
 def _writes_of(passage: Passage, response: HttpResponseBase) -> HeaderWrites:
     headers = passage.route.headers if passage.route is not None else RouteHeaders()
     if headers.by_type is not None:
-        headers = headers.by_type(_type_of(response, store_of(response)))
+        headers = headers.by_type(_type_of(response))
     return headers.https if passage.facts.secure else headers.http
 
 
-def _type_of(response: HttpResponseBase, store: Store) -> str:
+def _type_of(response: HttpResponseBase) -> str:
     # Of a page that has not changed, what Django calls its type is a guess.
-    if response.status_code == 304 or "content-type" not in store:
-        return ""
-    return store["content-type"][1]
+    return "" if response.status_code == 304 else response.headers.get("Content-Type", "")
 
 
-def apply_writes(writes: HeaderWrites, store: Store, *, refused: bool) -> None:
+def apply_writes(writes: HeaderWrites, table: HeaderTable, *, refused: bool) -> None:
     """Do what a header policy says to a response's headers, in place.
 
     Args:
         refused: whether the response is a refusal; its ``no-store`` is no view's choice.
     """
-    view_caches = not refused and not CACHING.isdisjoint(store)
+    view_caches = not refused and not CACHING.isdisjoint(table)
     for name in writes.remove:
-        store.pop(name, None)
+        table.pop(name, None)
     defaults = writes.default if view_caches else writes.all_defaults
-    store.update({**defaults, **store, **writes.force})
+    table.update({**defaults, **table, **writes.force})
 
 
 def _vary_of(passage: Passage, route: RoutePolicy, verdict: Verdict) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from apiguard.models import HeaderPolicy
 from apiguard.policy.compilers.headers import REMEMBERED_TYPES
-from apiguard.request.header_store import store_of
+from apiguard.request.django_private import header_table
 from apiguard.request.response import apply_writes
 from tests.policy.rows import broken, codes, compiled, header, route
 
@@ -34,7 +34,7 @@ def sent(headers, content_type, own=(), *, secure=False, refused=False):
     if headers.by_type is not None:
         headers = headers.by_type(content_type)
     writes = headers.https if secure else headers.http
-    apply_writes(writes, store_of(response), refused=refused)
+    apply_writes(writes, header_table(response), refused=refused)
     return dict(response.headers)
 
 

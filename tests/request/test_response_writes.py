@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apiguard.policy.snapshot import CACHING, HeaderWrites
-from apiguard.request.header_store import store_of
+from apiguard.request.django_private import header_table
 from apiguard.request.response import apply_writes
 
 NAMES = ["a", "b", "c", *sorted(CACHING)]
@@ -98,7 +98,7 @@ BASELINE = HeaderWrites(
 )
 def test_a_view_that_decides_about_caching_decides_all_of_it(own, refused, caching):
     response = HttpResponse(headers={**own, "Server": "x", "X-Frame-Options": "SAMEORIGIN"})
-    apply_writes(BASELINE, store_of(response), refused=refused)
+    apply_writes(BASELINE, header_table(response), refused=refused)
     names = ("Cache-Control", "Pragma", "Expires")
     assert [response.headers.get(name) for name in names] == caching
     assert response.headers["X-Frame-Options"] == "DENY"
