@@ -7,6 +7,8 @@ run again.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Final, TypeVar
 
 from django.db import transaction
@@ -19,6 +21,7 @@ from .corsheaders_settings import Reading
 
 R = TypeVar("R", bound=PolicyModel)
 
+SIGNALS: Final = "corsheaders.signals"
 POLICY: Final = "corsheaders"
 NOTE: Final = "Imported from CORS_* settings."
 
@@ -58,6 +61,22 @@ def write(
             _attach(policy, prefix, reading, made)
         transaction.set_rollback(dry_run, using=using)
     return made
+
+
+def refuse_receivers(reading: Reading) -> None:
+    """Add a refusal if the project decides by code: a receiver of ``check_request_enabled``.
+
+    It permits requests and paths that no setting names. Call it when the apps are
+    ready, for then receivers are connected.
+    """
+    if find_spec("corsheaders") is None:
+        return
+    signal = import_module(SIGNALS).check_request_enabled
+    if signal.has_listeners():
+        reason = "A receiver of this signal permits requests by code; rows cannot say that."
+        hint = "List what it permits as origins, and choose the policy on the routes it is for."
+        error = PolicyError("receiver", SIGNALS, reason, hint, field="check_request_enabled")
+        reading.refused.append(error)
 
 
 def _saved(row: R, made: list[str]) -> R:

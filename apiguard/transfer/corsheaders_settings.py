@@ -15,7 +15,9 @@ from ..errors import OriginError, PolicyError
 from ..models.cors import LONGEST_MAX_AGE, check_listed_name
 from ..rules.headers import check_method
 from ..rules.origins import check_patterns, parse_pattern, pattern_errors
-from .origin_regex import translate
+from ..rules.paths import PrefixTable
+from .comparison import describe_differences
+from .origin_regex import matches_everything, translate
 
 # As django-cors-headers has them where a project says nothing.
 DEFAULT_METHODS: Final = ("DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT")
@@ -170,6 +172,8 @@ def _all_origins(given: _Given, reading: Reading) -> Iterable[tuple[str, str]]:
             # It permitted nothing there, and would permit a lot here.
             reason = "A * was no wildcard in this setting: it matched no origin."
             reading.refused.append(OriginError("wildcard", text, reason, BY_HAND, field=used))
+        elif "://" not in text and text != "null":
+            yield from ((used, origin) for origin in _both_schemes(used, text, reading))
         else:
             yield used, text
     used, texts = given.texts("CORS_ALLOWED_ORIGIN_REGEXES", (), reading)
@@ -177,11 +181,26 @@ def _all_origins(given: _Given, reading: Reading) -> Iterable[tuple[str, str]]:
         yield from ((used, pattern) for pattern in _translated(used, text, reading))
 
 
+def _both_schemes(name: str, host: str, reading: Reading) -> tuple[str, ...]:
+    """The origins of a host without a scheme, as versions before 3.0 permitted them."""
+    origins = (f"https://{host}", f"http://{host}")
+    if any(pattern_errors(origin) for origin in origins):
+        return (host,)  # The error of the text as it stands is the clearer one.
+    reason = "Without a scheme it permitted this host over https and over http."
+    instead = f"It became {' and '.join(origins)}."
+    reading.notices.append(OriginError("no_scheme", host, reason, instead, field=name))
+    return origins
+
+
 def _translated(name: str, regex: str, reading: Reading) -> tuple[str, ...]:
     found = translate(regex)
     if found is None:
-        reason = "This expression says something that patterns cannot say."
-        hint = "List the origins, or write *. before a domain to permit all its subdomains."
+        if matches_everything(regex):
+            reason = "This expression permits every origin."
+            hint = "If that is meant, set CORS_ALLOW_ALL_ORIGINS, without credentials."
+        else:
+            reason = "No pattern means the same as this expression."
+            hint = "List the origins, or write *. before a domain to permit all its subdomains."
         reading.refused.append(OriginError("regular_expression", regex, reason, hint, field=name))
         return ()
     instead = f"It became {', '.join(found.patterns)}."
@@ -213,22 +232,47 @@ _PREFIXES = re.compile(r"\^?(/[\w/-]*)\((?:\?:)?([\w|/-]+)\)(/[\w/-]*?)(?:/?\.\*
 
 
 def _urls(given: _Given, reading: Reading) -> None:
-    """The path prefixes that an expression for paths stands for."""
+    """The path prefixes that come closest to an expression for paths."""
     used, value = given.find("CORS_URLS_REGEX", r"^.*$")
     text = value.pattern if isinstance(value, re.Pattern) else value
     if not isinstance(text, str):
         reading.refused.append(_wrong(used, value, "Write a regular expression."))
-    elif text in (r"^.*$", ".*", "", "^", r"^/.*$", "^/"):
-        reading.prefixes = ("/",)
-    elif found := _PREFIX.fullmatch(text):
-        reading.prefixes = (_closed(found[1]),)
-    elif found := _PREFIXES.fullmatch(text):
-        choices = found[2].split("|")
-        reading.prefixes = tuple(_closed(f"{found[1]}{one}{found[3]}") for one in choices)
-    else:
+        return
+    reading.prefixes = _prefixes(text)
+    if reading.prefixes is None:
         reason = "Routes are path prefixes, and this expression is none."
         hint = "Choose the policy on the routes that are meant."
         reading.refused.append(PolicyError("no_prefix", text, reason, hint, field=used))
+        return
+    instead = f"As a route it is {', '.join(reading.prefixes)}."
+    reading.notices += [
+        PolicyError("other_paths", text, difference, instead, field=used)
+        for difference in _path_differences(text, reading.prefixes)
+    ]
+
+
+def _prefixes(regex: str) -> tuple[str, ...] | None:
+    if regex in (r"^.*$", ".*", "", "^", r"^/.*$", "^/"):
+        return ("/",)
+    if found := _PREFIX.fullmatch(regex):
+        return (_closed(found[1]),)
+    if found := _PREFIXES.fullmatch(regex):
+        return tuple(_closed(f"{found[1]}{one}{found[3]}") for one in found[2].split("|"))
+    return None
+
+
+def _path_differences(regex: str, prefixes: tuple[str, ...]) -> list[str]:
+    """Which paths the expression and the routes of the prefixes treat differently."""
+    routes = PrefixTable({prefix: prefix for prefix in prefixes})
+    examples = [prefix + end for prefix in prefixes for end in ("", "x", "x/", "x/y")]
+    # A prefix ends at a slash; an expression may go on within the same name.
+    examples += [
+        prefix.rstrip("/") + end for prefix in prefixes if prefix != "/" for end in ("x", "-x/")
+    ]
+    matches = re.compile(regex).match
+    return describe_differences(
+        lambda path: matches(path) is not None, lambda path: routes.find(path) is not None, examples
+    )
 
 
 def _closed(path: str) -> str:

@@ -1,18 +1,21 @@
-"""Regular expressions for origins -> origin patterns, where they say the same.
+"""Regular expressions for origins -> origin patterns, where a pattern comes close.
 
 Only the shapes that projects really use are read: a scheme, labels of any kind,
-a host, a port. Everything else is refused. What is translated is held against
-the expression again, so that a misreading cannot permit what it did not match.
+a host, ports. Everything else is refused. A pattern of which the expression does
+not match an example is dropped, so that a misreading permits nothing; what the
+patterns and the expression decide differently is described by examples.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..rules.origins import parse_pattern, pattern_errors
+from ..rules.origins import OriginPattern, OriginSet, parse_origin, parse_pattern, pattern_errors
+from .comparison import describe_differences
 
 MAX_LENGTH: Final = 500
 MAX_ORIGINS: Final = 50
@@ -32,21 +35,34 @@ _SCHEMES: Final = {
 # One label or more, of any characters that labels have, and a dot.
 _CLASS = r"\\w|\.|\[\^?(?:\\w|\\d|\\\.|\\-|[a-zA-Z0-9_./:-])+\]"
 _SUBDOMAIN = re.compile(
-    rf"(?P<group>\((?:\?:)?)?(?P<labels>{_CLASS})[+*]\\\.(?(group)\)(?P<many>[?*+]?))"
+    rf"\((?:\?:)?(?P<labels>{_CLASS})[+*]\\\.\)(?P<many>[?*+]?)"
+    rf"|\((?:\?:)?(?P<group>{_CLASS})[+*]\)\\\."
+    rf"|(?P<bare>{_CLASS})[+*]\\\."
 )
 _GROUP = re.compile(r"\((?:\?:)?([a-z0-9.|\\-]+)\)")
-_PORT = re.compile(
-    r"(?::(?P<one>[0-9]{1,5})|:(?:\\d|\[0-9\])(?:[+*]|\{[0-9,]+\})"
-    r"|\((?:\?:)?:(?:\\d|\[0-9\])(?:[+*]|\{[0-9,]+\})\)\??)$"
+_DIGITS = r"(?:\\d|\[0-9\])(?:[+*]|\{[0-9,]+\})"
+_PORTS = re.compile(
+    rf":(?P<one>[0-9]{{1,5}})$|:\((?:\?:)?(?P<many>[0-9]{{1,5}}(?:\|[0-9]{{1,5}})+)\)$"
+    rf"|:{_DIGITS}$|\((?:\?:)?:{_DIGITS}\)\??$|:\?{_DIGITS}$"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """Origin patterns, and in words what they permit otherwise than the expression did."""
+    """Origin patterns, and sentences on what they decide otherwise than the expression."""
 
     patterns: tuple[str, ...]
     differences: tuple[str, ...]
+
+
+def matches_everything(regex: str) -> bool:
+    """Whether the expression permits any origin at all, of whatever scheme and host."""
+    try:
+        expression = re.compile(regex)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    strangers = ("https://stranger.invalid", "https://192.0.2.1:8443")
+    return len(regex) <= MAX_LENGTH and all(expression.match(origin) for origin in strangers)
 
 
 def translate(regex: str) -> Translation | None:
@@ -57,46 +73,36 @@ def translate(regex: str) -> Translation | None:
     """
     if len(regex) > MAX_LENGTH:
         return None
-    differences = []
     text = re.sub(r"^(?:\^|\\A)", "", regex).replace("\\/", "/").replace("\\:", ":")
     body = re.sub(r"(?:\$|\\Z)$", "", text)
-    if body == text:
-        differences.append("It had no $ at its end, so it matched longer hosts too: not any more.")
     scheme, separator, rest = body.partition("://")
     if not separator or scheme not in _SCHEMES:
         return None
-    parts = _subdomain(rest, differences)
-    hosts_and_port = None if parts is None else _hosts(parts[1], differences)
-    if parts is None or hosts_and_port is None:
+    subdomain = _subdomain(rest)
+    hosts_and_ports = None if subdomain is None else _hosts(subdomain[1])
+    if subdomain is None or hosts_and_ports is None:
         return None
-    stars, (hosts, port) = parts[0], hosts_and_port
-    patterns = [
-        f"{one}://{star}{host}{port}"
-        for one, star, host in itertools.product(_SCHEMES[scheme], stars, hosts)
-    ]
+    pieces = itertools.product(_SCHEMES[scheme], subdomain[0], *hosts_and_ports)
+    patterns = [f"{one}://{star}{host}{port}" for one, star, host, port in pieces]
     mended = [_canonical(pattern) for pattern in patterns]
-    return _checked(regex, [pattern for pattern in mended if pattern is not None], differences)
+    return _checked(regex, [pattern for pattern in mended if pattern is not None])
 
 
-def _subdomain(rest: str, differences: list[str]) -> tuple[tuple[str, ...], str] | None:
+def _subdomain(rest: str) -> tuple[tuple[str, ...], str] | None:
     """What may stand before the host, and the rest of the expression."""
     found = _SUBDOMAIN.match(rest)
     if found is None:
         return ("",), rest
-    labels = found["labels"]
+    labels = found["labels"] or found["group"] or found["bare"]
     if labels.startswith("[") and not re.search(r"\^|a-z|\\w", labels):
         return None  # *. permits all letters.
-    dots = ("." in labels) != labels.startswith("[^")
-    deep = dots or found["many"] in ("*", "+")
-    if not deep:
-        differences.append("It matched one label before the host; *. permits any number of them.")
-    bare = found["many"] in ("*", "?")
-    return ("*.", "") if bare else ("*.",), rest[found.end() :]
+    optional = found["many"] in ("*", "?")
+    return ("*.", "") if optional else ("*.",), rest[found.end() :]
 
 
-def _hosts(rest: str, differences: list[str]) -> tuple[list[str], str] | None:
-    """Literal hosts, alternatives spelled out, and the port as patterns write it."""
-    found = _PORT.search(rest)
+def _hosts(rest: str) -> tuple[list[str], list[str]] | None:
+    """Literal hosts, alternatives spelled out, and ports as patterns write them."""
+    found = _PORTS.search(rest)
     host = rest if found is None else rest[: found.start()]
     choices = []
     for literal, group in itertools.zip_longest(*_pieces(host), fillvalue=""):
@@ -106,14 +112,13 @@ def _hosts(rest: str, differences: list[str]) -> tuple[list[str], str] | None:
         count *= len(choice)
     if not host or count > MAX_ORIGINS:
         return None
-    if re.search(r"(?<!\\)\.", host):
-        differences.append("Its . without a backslash matched any character: it is a dot now.")
     hosts = ["".join(parts).replace("\\", "") for parts in itertools.product(*choices)]
     if not all(re.fullmatch(r"[a-z0-9.-]+", one) for one in hosts):
         return None
     if found is None:
-        return hosts, ""
-    return hosts, f":{found['one'] or '*'}"
+        return hosts, [""]
+    ports = found["one"] or found["many"] or "*"
+    return hosts, [f":{port}" for port in ports.split("|")]
 
 
 def _pieces(host: str) -> tuple[list[str], list[str]]:
@@ -127,18 +132,47 @@ def _canonical(pattern: str) -> str | None:
     return errors[0].suggestion if errors else pattern
 
 
-def _checked(regex: str, patterns: list[str], differences: list[str]) -> Translation | None:
+def _checked(regex: str, patterns: Iterable[str]) -> Translation | None:
     """Only what the expression matches itself: nothing is permitted by a misreading."""
     try:
-        expression = re.compile(regex, re.IGNORECASE)
+        # As django-cors-headers compares: from the beginning, in the case that browsers send.
+        matches = re.compile(regex).match
     except (re.error, RecursionError, OverflowError):
         return None
-    kept = tuple(pattern for pattern in patterns if expression.match(_example(pattern)))
-    return Translation(kept, tuple(differences)) if kept else None
+    parsed = [parse_pattern(pattern) for pattern in dict.fromkeys(patterns)]
+    kept = [pattern for pattern in parsed if any(map(matches, _permitted(pattern)))]
+    if not kept:
+        return None
+    permits = OriginSet(kept).match
+    differences = describe_differences(
+        lambda origin: matches(origin) is not None,
+        lambda origin: permits(origin) is not None,
+        itertools.chain.from_iterable(map(_examples, kept)),
+    )
+    return Translation(tuple(pattern.text for pattern in kept), tuple(differences))
 
 
-def _example(pattern: str) -> str:
-    """One origin that the pattern permits, as browsers send it."""
-    found = parse_pattern(pattern)
-    port = {None: "", "*": ":8443"}.get(found.port, f":{found.port}")  # type: ignore[arg-type]
-    return f"{found.scheme}://{'label.' if found.wildcard else ''}{found.host}{port}"
+_LABELS_OF_EXAMPLES: Final = ("label.", "one.two.", "with-hyphen.", "42.")
+_PORTS_OF_EXAMPLES: Final = ("", ":8443", ":80", ":443", ":65000")
+
+
+def _permitted(pattern: OriginPattern) -> Iterator[str]:
+    """Origins that the pattern permits."""
+    for label in _LABELS_OF_EXAMPLES if pattern.wildcard else ("",):
+        for port in _PORTS_OF_EXAMPLES if pattern.port == "*" else (_port(pattern),):
+            yield f"{pattern.scheme}://{label}{pattern.host}{port}"
+
+
+def _examples(pattern: OriginPattern) -> Iterator[str]:
+    """Origins as browsers send them, at the pattern and around it."""
+    parents = [f"{pattern.host}.attacker.example", pattern.host.replace(".", "x", 1)]
+    hosts = [f"label.{parent}" for parent in parents] if pattern.wildcard else []
+    hosts += [*parents, *(f"{label}{pattern.host}" for label in ("", *_LABELS_OF_EXAMPLES))]
+    for port, host in itertools.product((_port(pattern), *_PORTS_OF_EXAMPLES), hosts):
+        origin = f"{pattern.scheme}://{host}{port}"
+        if parse_origin(origin) is not None:
+            yield origin
+
+
+def _port(pattern: OriginPattern) -> str:
+    return "" if pattern.port in (None, "*") else f":{pattern.port}"

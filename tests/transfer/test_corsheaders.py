@@ -6,11 +6,16 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from corsheaders.middleware import CorsMiddleware
+from corsheaders.signals import check_request_enabled
+from django.http import HttpResponse
+from django.test import override_settings
 
 from apiguard.models import AllowedOrigin, CorsPolicy, PolicyState, Route
 from apiguard.policy.compile import compile_rows
 from apiguard.policy.load import rows as load_rows
-from apiguard.transfer.corsheaders import write
+from apiguard.rules.origins import OriginSet, parse_pattern
+from apiguard.transfer.corsheaders import refuse_receivers, write
 from apiguard.transfer.corsheaders_settings import read
 
 
@@ -205,20 +210,96 @@ def test_what_is_spelled_otherwise_is_kept_and_told(settings, notice):
 
 
 @pytest.mark.parametrize(
-    ("regex", "prefixes"),
+    ("regex", "prefixes", "differences"),
     [
-        (r"^/api/.*$", ("/api/",)),
-        (r"^/api/", ("/api/",)),
-        (r"/api", ("/api/",)),
-        (r"^/api/v1/.*", ("/api/v1/",)),
-        (r"^/(api|graphql)/.*$", ("/api/", "/graphql/")),
-        (r"^/v1/(?:a|b)/c/.*$", ("/v1/a/c/", "/v1/b/c/")),
-        (r".*", ("/",)),
+        (".*", ("/",), []),
+        (r"^/.*$", ("/",), []),
+        (r"^/api/.*$", ("/api/",), []),
+        (r"^/api/", ("/api/",), []),
+        (r"/api", ("/api/",), ["The rows no longer match /apix, /api-x/."]),
+        (r"^/api.*$", ("/api/",), ["The rows no longer match /apix, /api-x/."]),
+        (r"^/api/v1/.*", ("/api/v1/",), []),
+        (r"^/api$", ("/api/",), ["The rows also match /api/, /api/x, /api/x/."]),
+        (
+            r"^/users/$",
+            ("/users/",),
+            ["The rows also match /users/x, /users/x/, /users/x/y."],
+        ),
+        (r"^/(api|graphql)/.*$", ("/api/", "/graphql/"), []),
+        (
+            r"^/v1/(?:a|b)/c/.*$",
+            ("/v1/a/c/", "/v1/b/c/"),
+            [],
+        ),
     ],
 )
-def test_an_expression_for_paths_becomes_prefixes(regex, prefixes):
+def test_an_expression_for_paths_becomes_prefixes_and_differences_are_named(
+    regex, prefixes, differences
+):
     found = reading(CORS_URLS_REGEX=regex)
     assert (found.prefixes, found.refused) == (prefixes, [])
+    assert [notice.reason for notice in found.notices] == differences
+
+
+@pytest.mark.parametrize(
+    ("host", "origins"),
+    [
+        ("localhost:4200", ["https://localhost:4200", "http://localhost:4200"]),
+        ("app.example.com", ["https://app.example.com", "http://app.example.com"]),
+    ],
+)
+def test_a_host_without_a_scheme_permitted_both(host, origins):
+    found = reading(CORS_ORIGIN_WHITELIST=[host])
+    assert found.origins == origins
+    assert told(found.notices) == [("CORS_ORIGIN_WHITELIST", "no_scheme", host)]
+
+
+def test_credentials_keep_the_plain_half_out_but_on_this_machine():
+    found = reading(
+        CORS_ORIGIN_WHITELIST=["localhost:4200", "app.example.com"], CORS_ALLOW_CREDENTIALS=True
+    )
+    assert found.origins == [
+        "https://localhost:4200",
+        "http://localhost:4200",
+        "https://app.example.com",
+    ]
+    assert [error.value for error in found.refused] == ["http://app.example.com"]
+
+
+REGEXES = [
+    r"^https?://(.+)\.example\.com$",
+    r"^https://\w+\.example\.com$",
+    r"https://example\.com",
+    r"^http://localhost:\d{4}$",
+]
+
+
+@pytest.mark.parametrize("regex", REGEXES)
+def test_every_example_of_a_difference_is_one_for_the_package_itself(regex):
+    found = reading(CORS_ALLOWED_ORIGIN_REGEXES=[regex])
+    permits = OriginSet(map(parse_pattern, found.origins)).match
+    with override_settings(CORS_ALLOWED_ORIGIN_REGEXES=[regex]):
+        package = CorsMiddleware(lambda request: HttpResponse())
+        for notice in found.notices:
+            for origin in re.findall(r"https?://[^ ,]+(?<!\.)", notice.reason):
+                assert package.regex_domain_match(origin) is not bool(permits(origin))
+
+
+def test_a_receiver_that_decides_by_code_is_refused():
+    quiet = reading()
+    refuse_receivers(quiet)
+    assert quiet.refused == []
+
+    def permit(sender, request, **kwargs):
+        return True
+
+    check_request_enabled.connect(permit)
+    try:
+        found = reading()
+        refuse_receivers(found)
+    finally:
+        check_request_enabled.disconnect(permit)
+    assert told(found.refused) == [("check_request_enabled", "receiver", "corsheaders.signals")]
 
 
 SETTINGS = {"CORS_ALLOWED_ORIGINS": ["https://a.example", "https://b.example"]}

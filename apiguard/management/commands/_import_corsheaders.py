@@ -31,6 +31,7 @@ def arguments(parser: ArgumentParser) -> None:
 def run(console: Console, options: Options) -> None:
     """Print what was made, noticed and refused; exit status 1 where something was refused."""
     reading = read(settings)
+    corsheaders.refuse_receivers(reading)
     name, prefix, dry_run = options["name"], options["prefix"], options["dry_run"]
     with acting(name="apiguard import-corsheaders (command line)", reason=corsheaders.NOTE):
         try:
