@@ -22,7 +22,9 @@ __all__ = ["register"]
 
 def register(site: AdminSite) -> None:
     """Put all screens of apiguard on ``site``; those that are there already stay."""
-    from . import clients, cors, headers, history, issuers, keys, overview, routes, tiers
+    from . import clients, cors, headers, history, issuers, routes, tiers
+    from .keys import list as keys
+    from .overview import page as overview
 
     for screens in (routes, cors, headers, tiers, clients, keys, issuers, history):
         for model, screen in screens.SCREENS.items():

@@ -25,18 +25,18 @@ from ..errors import PolicyError
 from ..models import acting
 from ..policy.holder import PolicyUnavailable, holder
 from ..policy.snapshot import Snapshot
-from .forms import PolicyForm
-from .overtaken import settled
-from .refused import (
+from .conflict_retry import retry_conflicts
+from .display import badge
+from .edit_validation import (
     EditRefused,
-    ShowsRefusal,
-    ShowsRefusals,
-    note_problems,
+    FormRefusalMixin,
+    InlineRefusalMixin,
+    record_problems,
     refuse_new_problems,
-    show_again,
-    showing,
+    set_refusal,
+    with_refusal,
 )
-from .words import badge
+from .forms import PolicyForm
 
 if TYPE_CHECKING:
     # Django's classes take no subscript at run time.
@@ -47,7 +47,7 @@ else:
     StockInline = admin.TabularInline
 
 
-def in_force() -> Snapshot | None:
+def current_snapshot() -> Snapshot | None:
     """The policy that this process judges requests by; ``None`` if it cannot be read."""
     try:
         return holder.snapshot()
@@ -55,7 +55,7 @@ def in_force() -> Snapshot | None:
         return None
 
 
-def acting_for(request: HttpRequest, reason: str = "") -> AbstractContextManager[None]:
+def record_actor(request: HttpRequest, reason: str = "") -> AbstractContextManager[None]:
     """Record what is written meanwhile under the name of who is signed in."""
     request_id = getattr(getattr(request, "apiguard", None), "request_id", "") or ""
     user = request.user if request.user.is_authenticated else None
@@ -74,19 +74,21 @@ class Screen(StockAdmin):
     when_empty: ClassVar[Any] = _("There are none yet.")
 
     class Media:
-        css = {"all": ["apiguard/desk.css"]}
+        css = {"all": ["apiguard/admin.css"]}
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        words = {"about": self.about, "when_empty": self.when_empty}
-        listed = partial(super().changelist_view, request, {**words, **(extra_context or {})})
-        with acting_for(request):
-            return self.settled(request, listed)
+        context = {"about": self.about, "when_empty": self.when_empty, **(extra_context or {})}
+        view = partial(super().changelist_view, request, context)
+        with record_actor(request):
+            return self.retry_conflicts(request, view)
 
-    def settled(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
-        """What ``view`` answers; see ``overtaken``."""
-        return settled(request, router.db_for_write(self.model), view)
+    def retry_conflicts(
+        self, request: HttpRequest, view: Callable[[], HttpResponse]
+    ) -> HttpResponse:
+        """Return the response of ``view``; see ``conflict_retry``."""
+        return retry_conflicts(request, router.db_for_write(self.model), view)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         # A digest that can be filtered by can be guessed digit by digit.
@@ -116,22 +118,22 @@ class PolicyAdmin(Screen):
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         shown = partial(super().changeform_view, request, object_id, form_url, extra_context)
-        with acting_for(request):
+        with record_actor(request):
             try:
-                return self.settled(request, shown)
+                return self.retry_conflicts(request, shown)
             except EditRefused as refused:
-                show_again(request, refused.refusal)
+                set_refusal(request, refused.refusal)
                 return shown()
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
-        return showing(form, ShowsRefusal, request)
+        return with_refusal(form, FormRefusalMixin, request)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if self.can_break_policy:
-            note_problems(request)
+            record_problems(request)
         if not change or form.has_changed():  # Looking at a row is no revision.
             super().save_model(request, obj, form, change)
 
@@ -148,8 +150,8 @@ class PolicyAdmin(Screen):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         asked = partial(super().delete_view, request, object_id, extra_context)
-        with acting_for(request):
-            return self.settled(request, asked)
+        with record_actor(request):
+            return self.retry_conflicts(request, asked)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         # One by one, so that the history names each row.
@@ -162,15 +164,15 @@ class PolicyAdmin(Screen):
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         changelist = super().get_changelist_instance(request)
         if "problems_marker" in self.get_list_display(request):
-            snapshot = in_force()
+            snapshot = current_snapshot()
             for row in changelist.result_list:
-                row.desk_problems = problems_of(row, snapshot)
+                row.apiguard_problems = problems_of(row, snapshot)
         return changelist
 
     @admin.display(description=_("problems"))
     def problems_marker(self, row: Any) -> SafeString:
         """A red mark with all reasons, where the row has errors."""
-        problems: Sequence[PolicyError] = getattr(row, "desk_problems", ())
+        problems: Sequence[PolicyError] = getattr(row, "apiguard_problems", ())
         if not problems:
             return format_html('<span class="apiguard-quiet">{}</span>', _("none"))
         reasons = "\n".join(str(problem) for problem in problems)
@@ -203,4 +205,6 @@ class PolicyInline(StockInline):
         return field
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        return showing(super().get_formset(request, obj, **kwargs), ShowsRefusals, request)
+        return with_refusal(
+            super().get_formset(request, obj, **kwargs), InlineRefusalMixin, request
+        )

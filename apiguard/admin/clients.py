@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import Client, Limit, LimitOverride
 from .base import PolicyAdmin, PolicyInline
-from .owners import ClientForm
-from .words import DASH, rate_words
+from .display import DASH, format_rate
+from .owner_permissions import ClientForm
 
 if TYPE_CHECKING:
     LimitChoiceBase = forms.ModelChoiceField[Limit]
@@ -28,7 +28,7 @@ class LimitChoice(LimitChoiceBase):
     """A limit by its tier and rate: names such as per-minute occur in every tier."""
 
     def label_from_instance(self, obj: Limit) -> str:
-        return f"{obj.tier.name}: {obj.name} ({rate_words(obj)})"
+        return f"{obj.tier.name}: {obj.name} ({format_rate(obj)})"
 
 
 class OverrideInline(PolicyInline):
@@ -95,24 +95,24 @@ class ClientAdmin(PolicyAdmin):
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
     ) -> HttpResponse:
         popup = "_popup" in request.GET or "_popup" in request.POST
-        context["may_make_key"] = self._may_make_keys(request) and not popup
+        context["may_make_key"] = self._may_create_keys(request) and not popup
         return super().render_change_form(request, context, *args, **kwargs)
 
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
     ) -> HttpResponse:
         """To the form of a key, if that is what was asked for."""
-        if "_make_key" in request.POST and self._may_make_keys(request):
+        if "_make_key" in request.POST and self._may_create_keys(request):
             return self._to_a_new_key(request, obj)
         return super().response_add(request, obj, post_url_continue)
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         """To the form of a key, if that is what was asked for."""
-        if "_make_key" in request.POST and self._may_make_keys(request):
+        if "_make_key" in request.POST and self._may_create_keys(request):
             return self._to_a_new_key(request, obj)
         return super().response_change(request, obj)
 
-    def _may_make_keys(self, request: HttpRequest) -> bool:
+    def _may_create_keys(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("apiguard.add_apikey"))
 
     def _to_a_new_key(self, request: HttpRequest, client: Any) -> HttpResponse:

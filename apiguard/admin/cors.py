@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import AllowedOrigin, CorsPolicy
 from .base import PolicyAdmin, PolicyInline
-from .spellings import AcceptsSpellings, SpellingForm
-from .words import DASH, badge, lines, listed
+from .display import DASH, as_strings, badge, lines
+from .suggestions import SuggestionForm, SuggestionsMixin
 
 # More rows than this make a form that no browser enjoys.
 MOST_INLINE = 100
@@ -24,14 +24,14 @@ MOST_INLINE = 100
 
 class OriginInline(PolicyInline):
     model = AllowedOrigin
-    form = SpellingForm
+    form = SuggestionForm
     fields = ("pattern", "enabled", "note")
 
 
-class CorsPolicyAdmin(AcceptsSpellings, PolicyAdmin):
+class CorsPolicyAdmin(SuggestionsMixin, PolicyAdmin):
     """What the scripts of allowed origins may send and read."""
 
-    form = SpellingForm
+    form = SuggestionForm
     about = _("Which sites' scripts may call the routes that use a policy, and what they may read.")
     when_empty = _("There are no CORS policies. Routes without one do not look at Origin.")
     list_display = (
@@ -96,17 +96,17 @@ class CorsPolicyAdmin(AcceptsSpellings, PolicyAdmin):
 
     @admin.display(description=_("methods"))
     def methods(self, policy: CorsPolicy) -> str:
-        return ", ".join(listed(policy.allowed_methods)) or "GET, HEAD, POST"
+        return ", ".join(as_strings(policy.allowed_methods)) or "GET, HEAD, POST"
 
     @admin.display(description=_("used by routes"))
     def used_by(self, policy: CorsPolicy) -> SafeString | str:
         return lines(policy.routes.all())
 
 
-class AllowedOriginAdmin(AcceptsSpellings, PolicyAdmin):
+class AllowedOriginAdmin(SuggestionsMixin, PolicyAdmin):
     """All origins of all policies."""
 
-    form = SpellingForm
+    form = SuggestionForm
     about = _("One origin, or one family of origins, per row.")
     when_empty = _("There are no allowed origins: policies that refuse foreign origins refuse all.")
     list_display = ("pattern", "policy", "enabled", "note", "problems_marker")

@@ -2,7 +2,7 @@
 
 Whoever switches a route off at night must not first have to mend its methods.
 Errors of the stored row are forgiven, at whichever field; the overview goes on
-showing them.
+with_refusal them.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import HeaderPolicy, ResponseHeader
 from .base import PolicyAdmin, PolicyInline
-from .words import lines, listed
+from .display import as_strings, lines
 
 if TYPE_CHECKING:
     HeaderFormSetBase = forms.BaseInlineFormSet[Any, Any, Any]
@@ -55,7 +55,7 @@ class HeaderPolicyAdmin(PolicyAdmin):
 
     about = _("Headers of every response of the routes that use a policy, refusals included.")
     when_empty = _("There are no header policies. The baseline brings one named “api”.")
-    list_display = ("name", "headers_words", "used_by", "problems_marker")
+    list_display = ("name", "header_list", "used_by", "problems_marker")
     search_fields = ("name", "headers__name")
     fields = ("name",)
     inlines = (HeaderInline,)
@@ -64,21 +64,21 @@ class HeaderPolicyAdmin(PolicyAdmin):
         return super().get_queryset(request).prefetch_related("headers", "routes")
 
     @admin.display(description=_("headers"))
-    def headers_words(self, policy: HeaderPolicy) -> SafeString | str:
-        return lines(header_words(header) for header in policy.headers.all())
+    def header_list(self, policy: HeaderPolicy) -> SafeString | str:
+        return lines(format_header(header) for header in policy.headers.all())
 
     @admin.display(description=_("used by routes"))
     def used_by(self, policy: HeaderPolicy) -> SafeString | str:
         return lines(policy.routes.all())
 
 
-def header_words(header: ResponseHeader) -> str:
+def format_header(header: ResponseHeader) -> str:
     """Such as "Expires: 0 (default)"; "without X-Powered-By (text/html)"."""
     removed = header.mode == ResponseHeader.Mode.REMOVE
     says = f"without {header.name}" if removed else f"{header.name}: {header.value}"
     notes = [header.mode] if header.mode == ResponseHeader.Mode.DEFAULT else []
     notes += ["https"] if header.condition == ResponseHeader.Condition.HTTPS else []
-    notes += listed(header.content_types)
+    notes += as_strings(header.content_types)
     return says + (f" ({', '.join(notes)})" if notes else "")
 
 

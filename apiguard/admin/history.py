@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import PolicyChange, PolicyModel
 from .base import Screen
-from .words import DASH, badge
+from .display import DASH, badge
 
 TONES = {"created": "good", "changed": "warn", "deleted": "bad", "published": "quiet"}
 

@@ -27,8 +27,8 @@ from ..policy import jwks
 from ..policy.compilers.issuers import keys_at_hand
 from ..rules.jwks import KeyProblem, KeySet, VerifyingKey
 from .base import PolicyAdmin
+from .display import DASH, as_strings
 from .issuer_form import IssuerForm, KeySetField
-from .words import DASH, listed
 
 DROPPED_WORDS = {
     KeyProblem.NOT_A_KEY: _("no key"),
@@ -165,11 +165,11 @@ class JwtIssuerAdmin(PolicyAdmin):
 
     @admin.display(description=_("algorithms"))
     def algorithm_words(self, issuer: JwtIssuer) -> str:
-        return ", ".join(listed(issuer.algorithms))
+        return ", ".join(as_strings(issuer.algorithms))
 
     @admin.display(description=_("audiences"))
     def audience_words(self, issuer: JwtIssuer) -> str:
-        return ", ".join(listed(issuer.audiences))
+        return ", ".join(as_strings(issuer.audiences))
 
 
 def _words(key: VerifyingKey) -> str:

@@ -15,14 +15,24 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import HourlyCount, Route
 from .base import PolicyAdmin
-from .words import DASH, a_day_before, badge, content_words, lines, scope_words, tier_words
+from .display import (
+    DASH,
+    badge,
+    first_hour_of_day,
+    format_content_rules,
+    format_scopes,
+    format_tier_limits,
+    lines,
+)
 
 
 def refusals_of_a_day(enforced: bool) -> Coalesce:
     """How often each route refused, or would have, in 24 hours; one query with the rows."""
     counts = (
         HourlyCount.objects.order_by()
-        .filter(route_pk=OuterRef("pk"), enforced=enforced, hour__gte=a_day_before(timezone.now()))
+        .filter(
+            route_pk=OuterRef("pk"), enforced=enforced, hour__gte=first_hour_of_day(timezone.now())
+        )
         .values("route_pk")
         .annotate(total=Sum("count"))
         .values("total")
@@ -45,7 +55,7 @@ class RouteAdmin(PolicyAdmin):
         "name",
         "path_prefix",
         "mode_badge",
-        "access_words",
+        "access_list",
         "limits",
         "problems_marker",
         "would_refuse",
@@ -90,16 +100,16 @@ class RouteAdmin(PolicyAdmin):
         return badge(route.mode)
 
     @admin.display(description=_("access"), ordering="access")
-    def access_words(self, route: Route) -> SafeString | str:
-        return lines([route.access, *scope_words(route)])
+    def access_list(self, route: Route) -> SafeString | str:
+        return lines([route.access, *format_scopes(route)])
 
     @admin.display(description=_("limits without a credential"))
     def limits(self, route: Route) -> SafeString | str:
-        return lines(tier_words(route.anonymous_tier, route.pk))
+        return lines(format_tier_limits(route.anonymous_tier, route.pk))
 
     @admin.display(description=_("content rules"))
     def content_rules(self, route: Route) -> SafeString | str:
-        return lines(content_words(route))
+        return lines(format_content_rules(route))
 
     @admin.display(description=_("would have refused (24 h)"), ordering="would_refuse_count")
     def would_refuse(self, route: Any) -> str:

@@ -19,17 +19,17 @@ from ..errors import RateError
 from ..models import Limit, Tier
 from ..rules.rates import Rate, parse_rate
 from .base import PolicyAdmin, PolicyInline
-from .counter import Shadowed, shadow_totals, shadowed
+from .display import format_limit, format_rate, lines
 from .forms import PolicyForm
-from .words import limit_words, lines, rate_words
+from .shadow_counts import ShadowTotal, shadow_details, shadow_totals
 
 # While the counter is away: how many too many may pass, in a word, and what happens to requests.
-EXCESS = {
+STORE_FAILURE_LABELS = {
     Limit.OnStoreFailure.LOCAL: _("local: amount per process"),
     Limit.OnStoreFailure.OPEN: _("open: no bound"),
     Limit.OnStoreFailure.CLOSED: _("closed: 503, no excess"),
 }
-CONSEQUENCES = {
+STORE_FAILURE_EFFECTS = {
     Limit.OnStoreFailure.LOCAL: _(
         "Requests are counted in the memory of each process, so that N processes admit up to "
         "N times the amount."
@@ -69,9 +69,9 @@ class LimitForm(PolicyForm):
         super().__init__(*args, **kwargs)
         if "on_store_failure" in self.fields:
             field: Any = self.fields["on_store_failure"]
-            field.choices = list(EXCESS.items())
+            field.choices = list(STORE_FAILURE_LABELS.items())
         if self.instance.pk is not None:
-            self.initial.setdefault("rate", rate_words(self.instance))
+            self.initial.setdefault("rate", format_rate(self.instance))
 
     def clean_rate(self) -> Rate | None:
         """The rate; ``None`` for one that was left alone, right or wrong."""
@@ -103,7 +103,7 @@ class LimitInline(PolicyInline):
     model = Limit
     form = LimitForm
     template = "admin/apiguard/limits.html"
-    consequences = CONSEQUENCES
+    consequences = STORE_FAILURE_EFFECTS
     fields = ("name", "rate", "route", "mode", "on_store_failure")
 
 
@@ -120,15 +120,15 @@ class TierAdmin(PolicyAdmin):
     list_display = (
         "name",
         "slug",
-        "limits_words",
+        "limit_list",
         "would_refuse",
         "client_count",
         "used_by",
         "problems_marker",
     )
     search_fields = ("name", "slug")
-    fields = ("name", "slug", "shadow_words")
-    readonly_fields = ("shadow_words",)
+    fields = ("name", "slug", "shadow_totals_list")
+    readonly_fields = ("shadow_totals_list",)
     prepopulated_fields = {"slug": ("name",)}
     inlines = (LimitInline,)
 
@@ -141,33 +141,33 @@ class TierAdmin(PolicyAdmin):
         fields = super().get_fields(request, obj)
         if obj is not None and shadow_limits(obj):
             return fields
-        return [name for name in fields if name != "shadow_words"]
+        return [name for name in fields if name != "shadow_totals_list"]
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         changelist = super().get_changelist_instance(request)
         limits = [limit for tier in changelist.result_list for limit in shadow_limits(tier)]
         totals = shadow_totals(limit.pk for limit in limits)
         for tier in changelist.result_list:
-            tier.desk_shadow_totals = totals
+            tier.apiguard_shadow_totals = totals
         return changelist
 
     @admin.display(description=_("limits"))
-    def limits_words(self, tier: Tier) -> SafeString | str:
-        return lines(f"{limit.name}: {limit_words(limit)}" for limit in tier.limits.all())
+    def limit_list(self, tier: Tier) -> SafeString | str:
+        return lines(f"{limit.name}: {format_limit(limit)}" for limit in tier.limits.all())
 
     @admin.display(description=_("would have refused (24 h)"))
     def would_refuse(self, tier: Any) -> SafeString | str:
-        totals = getattr(tier, "desk_shadow_totals", {})
+        totals = getattr(tier, "apiguard_shadow_totals", {})
         counted = [(limit.name, totals.get(limit.pk, 0)) for limit in shadow_limits(tier)]
         return lines(f"{name}: {count:,}" for name, count in counted)
 
     @admin.display(description=_("would have refused (24 h)"))
-    def shadow_words(self, tier: Tier) -> SafeString | str:
+    def shadow_totals_list(self, tier: Tier) -> SafeString | str:
         """Requests over each limit that only counts, and whose they were."""
         limits = shadow_limits(tier)
-        found = shadowed(limit.pk for limit in limits)
-        nothing = Shadowed(0, ())
-        return lines(f"{limit.name}: {found.get(limit.pk, nothing).words}" for limit in limits)
+        found = shadow_details(limit.pk for limit in limits)
+        nothing = ShadowTotal(0, ())
+        return lines(f"{limit.name}: {found.get(limit.pk, nothing).text}" for limit in limits)
 
     @admin.display(description=_("clients"), ordering="clients_total")
     def client_count(self, tier: Any) -> SafeString:

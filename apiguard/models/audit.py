@@ -51,7 +51,7 @@ def acting(
 
 
 @contextmanager
-def on_behalf(user: AbstractBaseUser | None, reason: str) -> Iterator[None]:
+def default_actor(user: AbstractBaseUser | None, reason: str) -> Iterator[None]:
     """Inside the block, name ``user`` and ``reason`` where nobody has named one."""
     actor = _actor.get() or Actor()
     name = actor.name or (user.get_username() if user is not None else "")[:150]
@@ -63,7 +63,7 @@ def on_behalf(user: AbstractBaseUser | None, reason: str) -> Iterator[None]:
         _actor.reset(token)
 
 
-def acting_user() -> AbstractBaseUser | None:
+def current_actor() -> AbstractBaseUser | None:
     """The user on whose behalf policy is being changed, if it is one."""
     actor = _actor.get()
     return None if actor is None else actor.user

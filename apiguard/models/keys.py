@@ -24,7 +24,7 @@ from ..errors import PolicyError
 from ..rules.key_life import KeyState, key_state, succession
 from ..rules.networks import parse_network
 from ..rules.scopes import check_registered, parse_scopes
-from .audit import acting_user, on_behalf
+from .audit import current_actor, default_actor
 from .base import PolicyModel
 from .clients import NETWORKS_HELP, Client
 from .fields import ForeignKey, StringListField, list_problems
@@ -149,7 +149,7 @@ class ApiKey(PolicyModel):
         is_new = self._state.adding
         super().save(*args, **kwargs)
         if is_new:
-            self._tell(signals.key_created, key=self, by=acting_user())
+            self._tell(signals.key_created, key=self, by=current_actor())
 
     # -- its life ---------------------------------------------------------------
 
@@ -179,7 +179,7 @@ class ApiKey(PolicyModel):
         """
         if not reason.strip():
             raise ValidationError({"revoke_reason": _("Say why, for whoever asks later.")})
-        with self._locked(), on_behalf(by, reason):
+        with self._locked(), default_actor(by, reason):
             if self.revoked_at is None:
                 self._note_revocation(reason, by)
                 self.save(update_fields=_REVOCATION)
@@ -203,7 +203,7 @@ class ApiKey(PolicyModel):
                 since it was read; or its settings are wrong by now.
         """
         seen, reason = self.rotated_at, reason.strip() or "rotated"
-        with self._locked() as now, on_behalf(by, reason):
+        with self._locked() as now, default_actor(by, reason):
             self._refuse_to_rotate(now, seen)
             planned_end = self.planned_end_at if self.rotated_at else self.expires_at
             times = succession(

@@ -126,11 +126,11 @@ def write_baseline(prefix: str = "/api/", enforce: bool = False, preset: str = "
 
 def _write(prefix: str, enforce: bool, preset: str) -> list[str]:
     with transaction.atomic(using=write_alias()):
-        pen = _Pen()
-        headers = _header_policy(pen, preset)
-        tiers = {slug: _tier(pen, slug) for slug in TIERS}
-        cors = _cors_policy(pen)
-        pen.make(
+        writer = RowWriter()
+        headers = _header_policy(writer, preset)
+        tiers = {slug: _tier(writer, slug) for slug in TIERS}
+        cors = _cors_policy(writer)
+        writer.get_or_create(
             Route,
             {"path_prefix": prefix},
             name=_route_name(prefix),
@@ -144,18 +144,20 @@ def _write(prefix: str, enforce: bool, preset: str) -> list[str]:
             anonymous_tier=tiers["anonymous"],
             user_tier=tiers["free"],
         )
-    return pen.made
+    return writer.created
 
 
 @dataclass(slots=True)
-class _Pen:
-    """Writes rows that are not there yet, and remembers which."""
+class RowWriter:
+    """Creates the rows that are missing, and records which it created."""
 
     using: str = field(default_factory=write_alias)
-    made: list[str] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
 
-    def make(self, model: type[M], natural: Mapping[str, Any], **fields: Any) -> tuple[M, bool]:
-        """The row of this natural name, and whether it had to be made."""
+    def get_or_create(
+        self, model: type[M], natural: Mapping[str, Any], **fields: Any
+    ) -> tuple[M, bool]:
+        """Return the row with this natural key, and whether it was created."""
         rows: QuerySet[M] = model._default_manager.using(self.using)  # type: ignore[assignment]
         found = rows.filter(**natural).first()
         if found is not None:
@@ -166,7 +168,7 @@ class _Pen:
         row.full_clean()
         row.save(using=self.using)
         owner = "" if of is None else f" of {of._meta.verbose_name} {str(of)!r}"
-        self.made.append(f"{row._meta.verbose_name} {str(row)!r}{owner}")
+        self.created.append(f"{row._meta.verbose_name} {str(row)!r}{owner}")
         return row
 
     def add_all(self, rows: Iterable[M], of: PolicyModel) -> None:
@@ -174,32 +176,32 @@ class _Pen:
             self.add(row, of)
 
 
-def _header_policy(pen: _Pen, preset: str) -> HeaderPolicy:
-    policy, new = pen.make(HeaderPolicy, {"name": preset})
+def _header_policy(writer: RowWriter, preset: str) -> HeaderPolicy:
+    policy, new = writer.get_or_create(HeaderPolicy, {"name": preset})
     if new:
         rows = (
             ResponseHeader(policy=policy, name=name, value=value, mode=mode, condition=condition)
             for name, value, mode, condition in PRESETS[preset]
         )
-        pen.add_all(rows, of=policy)
+        writer.add_all(rows, of=policy)
     return policy
 
 
-def _tier(pen: _Pen, slug: str) -> Tier:
-    tier, new = pen.make(Tier, {"slug": slug}, name=slug.capitalize())
+def _tier(writer: RowWriter, slug: str) -> Tier:
+    tier, new = writer.get_or_create(Tier, {"slug": slug}, name=slug.capitalize())
     if new:
         limits = (
             Limit(tier=tier, name=name, amount=amount, period=period)
             for name, amount, period in TIERS[slug]
         )
-        pen.add_all(limits, of=tier)
+        writer.add_all(limits, of=tier)
     return tier
 
 
-def _cors_policy(pen: _Pen) -> CorsPolicy:
+def _cors_policy(writer: RowWriter) -> CorsPolicy:
     settings = conf.current()
     key_header, id_header = settings.api_key_header, settings.request_id_header
-    policy, _ = pen.make(
+    policy, _ = writer.get_or_create(
         CorsPolicy,
         {"name": CORS_POLICY},
         allowed_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],

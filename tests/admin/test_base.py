@@ -25,7 +25,7 @@ from apiguard.models import (
     Tier,
 )
 
-from .desk import fill_in, url
+from .pages import fill_in, url
 
 SCREENS = (
     "route",

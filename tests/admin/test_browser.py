@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from apiguard.models import ApiKey, Client, HeaderPolicy, ResponseHeader, Route
 from apiguard.rules.keys import parse
 
-from .desk import url
+from .pages import url
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 

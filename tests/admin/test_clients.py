@@ -8,7 +8,7 @@ import pytest
 
 from apiguard.models import ApiKey, Client, Limit, LimitOverride, Tier
 
-from .desk import fill_in, url
+from .pages import fill_in, url
 
 
 def choices(browser, client) -> set[str]:

@@ -7,7 +7,7 @@ import pytest
 from apiguard.admin.cors import MOST_INLINE
 from apiguard.models import AllowedOrigin, CorsPolicy
 
-from .desk import fields_of, fill_in, url
+from .pages import fields_of, fill_in, url
 
 
 def test_few_origins_are_edited_inside_their_policy(admin_client, cors):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from apiguard.admin.headers import header_words
+from apiguard.admin.headers import format_header
 from apiguard.models import HeaderPolicy, ResponseHeader
 
-from .desk import fields_of, url
+from .pages import fields_of, url
 
 
 def form_of(browser, policy):
@@ -81,4 +81,4 @@ def test_a_row_that_makes_no_sense_is_refused(admin_client, headers, rows, words
     ],
 )
 def test_a_row_in_words(fields, words):
-    assert header_words(ResponseHeader(name="X-A", **fields)) == words
+    assert format_header(ResponseHeader(name="X-A", **fields)) == words

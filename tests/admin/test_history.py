@@ -6,7 +6,7 @@ import pytest
 
 from apiguard.models import PolicyChange, Route, acting
 
-from .desk import fill_in, url
+from .pages import fill_in, url
 
 
 @pytest.fixture

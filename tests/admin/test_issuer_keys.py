@@ -13,7 +13,7 @@ from apiguard.policy.jwks import sources
 from tests.key_server import answer
 from tests.signing import jwk_of, private_key, public_jwk
 
-from .desk import errors_of, fill_in, url
+from .pages import errors_of, fill_in, url
 
 pytestmark = pytest.mark.django_db
 

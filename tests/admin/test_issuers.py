@@ -7,7 +7,7 @@ import pytest
 from apiguard import conf
 from apiguard.models import JwtIssuer
 
-from .desk import fields_of, fill_in, url
+from .pages import fields_of, fill_in, url
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from .desk import fields_of
+from .pages import fields_of
 from .test_base import ALL_SCREENS
 
 PROJECT = """

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apiguard.models import HourlyCount, Limit, Route
 
-from .desk import fields_of, url
+from .pages import fields_of, url
 
 
 def list_of(browser, **query):
@@ -62,14 +62,14 @@ def test_a_broken_route_is_marked_with_the_reason(admin_client, route):
     Route.objects.filter(pk=route.pk).update(methods=["get"])
     page = list_of(admin_client)
     (row,) = page.context["cl"].result_list
-    assert [problem.field for problem in row.desk_problems] == ["methods"]
-    assert str(row.desk_problems[0].reason) in page.content.decode().replace("&#x27;", "'")
+    assert [problem.field for problem in row.apiguard_problems] == ["methods"]
+    assert str(row.apiguard_problems[0].reason) in page.content.decode().replace("&#x27;", "'")
 
 
 def test_a_route_is_marked_when_its_tier_is_broken(admin_client, route, tier):
     Limit.objects.filter(tier=tier).update(amount=10**10)
     (row,) = list_of(admin_client).context["cl"].result_list
-    assert [problem.code for problem in row.desk_problems] == ["broken_tier"]
+    assert [problem.code for problem in row.apiguard_problems] == ["broken_tier"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from apiguard.models import ApiKey, PolicyChange
 from apiguard.rules.keys import parse, pattern
 from tests.management.conftest import apiguard
 
-from .desk import everything_stored, fill_in, url
+from .pages import everything_stored, fill_in, url
 
 TEXT = re.compile(pattern("ag"))
 

@@ -10,10 +10,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from apiguard.admin.tiers import CONSEQUENCES, EXCESS
+from apiguard.admin.tiers import STORE_FAILURE_EFFECTS, STORE_FAILURE_LABELS
 from apiguard.models import Limit, ShadowCount, Tier
 
-from .desk import fill_in, url
+from .pages import fill_in, url
 
 
 def add_limit(browser, tier, rate, **typed):
@@ -131,11 +131,11 @@ def test_a_tier_says_whom_its_shadow_limits_would_have_refused(admin_client, acm
         ShadowCount.objects.add(now, shadow.pk, f"ip:192.0.2.{number}", 10 - number)
     ShadowCount.objects.add(now, shadow.pk, f"client:{acme.pk}", 2000)
     ShadowCount.objects.add(now - timedelta(days=2), shadow.pk, f"client:{acme.pk}", 5)
-    words = (
+    text = (
         "per-day: 2,045 (Acme: 2,000; address 192.0.2.0: 10; address 192.0.2.1: 9; "
         "address 192.0.2.2: 8; address 192.0.2.3: 7)"
     )
-    assert f"{words}<" in shown(admin_client, tier)
+    assert f"{text}<" in shown(admin_client, tier)
     page = admin_client.get(url("tier_changelist")).content.decode()
     assert "per-day: 2,045" in page
 
@@ -186,4 +186,4 @@ def test_each_choice_for_a_counter_that_is_away_says_what_follows(
 
 
 def test_every_choice_has_its_words():
-    assert list(EXCESS) == list(CONSEQUENCES) == list(Limit.OnStoreFailure)
+    assert list(STORE_FAILURE_LABELS) == list(STORE_FAILURE_EFFECTS) == list(Limit.OnStoreFailure)

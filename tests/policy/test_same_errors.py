@@ -9,14 +9,14 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from apiguard import checks
-from apiguard.admin.spellings import SpellingForm
+from apiguard.admin.suggestions import SuggestionForm
 from apiguard.models import AllowedOrigin, CorsPolicy
 from apiguard.policy.holder import holder
 
 pytestmark = pytest.mark.django_db
 
 
-class OriginForm(SpellingForm):
+class OriginForm(SuggestionForm):
     class Meta:
         model = AllowedOrigin
         fields = ("policy", "pattern")

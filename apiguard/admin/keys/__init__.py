@@ -1,0 +1,1 @@
+"""The API key screen: list and forms, rotation, revocation, identification of a pasted key."""

@@ -1,0 +1,115 @@
+"""The pages about one key that are no form of its row: shown once, made before, asked.
+
+The text of a new key goes into the one response that answers the form which
+made it, and nowhere else: no message, session, log or URL holds it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
+
+from ... import conf
+from ...models import ApiKey
+from ...rules.key_life import KeyState
+from ...rules.keys import shown
+from ..base import PolicyAdmin
+
+if TYPE_CHECKING:
+    Base = PolicyAdmin
+else:
+    Base = object
+
+
+def uncached(response: HttpResponse) -> HttpResponse:
+    """``response``, kept by no cache and named to no other site."""
+    response["Cache-Control"] = "no-store"
+    # Not no-referrer: forms of such a page, signing out among them, send Origin: null.
+    response["Referrer-Policy"] = "same-origin"
+    return response
+
+
+def public_part(key: ApiKey) -> str:
+    """What may be shown of a key."""
+    return shown(conf.current().key_namespace, key.environment, key.key_id)
+
+
+class Redacted:
+    """Text for a template that stands in no ``repr``.
+
+    Django's templates log their whole context, at level DEBUG, for every
+    variable that is not in it.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "…"
+
+
+class KeyPageMixin(Base):
+    """The part of the key screen that these pages share."""
+
+    def page(
+        self, request: HttpRequest, template: str, title: Any, *, status: int = 200, **more: Any
+    ) -> TemplateResponse:
+        """A page of the desk; ``template`` without folder and ending."""
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "is_popup": "_popup" in request.POST or "_popup" in request.GET,
+            "media": self.media,
+            **more,
+        }
+        path = f"admin/apiguard/apikey/{template}.html"
+        return TemplateResponse(request, path, context, status=status)
+
+    @sensitive_variables("text", "response")
+    def secret_page(
+        self, request: HttpRequest, key: ApiKey, text: str, old: ApiKey | None = None
+    ) -> HttpResponse:
+        """The one response that holds the text of the key."""
+        response = self.page(
+            request,
+            "created",
+            _("Copy this key now"),
+            key=key,
+            text=Redacted(text),
+            masked=public_part(key),
+            header=conf.current().api_key_header,
+            but=why_refused(key),
+            old=old,
+            old_masked=public_part(old) if old is not None else "",
+        )
+        return uncached(response)
+
+    def already_created_page(self, request: HttpRequest, key_pk: int | None) -> HttpResponse:
+        """The answer to a form that has made its key already."""
+        key = ApiKey.objects.select_related("client").filter(pk=key_pk).first()
+        masked = public_part(key) if key is not None else ""
+        title = _("This key was made already")
+        return self.page(request, "already_created", title, status=409, key=key, masked=masked)
+
+
+def why_refused(key: ApiKey) -> str:
+    """What a key that was just made is refused for, and what to do; empty if it is good."""
+    text = {
+        KeyState.CLIENT_DISABLED: _("Its client is not enabled, so it is refused: enable it."),
+        KeyState.TEST_REFUSED: _("This site refuses test keys: make a live one."),
+        KeyState.NOT_YET_VALID: _("It is refused until it begins, as you said."),
+        KeyState.EXPIRED: _("It has expired already: make another."),
+        KeyState.BROKEN: _("Its client has a mistake, so it is refused: mend the client."),
+    }
+    return text.get(key.state(), "")

@@ -1,0 +1,1 @@
+"""The overview page: policy in force, workers, problems, routes, refusals, counter."""

@@ -1,0 +1,78 @@
+"""What the overview says of the counter, and a tier of its shadow limits: what was noted, no look.
+
+Nothing here asks the store: one that hangs would take the desk along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from ... import conf
+from ...counters.connect import cluster_host, is_cluster
+from ...models import CounterOutage, UntrustedProxy
+from ...models.state import write_alias
+from ...telemetry import proxies
+from ...telemetry.formatting import format_time
+
+DAY = timedelta(days=1)
+# Per page: who wants to see more looks into the log.
+OUTAGES_SHOWN = 20
+PRINCIPALS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """One outage as the page says it: "away since 22:10", in which process."""
+
+    process: str
+    when: str
+    lasts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CounterStatus:
+    """Where limits are counted, and what went wrong with it in the last 24 hours."""
+
+    where: str
+    is_memory: bool
+    outages: list[Outage]
+    proxies: list[UntrustedProxy]
+
+
+def counter_status() -> CounterStatus:
+    """What was noted; three queries."""
+    now = timezone.now()
+    name = conf.current().counter
+    outages = CounterOutage.objects.using(write_alias())
+    open_now = outages.open(now)[:OUTAGES_SHOWN]
+    ended = outages.ended_since(now - DAY, now)[:OUTAGES_SHOWN]
+    return CounterStatus(
+        where=_where(name),
+        is_memory=name == "memory",
+        outages=[*(_lasting(row, now) for row in open_now), *(_ended(row, now) for row in ended)],
+        proxies=proxies.untrusted_since(now - DAY),
+    )
+
+
+def _where(name: str) -> str:
+    if name == "memory":
+        return _("in the memory of each process")
+    if is_cluster(name):
+        return _("in the Redis cluster at %(host)s") % {"host": cluster_host(name)}
+    return _("in Redis, through the cache “%(alias)s”") % {"alias": name}
+
+
+def _lasting(row: CounterOutage, now: datetime) -> Outage:
+    since = _("away since %(when)s") % {"when": format_time(row.began_at, now)}
+    return Outage(row.process, since, lasts=True)
+
+
+def _ended(row: CounterOutage, now: datetime) -> Outage:
+    # A process that fell silent is taken to have ended then.
+    began, ended = format_time(row.began_at, now), format_time(row.ended_at or row.seen_at, now)
+    when = _("away from %(began)s to %(ended)s") % {"began": began, "ended": ended}
+    return Outage(row.process, when, lasts=False)

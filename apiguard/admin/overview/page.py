@@ -1,0 +1,222 @@
+"""The overview: what is in force and in whom, wrong, enforced where, refused, and counted where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import router, transaction
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, URLPattern, URLResolver, path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from ...models import (
+    CorsPolicy,
+    HeaderPolicy,
+    HourlyCount,
+    Limit,
+    LimitOverride,
+    PolicyChange,
+    ResponseHeader,
+    Route,
+    Tier,
+)
+from ...policy.snapshot import RowProblem, Snapshot
+from ...transfer.baseline import write_baseline
+from ..base import current_snapshot, problems_of, record_actor
+from ..display import (
+    badge,
+    first_hour_of_day,
+    format_content_rules,
+    format_route_limits,
+    format_scopes,
+    lines,
+    model_label,
+)
+from .counter import counter_status
+from .workers import workers_status
+
+# What the baseline writes; whoever may not add one of these may not write it.
+BASELINE_ROWS = (Route, CorsPolicy, HeaderPolicy, ResponseHeader, Tier, Limit)
+
+# A table of tens of thousands helps nobody, and takes the page along.
+PROBLEMS_SHOWN = 100
+
+# Rows that are edited inside another's form: its model, and how to get there.
+EDITED_INSIDE: Mapping[str, tuple[type[Any], str, str]] = {
+    "limit": (Limit, "tier_id", "tier"),
+    "responseheader": (ResponseHeader, "policy_id", "headerpolicy"),
+    "limitoverride": (LimitOverride, "client_id", "client"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ShownProblem:
+    """One mistake as the page lists it; ``url`` leads to where it can be mended."""
+
+    problem: RowProblem
+    kind: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """How often one route refused, or would have, for one reason in 24 hours."""
+
+    route: str
+    url: str
+    reason: str
+    enforced: bool
+    count: int
+
+    @property
+    def count_text(self) -> str:
+        return f"{self.count:,}"
+
+
+def add_to(site: AdminSite) -> None:
+    """Give ``site`` the page "apiguard/overview/"; twice is once."""
+    if getattr(site, "_apiguard_overview", False):
+        return
+    stock_urls = site.get_urls
+
+    def get_urls() -> list[URLResolver | URLPattern]:
+        view = site.admin_view(partial(overview, site=site))
+        return [path("apiguard/overview/", view, name="apiguard_overview"), *stock_urls()]
+
+    site._apiguard_overview = True  # type: ignore[attr-defined]
+    # A site has no hook for pages without a model, short of a class of its own.
+    site.get_urls = get_urls  # type: ignore[method-assign]
+
+
+def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
+    """GET shows it; POST writes the baseline while there are no routes."""
+    if not _may(request, "view", "route"):
+        raise PermissionDenied
+    if request.method == "POST":
+        return _write_baseline(request, site)
+    request.current_app = site.name
+    snapshot = current_snapshot()
+    routes = Route.objects.select_related("cors_policy", "header_policy")
+    routes = routes.prefetch_related("anonymous_tier__limits", "user_tier__limits")
+    problems = () if snapshot is None else snapshot.problems
+    context = {
+        **site.each_context(request),
+        "title": _("What is enforced"),
+        "snapshot": snapshot,
+        "last_change": PolicyChange.objects.first(),
+        "problems": _problems(request, site, problems[:PROBLEMS_SHOWN]),
+        "problems_left_out": max(0, len(problems) - PROBLEMS_SHOWN),
+        "routes": [_route(request, site, route, snapshot) for route in routes],
+        "refusals": _refusals(request, site, list(routes)),
+        "counter": counter_status(),
+        "workers": workers_status(),
+        "may_write_baseline": _may_write_baseline(request),
+    }
+    return TemplateResponse(request, "admin/apiguard/overview.html", context)
+
+
+def _may(request: HttpRequest, verb: str, model: str) -> bool:
+    verbs = ("view", "change") if verb == "view" else (verb,)
+    return any(request.user.has_perm(f"apiguard.{word}_{model}") for word in verbs)
+
+
+def _may_write_baseline(request: HttpRequest) -> bool:
+    return all(_may(request, "add", str(model._meta.model_name)) for model in BASELINE_ROWS)
+
+
+def _url(request: HttpRequest, site: AdminSite, model: str, pk: Any) -> str:
+    """Where the row is edited; "" where this user may not look."""
+    if pk is None or not _may(request, "view", model):
+        return ""
+    try:
+        return reverse(f"admin:apiguard_{model}_change", args=[pk], current_app=site.name)
+    except NoReverseMatch:
+        return ""
+
+
+def _problems(
+    request: HttpRequest, site: AdminSite, found: Sequence[RowProblem]
+) -> list[ShownProblem]:
+    """Each problem with the way to its row: one query per kind of inline."""
+    parents: dict[tuple[str, Any], tuple[str, Any]] = {}
+    for name, (model, column, parent) in EDITED_INSIDE.items():
+        pks = [problem.pk for problem in found if problem.model == name]
+        if pks:
+            rows = model._default_manager.filter(pk__in=pks).values_list("pk", column)
+            parents |= {(name, pk): (parent, parent_pk) for pk, parent_pk in rows}
+    shown = []
+    for problem in found:
+        place = (problem.model, problem.pk)
+        model_name, pk = parents.get(place, place)
+        shown.append(
+            ShownProblem(problem, model_label(problem.model), _url(request, site, model_name, pk))
+        )
+    return shown
+
+
+def _route(
+    request: HttpRequest, site: AdminSite, route: Route, snapshot: Snapshot | None
+) -> dict[str, Any]:
+    return {
+        "row": route,
+        "url": _url(request, site, "route", route.pk),
+        "mode": badge(route.mode),
+        "access": lines([route.access, *format_scopes(route)]),
+        "limits": lines(format_route_limits(route)),
+        "content": lines(format_content_rules(route)),
+        "problems": problems_of(route, snapshot),
+    }
+
+
+def _refusals(request: HttpRequest, site: AdminSite, routes: Iterable[Route]) -> list[Refusals]:
+    names = {route.pk: route.name for route in routes}
+    counts = (
+        HourlyCount.objects.order_by()
+        .filter(hour__gte=first_hour_of_day(timezone.now()))
+        .values_list("route_pk", "outcome", "enforced")
+        .annotate(total=Sum("count"))
+        .order_by("-total")
+    )
+    return [
+        Refusals(
+            route=names.get(pk, str(_("a route that is gone"))),
+            url=_url(request, site, "route", pk) if pk in names else "",
+            reason=outcome.replace("_", " "),
+            enforced=enforced,
+            count=total,
+        )
+        for pk, outcome, enforced, total in counts
+    ]
+
+
+def _write_baseline(request: HttpRequest, site: AdminSite) -> HttpResponse:
+    if not _may_write_baseline(request):
+        raise PermissionDenied
+    if Route.objects.exists():
+        messages.warning(request, _("There are routes already; nothing was written."))
+    else:
+        _report_baseline(request)
+    return HttpResponseRedirect(reverse("admin:apiguard_overview", current_app=site.name))
+
+
+def _report_baseline(request: HttpRequest) -> None:
+    try:
+        with record_actor(request), transaction.atomic(using=router.db_for_write(Route)):
+            made = write_baseline(prefix="/api/", enforce=False)
+    except ValidationError as error:
+        messages.error(request, "; ".join(error.messages))
+        return
+    text = ngettext(
+        "The baseline is written: %d row.", "The baseline is written: %d rows.", len(made)
+    )
+    messages.success(request, text % len(made))

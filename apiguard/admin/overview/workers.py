@@ -1,0 +1,97 @@
+"""What the overview says of the workers: which runs what, as they themselves left word.
+
+The one question that a page asks a store; it waits for half a second at most,
+so that a store that hangs does not take the desk along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from ... import conf
+from ...telemetry import worker_text
+from ...telemetry.formatting import format_duration
+from ...telemetry.worker_registry import registry_for
+from ...telemetry.workers import TIMEOUT_SECONDS, Fleet, State, Worker, fleet
+from ..display import DASH, badge
+
+# Who runs more looks with "manage.py apiguard check".
+WORKERS_SHOWN = 100
+
+TONES = {
+    State.FAILING: "bad",
+    State.LAGGING: "bad",
+    State.FOLLOWING: "warn",
+    State.CURRENT: "good",
+    State.IDLE: "quiet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ShownWorker:
+    """One row of a table."""
+
+    process: str
+    state: SafeString
+    what: str
+    what_to_do: str
+    revision: str
+    delay: str
+    heard: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersStatus:
+    """The sentence, its mark, those who need somebody, and everybody."""
+
+    mark: SafeString
+    summary: str
+    wrong: list[ShownWorker]
+    differing: list[str]
+    all: list[ShownWorker]
+    left_out: int
+
+
+def workers_status() -> WorkersStatus:
+    """Ask where workers leave word; a few queries, and half a second at most."""
+    registry = registry_for(conf.current())
+    seen = fleet(registry, is_worker=True, patience=TIMEOUT_SECONDS)
+    return WorkersStatus(
+        mark=_mark(seen),
+        summary=worker_text.summary(seen),
+        wrong=[_shown(worker) for worker in seen.wrong[:WORKERS_SHOWN]],
+        differing=[worker_text.difference(worker) for worker in seen.differing[:WORKERS_SHOWN]],
+        all=[_shown(worker) for worker in seen.workers[:WORKERS_SHOWN]],
+        left_out=max(0, len(seen.workers) - WORKERS_SHOWN),
+    )
+
+
+def _mark(seen: Fleet) -> SafeString:
+    wrong = len(seen.wrong)
+    if wrong:
+        return badge(ngettext("%d lags", "%d lag", wrong) % wrong, "bad")
+    if seen.differing:
+        return badge(_("not alike"), "warn")
+    if seen.unseen:
+        return badge(_("not seen"), "quiet" if seen.unseen == "memory" else "warn")
+    if seen.of(State.FOLLOWING):
+        return badge(_("following"), "warn")
+    return badge(_("in step"), "good")
+
+
+def _shown(worker: Worker) -> ShownWorker:
+    heartbeat, now = worker.heartbeat, timezone.now()
+    return ShownWorker(
+        process=worker.process,
+        state=badge(_(worker.state.value), TONES[worker.state]),
+        what=worker_text.sentence(worker, now),
+        what_to_do=worker_text.remedy(worker, now),
+        revision=DASH if heartbeat.revision is None else str(heartbeat.revision),
+        delay=DASH if heartbeat.delay is None else format_duration(heartbeat.delay),
+        heard=format_duration(worker.age),
+    )

@@ -1,0 +1,92 @@
+"""One click for the spelling that an error suggests. No script is needed.
+
+A form that refuses a field offers a button beside it; the button sends the
+whole form again, with what was typed there and what is to be written instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, QueryDict
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from ..models import PolicyModel
+from .forms import PolicyForm
+
+ACCEPT = "accept-"
+"""Begins the name of a button; the name of its field follows."""
+
+
+class SuggestionForm(PolicyForm):
+    """A form that offers the accepted spelling of what it refuses."""
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if not self.is_bound or not self.errors:
+            return
+        for field, instead in suggested(self.instance):
+            if field in self.errors:
+                name = self.add_prefix(field)
+                button = _button(name, str(self.data.get(name, "")), instead)
+                self.add_error(field, ValidationError(button, "did_you_mean"))
+
+
+class SuggestionsMixin:
+    """Mixed into a screen whose forms offer spellings."""
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        request.POST = accepted(request.POST)  # type: ignore[assignment]
+        return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc]
+
+
+def suggested(row: PolicyModel) -> Iterator[tuple[str, str]]:
+    """Field -> its text with everything mended that can be mended; lists one per line."""
+    instead: dict[str, dict[Any, str]] = {}
+    for problem in row.problems():
+        if problem.suggestion is not None:
+            instead.setdefault(problem.field, {})[problem.value] = problem.suggestion
+    for field, by_value in instead.items():
+        value: list[str] | str = getattr(row, field)
+        items = value if isinstance(value, list) else [value]
+        yield field, "\n".join(by_value.get(item, item) for item in items)
+
+
+def accepted(post: QueryDict) -> QueryDict:
+    """What was sent, with the accepted spelling in its field.
+
+    Enter presses a form's first button: a field that was edited since is left alone.
+    """
+    changed = post
+    for name in [name for name in post if name.startswith(ACCEPT)]:
+        field = name.removeprefix(ACCEPT)
+        typed, instead = _offer(str(post[name]))
+        if typed is not None and typed.splitlines() == post.get(field, "").splitlines():
+            changed = changed.copy() if changed is post else changed
+            changed[field] = instead
+    return changed
+
+
+def _button(name: str, typed: str, instead: str) -> SafeString:
+    return format_html(
+        '{} <button type="submit" class="button" name="{}{}" value="{}">{}</button>',
+        _("Did you mean %(spelling)s?") % {"spelling": ", ".join(instead.splitlines())},
+        ACCEPT,
+        name,
+        json.dumps([typed, instead]),
+        _("Accept and save"),
+    )
+
+
+def _offer(value: str) -> tuple[str | None, str]:
+    try:
+        typed, instead = json.loads(value)
+    except (ValueError, TypeError, RecursionError):
+        return None, ""
+    both = isinstance(typed, str) and isinstance(instead, str)
+    return (typed, instead) if both else (None, "")
