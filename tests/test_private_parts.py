@@ -26,12 +26,10 @@ ALLOWED = {
 # Still to be replaced by something public.
 LEFT: set[Use] = {
     Use("apiguard.admin.forms", "_update_errors"),
-    Use("apiguard.admin.overtaken", "_messages"),
-    Use("apiguard.admin.overtaken", "_queued_messages"),
+    Use("apiguard.admin.conflict_retry", "_messages"),
+    Use("apiguard.admin.conflict_retry", "_queued_messages"),
     Use("apiguard.admin.tiers", "_post_clean"),
-    Use("apiguard.request.header_store", "__class__"),
-    Use("apiguard.request.header_store", "_store"),
-    Use("apiguard.request.hosts", "__globals__"),
+    Use("apiguard.request.django_private", "_store"),
     Use("apiguard.request.response", "_body"),
     Use("apiguard.request.response", "_post"),
     Use("apiguard.request.response", "_read_started"),
