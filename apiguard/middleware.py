@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from . import conf
+from .caching import current_guard
 from .policy.holder import PolicyUnavailable, holder
 from .policy.records import KeyRecord
 from .policy.snapshot import Snapshot
@@ -64,6 +65,7 @@ class ApiGuardMiddleware:
     def _call(self, request: HttpRequest, settings: conf.Settings) -> HttpResponseBase:
         ids = ids_of(request.META, settings)
         this_id, token = ids.request_id, current_ids.set(ids)
+        guard_token = current_guard.set(None)
         try:
             try:
                 snapshot = holder.ready() or holder.snapshot()
@@ -79,11 +81,13 @@ class ApiGuardMiddleware:
             late = run(_count_late(passage), passage) if _is_uncounted(passage) else None
             return _leave(request, passage, answer, late)
         finally:
+            current_guard.reset(guard_token)
             current_ids.reset(token)
 
     async def _call_async(self, request: HttpRequest, settings: conf.Settings) -> HttpResponseBase:
         ids = ids_of(request.META, settings)
         this_id, token = ids.request_id, current_ids.set(ids)
+        guard_token = current_guard.set(None)
         try:
             try:
                 snapshot = holder.ready() or await sync_to_async(holder.snapshot)()
@@ -102,6 +106,7 @@ class ApiGuardMiddleware:
                 late = await _run_async(_count_late(passage), passage)
             return _leave(request, passage, answer, late)
         finally:
+            current_guard.reset(guard_token)
             current_ids.reset(token)
 
     # -- hooks ------------------------------------------------------------------
@@ -163,6 +168,7 @@ def _passage(
     )
     passage = Passage(facts, settings, snapshot, route, this_id)
     request.apiguard = passage  # type: ignore[attr-defined]
+    current_guard.set(passage)
     return passage
 
 

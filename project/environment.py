@@ -89,7 +89,12 @@ def caches(redis_url: str | None) -> dict[str, Any]:
     The timeouts are short because requests wait that long while Redis is away.
     Nothing else may use that database number.
     """
-    local = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    local = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+            "KEY_FUNCTION": "apiguard.caching.make_key",
+        }
+    }
     if not redis_url:
         return local
     counters = {

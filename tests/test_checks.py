@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from django.conf import settings
 from django.core import checks as django_checks
 from django.test import override_settings
 
-from apiguard import checks
+from apiguard import caching, checks
+from apiguard.checks.middleware import MIDDLEWARE
 from apiguard.models import AllowedOrigin, CorsPolicy
+from apiguard.policy import load
+from tests.servers import CHECKOUT
 
 ANOTHER = "django.middleware.common.CommonMiddleware"
 
@@ -58,9 +61,9 @@ def test_an_unknown_member_is_told_with_the_nearest_name():
 @pytest.mark.parametrize(
     ("installed", "expected"),
     [
-        pytest.param([checks.MIDDLEWARE, ANOTHER], [], id="first"),
+        pytest.param([MIDDLEWARE, ANOTHER], [], id="first"),
         pytest.param([ANOTHER], ["apiguard.W001"], id="missing"),
-        pytest.param([ANOTHER, checks.MIDDLEWARE], ["apiguard.W002"], id="not the first"),
+        pytest.param([ANOTHER, MIDDLEWARE], ["apiguard.W002"], id="not the first"),
     ],
 )
 def test_the_middleware_has_to_be_the_first(installed, expected):
@@ -88,7 +91,7 @@ WAL = "PRAGMA journal_mode=WAL;"
 )
 def test_sqlite_has_to_let_readers_and_writers_in(engine, options, expected, monkeypatch):
     databases = {"default": {"ENGINE": engine, "OPTIONS": options}}
-    monkeypatch.setattr(checks.django_settings, "DATABASES", databases)
+    monkeypatch.setattr(settings, "DATABASES", databases)
     assert ids(checks.check_sqlite()) == expected
 
 
@@ -236,10 +239,10 @@ def test_counting_in_memory_is_no_good_for_more_than_one_worker(given, debug, ex
 
 
 def test_every_id_is_documented_and_no_other():
-    page = (Path(checks.__file__).parent.parent / "docs/deployment.md").read_text()
+    page = (CHECKOUT / "docs/deployment.md").read_text()
     documented = re.findall(r"^\| `apiguard\.(\w+)`", page, re.M)
     assert sorted(documented) == documented
-    source = Path(checks.__file__).read_text()
+    source = "".join(path.read_text() for path in (CHECKOUT / "apiguard/checks").glob("*.py"))
     assert set(documented) == set(re.findall(r'"apiguard\.([EW]\d{3})"', source))
 
 
@@ -277,11 +280,9 @@ def test_what_must_not_be_deployed_is_told(given, expected):
 def test_moving_over_step_by_step_is_a_warning(apps, middleware, expected, monkeypatch):
     # Not override_settings: the package need not be installed here.
     monkeypatch.setattr(
-        checks,
+        checks.middleware,
         "django_settings",
-        SimpleNamespace(
-            INSTALLED_APPS=["apiguard", *apps], MIDDLEWARE=[checks.MIDDLEWARE, *middleware]
-        ),
+        SimpleNamespace(INSTALLED_APPS=["apiguard", *apps], MIDDLEWARE=[MIDDLEWARE, *middleware]),
     )
     assert ids(checks.check_corsheaders()) == expected
 
@@ -301,7 +302,7 @@ def test_what_is_wrong_with_rows_is_told_where_django_looks_at_the_database():
 
 
 def test_nothing_is_told_of_rows_before_their_tables_are_there(monkeypatch):
-    monkeypatch.setattr(checks.load, "tables_exist", lambda: False)
+    monkeypatch.setattr(load, "tables_exist", lambda: False)
     assert checks.check_policy(databases=["default"]) == []
 
 
@@ -342,3 +343,46 @@ def test_no_check_reads_the_database_unasked():
 def test_forms_behind_a_proxy_that_ends_tls_need_a_setting_of_django(proxies, settings, expected):
     with override_settings(APIGUARD={"TRUSTED_PROXIES": proxies}, **settings):
         assert ids(checks.check_forms_behind_tls()) == expected
+
+
+UPDATE = "django.middleware.cache.UpdateCacheMiddleware"
+LOCMEM = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+OURS = {**LOCMEM, "KEY_FUNCTION": caching.PATH}
+
+
+def own_key(key, prefix, version):
+    return f"{prefix}:{version}:{caching.add_caller(key)}"
+
+
+@pytest.mark.parametrize(
+    ("middleware", "alias", "expected"),
+    [
+        pytest.param([MIDDLEWARE, UPDATE], LOCMEM, ["apiguard.E003"], id="inside the guard"),
+        pytest.param([MIDDLEWARE, UPDATE], OURS, [], id="with our function"),
+        pytest.param(
+            [MIDDLEWARE, UPDATE], {**LOCMEM, "KEY_FUNCTION": own_key}, [], id="with a like function"
+        ),
+        pytest.param([MIDDLEWARE], LOCMEM, [], id="no cache middleware"),
+        pytest.param([UPDATE], LOCMEM, [], id="no guard"),
+        pytest.param([UPDATE, MIDDLEWARE], LOCMEM, [], id="outside the guard"),
+        pytest.param(
+            [MIDDLEWARE, UPDATE],
+            {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
+            [],
+            id="a cache that keeps nothing",
+        ),
+    ],
+)
+def test_a_cache_inside_the_guard_must_keep_callers_apart(middleware, alias, expected):
+    with override_settings(MIDDLEWARE=middleware, CACHES={"default": alias}):
+        assert ids(checks.check_page_cache()) == expected
+
+
+def test_every_other_cache_that_could_store_pages_is_named_once_before_a_deployment():
+    counter = {**in_redis(), "KEY_PREFIX": "counter"}
+    aliases = {"default": LOCMEM, "safe": OURS, "other": LOCMEM, "apiguard": counter}
+    with override_settings(MIDDLEWARE=[MIDDLEWARE, UPDATE], CACHES=aliases, APIGUARD={}):
+        assert ids(checks.check_page_cache()) == ["apiguard.E003"]
+        (other,) = checks.check_other_page_caches()
+    assert other.id == "apiguard.W016"
+    assert "CACHES['other']" in other.hint

@@ -1,0 +1,33 @@
+"""System checks: report what would go wrong in this project before it does.
+
+Errors (``apiguard.E0xx``) stop a deployment; warnings (``W0xx``) name what to
+look at. The database is read only where Django is told to (``check --database``);
+``manage.py apiguard check`` reports more.
+"""
+
+from __future__ import annotations
+
+from django.core import checks
+
+from .counter import check_counter
+from .database import check_policy, check_sqlite
+from .middleware import check_corsheaders, check_middleware
+from .page_caches import check_other_page_caches, check_page_cache
+from .settings import check_deployment, check_forms_behind_tls, check_settings
+
+
+def register_all() -> None:
+    """Register all checks; called once, when the apps are ready."""
+    for check in (
+        check_settings,
+        check_middleware,
+        check_forms_behind_tls,
+        check_corsheaders,
+        check_sqlite,
+        check_counter,
+        check_page_cache,
+    ):
+        checks.register(check, "apiguard")
+    checks.register(check_policy, "apiguard", checks.Tags.database)
+    for check in (check_deployment, check_other_page_caches):
+        checks.register(check, "apiguard", checks.Tags.security, deploy=True)
