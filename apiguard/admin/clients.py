@@ -66,12 +66,17 @@ class ClientAdmin(PolicyAdmin):
     # Not autocomplete: that wants the user model on the same admin site.
     raw_id_fields = ("owner",)
     readonly_fields = ("keys_link",)
-    fieldsets = (
-        (None, {"fields": ("name", "slug", "tier", "enabled", "keys_link")}),
-        (_("Where from"), {"fields": ("allowed_networks",)}),
-        (_("On behalf of a user"), {"fields": ("owner", "acts_as_owner")}),
-        (_("For the project's own use"), {"classes": ("collapse",), "fields": ("metadata",)}),
-    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        on_behalf = ["owner", "acts_as_owner"]
+        if obj is not None and "acts_as_owner" in request.POST:
+            on_behalf.append("confirm_keys")
+        return (
+            (None, {"fields": ("name", "slug", "tier", "enabled", "keys_link")}),
+            (_("Where from"), {"fields": ("allowed_networks",)}),
+            (_("On behalf of a user"), {"fields": on_behalf}),
+            (_("For the project's own use"), {"classes": ("collapse",), "fields": ("metadata",)}),
+        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)

@@ -22,6 +22,12 @@ from .display import DASH, badge
 TONES = {"created": "good", "changed": "warn", "deleted": "bad", "published": "quiet"}
 
 
+def policy_models() -> list[type[PolicyModel]]:
+    """The models whose rows are policy."""
+    models = apps.get_app_config("apiguard").get_models()
+    return [model for model in models if issubclass(model, PolicyModel)]
+
+
 class KindFilter(admin.SimpleListFilter):
     """Changes by kind of row; the kinds are known without asking the table."""
 
@@ -29,8 +35,7 @@ class KindFilter(admin.SimpleListFilter):
     parameter_name = "model"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        models = apps.get_app_config("apiguard").get_models()
-        kinds = [model._meta for model in models if issubclass(model, PolicyModel)]
+        kinds = [model._meta for model in policy_models()]
         return [(kind.label_lower, kind.verbose_name) for kind in kinds]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -58,6 +63,19 @@ class PolicyChangeAdmin(Screen):
         "reason",
         "difference",
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """The changes of rows that the user may see: a difference shows their values."""
+        hidden = [
+            model._meta.label_lower
+            for model in policy_models()
+            if not any(
+                request.user.has_perm(f"apiguard.{action}_{model._meta.model_name}")
+                for action in ("view", "change")
+            )
+        ]
+        changes: QuerySet[Any] = super().get_queryset(request).exclude(model__in=hidden)
+        return changes
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -18,6 +18,7 @@ from ..models.issuers import KEY_SOURCES
 from ..rules.jwks import MAX_SET_LENGTH
 from ..rules.strict_json import JsonRefused, read_object
 from .forms import PolicyForm
+from .owner_permissions import may_impersonate
 
 SOURCE_WORDS = {
     "secret_name": _("a named secret of the settings (HS algorithms)"),
@@ -33,6 +34,10 @@ NOT_YOURS_TO_MAP = _("Only a superuser may let an issuer's tokens stand for user
 NOT_YOURS_TO_CHANGE = _(
     "This issuer's tokens stand for users: only a superuser may change this. "
     "You may untick “enabled”, or empty the user field."
+)
+MAY_NOT_DECIDE = _(
+    "This decides whose tokens are accepted: only a superuser, or a user with the permission "
+    "“impersonate”, may change it while the issuer is enabled. You may untick “enabled”."
 )
 
 
@@ -91,6 +96,8 @@ class IssuerForm(PolicyForm):
             self._take_source(self.cleaned_data["key_source"])
         if self.cleaned_data.get("user_field") and not getattr(self.user, "is_superuser", False):
             self._keep_from_staff()
+        elif self.cleaned_data.get("enabled") and not may_impersonate(self.user):
+            self._refuse_decisive_changes(MAY_NOT_DECIDE)
         return cleaned
 
     def _take_source(self, chosen: str) -> None:
@@ -108,10 +115,16 @@ class IssuerForm(PolicyForm):
         if "user_field" in self.changed_data or self.instance.pk is None:
             self.add_error("user_field", NOT_YOURS_TO_MAP)
             return
-        for name in DECISIVE:
+        self._refuse_decisive_changes(NOT_YOURS_TO_CHANGE)
+
+    def _refuse_decisive_changes(self, message: Any) -> None:
+        """Refuse what decides which tokens are accepted; switching off is for everybody."""
+        is_new = self.instance.pk is None
+        names = ["enabled"] if is_new else [name for name in DECISIVE if name in self.changed_data]
+        for name in names:
             switched_off = name == "enabled" and not self.cleaned_data.get("enabled")
-            if name in self.changed_data and not switched_off and name not in self.errors:
-                self.add_error(name, NOT_YOURS_TO_CHANGE)
+            if not switched_off and name not in self.errors:
+                self.add_error(name, message)
 
 
 def source_of(issuer: JwtIssuer) -> str:

@@ -60,6 +60,7 @@ class Client(PolicyModel):
         verbose_name = _("client")
         verbose_name_plural = _("clients")
         ordering: ClassVar[list[str]] = ["name"]
+        permissions = (("impersonate", "Can create credentials that stand for users"),)
 
     def __str__(self) -> str:
         return self.name

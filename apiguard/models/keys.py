@@ -104,6 +104,7 @@ class ApiKey(PolicyModel):
         permissions = (
             ("rotate_apikey", "Can rotate API key"),
             ("revoke_apikey", "Can revoke API key"),
+            ("grant_scopes", "Can grant scopes to API keys"),
         )
         constraints = (
             models.CheckConstraint(

@@ -101,6 +101,14 @@ def contains(networks: Sequence[Network], address: Address | None) -> bool:
     return address is not None and any(address in network for network in networks)
 
 
+def is_within(network: Network, networks: Iterable[Network]) -> bool:
+    """Whether one of ``networks`` holds every address of ``network``."""
+    return any(
+        network.version == other.version and network.subnet_of(other)  # type: ignore[arg-type]
+        for other in networks
+    )
+
+
 def is_trusted(remote_addr: str, trusted: Sequence[Network], trust_unix: bool) -> bool:
     """Whether forwarding headers of the peer ``remote_addr`` are believed.
 

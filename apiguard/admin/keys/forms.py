@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from ... import conf
+from ..display import as_strings
 from ..forms import PolicyForm
-from ..owner_permissions import SUPERUSER_CREATES_KEYS, may_create_keys
+from ..owner_permissions import MAY_NOT_CREATE_KEYS, may_create_keys, widens_networks
 from . import form_tokens
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ else:
 
 FORM_EXPIRED = _(
     "This form is too old to create a key. It has been renewed: check the values and save again."
+)
+MAY_NOT_GRANT = _(
+    "You may not grant scopes: that takes the permission “grant scopes”. You may remove them."
 )
 HOUR = 3600
 GRACES = (
@@ -30,7 +35,9 @@ GRACES = (
 
 
 class KeyForm(PolicyForm):
-    """What may be decided, and changed later, about a key."""
+    """What may be decided, and changed later, about a key, by ``user``, who is signed in."""
+
+    user: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -44,7 +51,36 @@ class KeyForm(PolicyForm):
         ends = self.cleaned_data.get("expires_at")
         if begins and ends and ends <= begins:
             self.add_error("expires_at", _("The key would end before it begins."))
+        self._refuse_widening()
         return cleaned
+
+    def _refuse_widening(self) -> None:
+        """Refuse to widen a key that carries more than the permissions of ``user``."""
+        widened = widened_fields(self.instance, self.cleaned_data)
+        if "scopes" in widened and not self.user.has_perm("apiguard.grant_scopes"):
+            self.add_error("scopes", MAY_NOT_GRANT)
+        if self.instance.pk is None or may_create_keys(self.user, self.instance.client):
+            return  # The client of a new key is among what was typed.
+        for name in widened:
+            if name not in self.errors:
+                self.add_error(name, MAY_NOT_CREATE_KEYS)
+
+
+def widened_fields(stored: Any, typed: Mapping[str, Any]) -> list[str]:
+    """The fields whose typed values let a key do more than the ``ApiKey`` as it is stored."""
+    widened = []
+    if set(typed.get("scopes") or ()) - set(as_strings(stored.scopes)):
+        widened.append("scopes")
+    if stored.pk is None:
+        return widened
+    if "allowed_networks" in typed and widens_networks(
+        stored.allowed_networks, typed["allowed_networks"]
+    ):
+        widened.append("allowed_networks")
+    ends, ended = typed.get("expires_at"), stored.expires_at
+    if "expires_at" in typed and ended and (ends is None or ends > ended):
+        widened.append("expires_at")
+    return widened
 
 
 def scope_choice(registry: frozenset[str], stored: object) -> forms.MultipleChoiceField:
@@ -95,7 +131,7 @@ class NewKeyForm(SingleUseForm, KeyForm):
         cleaned = super().clean()
         client = self.cleaned_data.get("client")
         if client is not None and not may_create_keys(self.user, client):
-            self.add_error("client", SUPERUSER_CREATES_KEYS)
+            self.add_error("client", MAY_NOT_CREATE_KEYS)
         return cleaned
 
 

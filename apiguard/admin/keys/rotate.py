@@ -17,7 +17,7 @@ from django.views.decorators.debug import sensitive_variables
 from ...models import ApiKey
 from ...models.keys import rotated_meanwhile
 from ..base import record_actor
-from ..owner_permissions import SUPERUSER_CREATES_KEYS, may_create_keys
+from ..owner_permissions import MAY_NOT_CREATE_KEYS, may_create_keys
 from . import form_tokens
 from .forms import RotateForm
 from .pages import KeyPageMixin, public_part
@@ -75,7 +75,7 @@ class RotateMixin(KeyPageMixin):
             old = ApiKey.objects.select_related("client").get(pk=pk)
             form_tokens.check_unused(request, given["form_token"])
             if not may_create_keys(request.user, old.client):
-                raise ValidationError(SUPERUSER_CREATES_KEYS)
+                raise ValidationError(MAY_NOT_CREATE_KEYS)
             if _seen(old) != given["seen"]:
                 raise rotated_meanwhile()
             by = request.user if request.user.is_authenticated else None
@@ -105,7 +105,7 @@ class RotateMixin(KeyPageMixin):
             masked=public_part(key),
             ended=state if state.is_final else "",
             successors=successors,
-            not_yours="" if may_create_keys(request.user, key.client) else SUPERUSER_CREATES_KEYS,
+            not_yours="" if may_create_keys(request.user, key.client) else MAY_NOT_CREATE_KEYS,
         )
 
 

@@ -150,7 +150,7 @@ def test_who_may_only_change_keys_makes_none(staff, acme, key):
 
 
 def test_who_may_add_but_not_look_still_sees_the_key_once(staff, acme):
-    browser = staff("add_apikey", "view_client")
+    browser = staff("add_apikey", "view_client", "grant_scopes")
     assert text_in(make_key(browser, acme))
 
 
