@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from apiguard.concurrency import CircuitBreaker
 from apiguard.counters.base import LimitCheck, StoreFailed
-from apiguard.counters.breaker import Breaker
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
 from apiguard.counters.resilient import ResilientCounter
@@ -73,7 +73,7 @@ def outage(task: dict[str, Any]) -> dict[str, Any]:
     logging.disable()
     seen, client = Outage(), connect(task["url"], 0.05)
     store = Noted(RedisCounter(lambda: client, "outage"), seen)
-    counter = ResilientCounter(store, MemoryCounter(), Breaker())
+    counter = ResilientCounter(store, MemoryCounter(), CircuitBreaker())
     limits = (Limit(1, "per-hour", "window", task["amount"], 3600),)
     wait_for_the_others()
     end = time.monotonic() + task["seconds"]

@@ -93,8 +93,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _nothing_is_known_to_fail() -> None:
     """What another test of this process made fail is tried again at once, whatever ran between."""
     if lookups := sys.modules.get("apiguard.policy.lookups"):
-        for backoff in (lookups.keys.backoff, lookups.users.backoff, lookups.holder._backoff):
-            backoff.succeeded()
+        refresh = sys.modules["apiguard.policy.refresh"]
+        lookups.keys.breaker.close()
+        lookups.users.breaker.close()
+        lookups.holder._state = refresh.last_read(lookups.holder._state)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from tests.source import imported, read_package
 
 # Each layer, and the layers that it may import from besides itself.
-BASE = {"errors", "rules", "conf"}
+BASE = {"errors", "rules", "conf", "concurrency"}
 ROWS = {*BASE, "models"}
 ROOM = {*BASE, "policy", "counters", "telemetry"}
 DOOR = {*ROWS, *ROOM, "request"}
@@ -18,10 +18,11 @@ EVERYTHING = {*ROWS_AND_FILES, "admin", "management", "caching"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "rules": {"errors"},
+    "concurrency": {"errors"},
     "conf": {"errors", "rules"},
     "models": BASE,
     "policy": ROWS,
-    "counters": {"errors", "rules"},
+    "counters": {"errors", "rules", "concurrency"},
     # Workers leave their reports in the counter's store.
     "telemetry": {*ROWS, "counters"},
     "request": ROOM,
@@ -43,6 +44,7 @@ HOME = {"receivers": "models", "signals": "models", "migrations": "models"}
 DJANGO_ORM = ("django.db", "django.apps", "django.contrib.contenttypes")
 FOREIGN = {
     # What these layers may know of the world outside apiguard.
+    "concurrency": ("django", "rest_framework"),
     "rules": ("django", "rest_framework"),
     "counters": ("django.db", "django.contrib", "rest_framework"),
     "request": (*DJANGO_ORM, "rest_framework"),

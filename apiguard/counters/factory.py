@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Protocol
 
+from ..concurrency import CircuitBreaker
 from ..rules.limits import Decision
 from .base import Counter, LimitCheck
-from .breaker import Breaker
 from .connect import connector
 from .denials import Denials
 from .memory import MemoryCounter
@@ -67,7 +67,7 @@ def counter_for(name: str, prefix: str, listener: Listener) -> PolicyCounter:
     store = ResilientCounter(
         RedisCounter(connector(name), prefix),
         MemoryCounter(),
-        Breaker(on_change),
+        CircuitBreaker(on_change),
     )
     return PolicyCounter(store, denials)
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import logging
 
+from ..concurrency import CircuitBreaker
 from ..rules.limits import Decision
 from .base import Counter, CounterUnavailable, LimitCheck, PoolExhausted, StoreFailed
-from .breaker import Breaker, Phase
 from .faults import FaultLog
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,11 @@ class ResilientCounter:
     """
 
     def __init__(
-        self, store: Counter, local: Counter, breaker: Breaker, faults: FaultLog | None = None
+        self,
+        store: Counter,
+        local: Counter,
+        breaker: CircuitBreaker,
+        faults: FaultLog | None = None,
     ) -> None:
         self._store = store
         self._local = local
@@ -56,10 +60,10 @@ class ResilientCounter:
             self.breaker.failed(phase)
             logger.warning("The counter's store failed. %s", error)
         except PoolExhausted as error:
-            self._end_probe(phase)
+            self.breaker.learnt_nothing(phase)
             self._faults.record_exhausted_pool(error)
         except Exception as error:  # noqa: BLE001 - a defect costs no request
-            self._end_probe(phase)
+            self.breaker.learnt_nothing(phase)
             self._faults.record_defect(error)
         except BaseException:
             self.breaker.failed(phase)
@@ -68,11 +72,6 @@ class ResilientCounter:
             self.breaker.succeeded(phase)
             return decision
         return self._check_without_store(check)
-
-    def _end_probe(self, phase: Phase) -> None:
-        """Let another probe follow one that learnt nothing."""
-        if phase.probe_at is not None:
-            self.breaker.failed(phase)
 
     def _check_without_store(self, check: LimitCheck) -> Decision:
         closed = [

@@ -1,22 +1,26 @@
-"""The policy in force in this process: held, looked at, swapped whole.
+"""The policy in force in this process: held, refreshed, swapped whole.
 
-``snapshot()`` is what a request asks for, once. It looks at the state row at
-most once per ``POLICY_MAX_AGE`` and after every change that this process has
-committed; a look costs one query, a reload a dozen. Promises:
+A request calls ``snapshot()`` once. The state row is read at most once per
+``POLICY_MAX_AGE`` and after every change that this process has committed; that
+costs one query, a reload a dozen. Promises:
 
-- One look at a time. Requests go on with the held snapshot only while its
-  last good look is younger than twice ``POLICY_MAX_AGE``; else they wait, so
+- One refresh at a time. Requests go on with the held snapshot only while the
+  last good refresh is younger than twice ``POLICY_MAX_AGE``; else they wait, so
   that an idle worker never answers by an hour-old policy.
-- Nobody waits long for a database that hangs: who looks is not a request (see
-  ``crew``). A failed read keeps the held snapshot, for ``POLICY_MAX_STALENESS``
-  at most; while reads fail, looks are farther and farther apart.
+- Nobody waits long for a database that hangs: it is not a request's thread that
+  reads (see ``db_threads``). A failed read keeps the held snapshot, for
+  ``POLICY_MAX_STALENESS`` at most; while reads fail, refreshes are farther and
+  farther apart.
 - What is read inside an open transaction serves that transaction alone.
 - Before apiguard's tables are made there is no policy: ``None``. Tables that
   vanish later are a failed read.
+
+``refresh`` decides when to read; here is what waits, reads and swaps.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
@@ -30,22 +34,24 @@ from django.db import Error as DatabaseError
 from django.db import connections, transaction
 
 from .. import conf
+from ..concurrency import Busy, wait
 from ..models.state import PendingChange, committed, write_alias
-from . import clock, load, reading
-from .backoff import Backoff
+from . import clock, load, reading, refresh
 from .db_threads import DatabaseThreads, NoAnswer, must_run_inline, run_inline
-from .look import ANSWER_SECONDS, GRACE_SECONDS, Look
 from .reading import Reading
+from .refresh import ANSWER_SECONDS, RELOAD_SECONDS, Attempt, Moment
 from .snapshot import Snapshot, empty
 from .status import PolicyStatus, redacted
 
 logger = logging.getLogger("apiguard.policy")
 
-# Looks that one request may wait for: one that began before the change that it
+# Refreshes that one request may wait for: one that began before the change that it
 # must see, or before the machine slept, is not good enough.
-LOOKS = 3
-# More looks than this never hang at once.
-crew = DatabaseThreads("apiguard-policy", most=8)
+MAX_REFRESHES = 3
+# A request that begins a refresh it need not wait for waits so long: mostly that is enough.
+GRACE_SECONDS = 0.25
+# More refreshes than this never hang at once.
+threads = DatabaseThreads("apiguard-policy", most=8, max_queue=8)
 
 
 class PolicyUnavailable(Exception):
@@ -56,7 +62,7 @@ class PolicyHolder:
     """Holds the newest snapshot of this process."""
 
     def __init__(self) -> None:
-        # Told true when a look begins and false when it ends; must neither wait nor raise.
+        # Called with whether a refresh begins or ends; must neither wait nor raise.
         self.on_refresh: Callable[[bool], None] = lambda is_begun: None
         self._reset()
 
@@ -64,32 +70,33 @@ class PolicyHolder:
         self._lock = threading.Lock()
         self._held: Snapshot | None = None
         self._override: Snapshot | None = None
-        self._look: Look | None = None
-        # When the last good look began, by our clock; None: never.
-        self._looked_at: float | None = None
-        self._backoff = Backoff()
-        self._committed = committed.count
-        self._committed_when_failed = -1
+        self._state: refresh.State = refresh.Fresh()
+        self._numbers = itertools.count()
+        # How many changes this process had committed before it first needed any policy.
+        self._changes_before = committed.count
+        # Set when the newest attempt has ended, well or not.
+        self._ended = threading.Event()
         self._epoch = committed.epoch
-        self._without_tables = False
         self._status = PolicyStatus()
 
-    # -- what requests ask --------------------------------------------------
+    # -- for requests -------------------------------------------------------
 
     def ready(self) -> Snapshot | None:
-        """The held snapshot if it may be used without any I/O, else ``None``."""
+        """Return the held snapshot if it may be used without any I/O, else ``None``."""
         if self._override is not None:
             return self._override
         held = self._held
         if held is None or PendingChange.alive or self._epoch != committed.epoch:
             return None
-        return held if self._is_fresh(1) or self._others_care() else None
+        state, bounds, now = self._state, conf.current(), _now()
+        is_good = refresh.is_fresh(state, bounds, now) or refresh.needs_nobody(state, bounds, now)
+        return held if is_good else None
 
     def snapshot(self) -> Snapshot | None:
-        """The policy to judge one request by; ``None`` before ``migrate``.
+        """Return the policy to judge one request by; ``None`` before ``migrate``.
 
         Raises:
-            PolicyUnavailable: it cannot be told what is guarded.
+            PolicyUnavailable: nobody knows what is guarded.
         """
         if self._override is not None:
             return self._override
@@ -98,13 +105,14 @@ class PolicyHolder:
         pending = PendingChange.newest(write_alias())
         if pending is not None:
             return _uncommitted(pending)
-        if conf.current().policy_max_age is None and self._held is None and not self._changed():
+        state, bounds, now = self._state, conf.current(), _now()
+        if bounds.policy_max_age is None and self._held is None and not self._has_changed():
             return empty()
-        if self._is_fresh(1):
+        if refresh.is_fresh(state, bounds, now):
             return self._last_good()
         if connections[write_alias()].in_atomic_block:
             return self._read_for_this_request()
-        self._have_looked()
+        self._refresh()
         return self._last_good()
 
     def holds(self, snapshot: Snapshot) -> bool:
@@ -112,22 +120,21 @@ class PolicyHolder:
         return snapshot is self._held
 
     def status(self) -> PolicyStatus:
-        """How the policy in force stands in this process; no query."""
+        """Return how the policy in force stands in this process; no query."""
         return self._status
 
     @property
     def cut_off(self) -> bool:
-        """Whether the database is known to be away: it need not be asked for anything else."""
-        return self._backoff.is_known()
+        """Whether the database is known to be away, so that no other query is worth a try."""
+        failing = refresh.failure(self._state)
+        return failing is not None and failing.is_certain(_now())
 
     def forget(self) -> None:
         """Hold nothing; the next request reads all policy anew."""
         with self._lock:
-            self._looked_at = self._look = self._held = None
-            self._backoff.succeeded()
-            # What was committed into the new tables is still to be looked for.
-            self._committed, self._epoch = committed.count_before_epoch, committed.epoch
-            self._without_tables = False
+            self._held, self._state = None, refresh.Fresh()
+            # What was committed into the new tables is still to be read.
+            self._changes_before, self._epoch = committed.count_before_epoch, committed.epoch
             self._status = PolicyStatus()
 
     @contextmanager
@@ -139,142 +146,151 @@ class PolicyHolder:
         finally:
             self._override = before
 
-    # -- may what is held serve? ----------------------------------------------
+    # -- refreshing -----------------------------------------------------------
 
-    def _changed(self) -> bool:
-        return self._committed != committed.count
-
-    def _is_fresh(self, ages: int) -> bool:
-        """Whether the last good look is younger than ``ages`` x POLICY_MAX_AGE."""
-        if self._looked_at is None or self._changed():
-            return False
-        max_age = conf.current().policy_max_age
-        return max_age is None or clock.seconds() - self._looked_at < ages * max_age
-
-    def _may_go_on(self) -> bool:
-        """Whether the held policy may serve although a look is due."""
-        if not self._backoff.failing:
-            return self._is_fresh(2)
-        # What this process has committed since, it must see: the database is back.
-        return self._backoff.is_known() and self._committed_when_failed == committed.count
-
-    def _others_care(self) -> bool:
-        """Whether the held policy may serve, and this request need not begin a look."""
-        cared = not self._backoff.is_over() if self._backoff.failing else self._look is not None
-        return cared and self._may_go_on() and not self._is_too_stale()
-
-    def _is_too_stale(self) -> bool:
-        if not self._backoff.failing:
-            return False
-        limit = conf.current().policy_max_staleness
-        return self._looked_at is None or clock.seconds() - self._looked_at > limit
+    def _has_changed(self) -> bool:
+        read = refresh.last_read(self._state).read
+        return committed.count != (self._changes_before if read is None else read.changes)
 
     def _last_good(self) -> Snapshot | None:
-        held = self._held
-        # After ``held``, which is swapped last: in between, nobody passes unguarded.
-        nothing = held is None and not self._without_tables
-        if nothing or (self._backoff.failing and (held is None or self._is_too_stale())):
+        # Before what is held, which is swapped first: in between, nobody passes unguarded.
+        state = self._state
+        held, is_failing = self._held, refresh.failure(state) is not None
+        if held is None and (
+            is_failing or not isinstance(refresh.last_read(state), refresh.NoTables)
+        ):
+            raise PolicyUnavailable
+        if refresh.is_too_stale(state, conf.current(), _now()):
             raise PolicyUnavailable
         return held
 
-    # -- looking --------------------------------------------------------------
-
-    def _have_looked(self) -> None:
-        """Wait for a look for as long as the held policy may not go on without it."""
-        for _ in range(LOOKS):
-            look, is_mine = self._next_look()
-            if look is None:
+    def _refresh(self) -> None:
+        """Wait for a refresh for as long as the held policy may not go on without it."""
+        for _ in range(MAX_REFRESHES):
+            attempt, ended, is_mine = self._join()
+            if attempt is None:
                 return
-            goes_on, began = self._may_go_on(), committed.count
+            needed, bounds = _now(), conf.current()
+            state = self._state
+            goes_on = refresh.may_go_on(state, bounds, needed)
             if is_mine:
-                self._send(look)
+                self._begin(attempt, ended)
             if goes_on:
-                look.wait(GRACE_SECONDS if is_mine and not self._backoff.failing else 0)
+                grace = is_mine and refresh.failure(state) is None
+                self._wait(attempt, ended, GRACE_SECONDS if grace else 0)
                 return
-            if not look.wait(ANSWER_SECONDS):
-                self._give_up(look, NoAnswer(f"No answer within {ANSWER_SECONDS:g} s."))
+            if not self._wait(attempt, ended, ANSWER_SECONDS):
+                error = NoAnswer(f"No answer within {ANSWER_SECONDS:g} s.")
+                self._note_failure(attempt, refresh.TimedOut(attempt.number), error)
                 return
-            if self._backoff.failing or look.is_good_for(began):
+            if refresh.failure(self._state) or refresh.has_seen(attempt, needed, bounds, _now()):
                 return
 
-    def _next_look(self) -> tuple[Look | None, bool]:
-        """The look that is under way, or a new one and true; none while it is too early."""
+    def _join(self) -> tuple[Attempt | None, threading.Event, bool]:
+        """Return the attempt under way, or a new one and true; ``None`` while it is too early."""
         with self._lock:
-            look = self._look
-            if look is not None:
-                if look.hangs and self._backoff.is_known() and not look.given_up:
-                    self._note_failure(look, NoAnswer("No answer yet."))
-                if not (look.given_up and look.hangs and self._backoff.is_over()):
-                    return look, False
-            elif self._is_fresh(1):
-                return None, False  # Somebody else was faster.
-            known = self._committed_when_failed == committed.count
-            if self._backoff.failing and known and not self._backoff.is_over():
-                return None, False
-            self._look = Look(committed.count)
-            return self._look, True
+            before = self._state
+            needed = refresh.Needed(next(self._numbers), conf.current())
+            self._state = refresh.step(before, needed, _now())
+            attempt = refresh.current_attempt(self._state)
+            is_mine = attempt is not None and attempt.number == needed.number
+            if is_mine:
+                self._ended = threading.Event()
+            if isinstance(self._state, refresh.Failing) and self._state is not before:
+                self._report_failure(before, NoAnswer("No answer yet."))
+            return attempt, self._ended, is_mine
 
-    def _send(self, look: Look) -> None:
+    def _begin(self, attempt: Attempt, ended: threading.Event) -> None:
         self.on_refresh(True)
-        send = run_inline if must_run_inline(write_alias()) else crew.send
-        send(partial(self._read, look), partial(self._finish, look))
+        read, finish = partial(self._read, attempt), partial(self._finish, attempt, ended)
+        if must_run_inline(write_alias()):
+            run_inline(read, finish)
+            return
+        try:
+            threads.submit(read, finish)
+        except Busy:
+            finish(None, NoAnswer("All threads that read policy wait for the database."))
 
-    def _read(self, look: Look) -> Reading:
-        """One look at the state row, and what follows from it."""
+    def _wait(self, attempt: Attempt, ended: threading.Event, seconds: float) -> bool:
+        """Wait for the answer, and for a reload if one follows; whether the attempt has ended."""
+        if seconds and not wait(ended, seconds):
+            current = refresh.current_attempt(self._state)
+            if self._is_current(attempt) and current is not None and current.is_answered:
+                wait(ended, RELOAD_SECONDS if seconds >= ANSWER_SECONDS else 0)
+        return ended.is_set()
+
+    def _read(self, attempt: Attempt) -> Reading:
+        """Read the state row, and what follows from it."""
         held = self._held
         try:
             state = load.state()
-            look.is_answered = True
+            with self._lock:
+                self._state = refresh.step(self._state, refresh.Answered(attempt.number), _now())
             return reading.following(held, state)
         except (DatabaseError, load.PolicyMoved):
             if not reading.tables_are_missing(held):
                 raise
             return Reading(None)
 
-    def _finish(self, look: Look, read: Reading | None, error: Exception | None) -> None:
+    def _finish(
+        self,
+        attempt: Attempt,
+        ended: threading.Event,
+        read: Reading | None,
+        error: Exception | None,
+    ) -> None:
+        if read is None:
+            self._note_failure(attempt, refresh.Failed(attempt.number), error or NoAnswer())
+        else:
+            self._swap(attempt, read)
+        ended.set()
+
+    def _is_current(self, attempt: Attempt) -> bool:
+        current = refresh.current_attempt(self._state)
+        return current is not None and current.number == attempt.number
+
+    def _note_failure(
+        self, attempt: Attempt, event: refresh.Failed | refresh.TimedOut, error: Exception
+    ) -> None:
         with self._lock:
-            # A look that was given up, and another begun since, would swap back.
-            if self._look is look:
-                if read is None:
-                    self._note_failure(look, error or NoAnswer())
-                else:
-                    self._swap(look, read)
-                self._look = None
+            # An attempt that was superseded says nothing any more.
+            if not self._is_current(attempt):
+                return
+            before = self._state
+            self._state = refresh.step(before, event, _now())
+            self._report_failure(before, error)
+            if isinstance(event, refresh.Failed):
                 self.on_refresh(False)
-        look.done.set()
 
-    def _give_up(self, look: Look, error: Exception) -> None:
-        with self._lock:
-            if self._look is look and not look.given_up:
-                self._note_failure(look, error)
-
-    def _note_failure(self, look: Look, error: Exception) -> None:
-        look.given_up = True
-        if not self._backoff.failing:
+    def _report_failure(self, before: refresh.State, error: Exception) -> None:
+        if refresh.failure(before) is None:
             logger.error("Policy cannot be read (%s); going on with what is held.", redacted(error))
         if not isinstance(error, DatabaseError | load.PolicyMoved):
             logger.error("This should not happen.", exc_info=error)
-        self._committed_when_failed = look.count
-        self._backoff.failed()
         since = self._status.failed_since or time.time()
         self._status = replace(self._status, failed_since=since, error=redacted(error))
 
-    def _swap(self, look: Look, read: Reading) -> None:
-        snapshot, before = read.snapshot, self._held
-        if self._backoff.failing:
-            logger.warning("Policy can be read again.")
-        if snapshot is None and not self._without_tables:
-            logger.error("apiguard's tables do not exist: nothing is guarded. Run migrate.")
-        self._without_tables = snapshot is None
-        if snapshot is not None and snapshot is not before:
-            logger.info("Policy revision %s is in force.", snapshot.revision)
-            for problem in snapshot.problems:
-                logger.error("Policy problem: %s", problem)
-        self._held = snapshot
-        self._status = self._status.seen(snapshot, look.refreshed_at, read.published_at)
-        # From before the read: what was committed meanwhile is looked for again.
-        self._committed, self._looked_at = look.count, look.begun
-        self._backoff.succeeded()
+    def _swap(self, attempt: Attempt, read: Reading) -> None:
+        snapshot = read.snapshot
+        with self._lock:
+            # It would swap back what another attempt has found since.
+            if not self._is_current(attempt):
+                return
+            before, had = self._state, self._held
+            if refresh.failure(before) is not None:
+                logger.warning("Policy can be read again.")
+            if snapshot is None and not isinstance(refresh.last_read(before), refresh.NoTables):
+                logger.error("apiguard's tables do not exist: nothing is guarded. Run migrate.")
+            if snapshot is not None and snapshot is not had:
+                logger.info("Policy revision %s is in force.", snapshot.revision)
+                for problem in snapshot.problems:
+                    logger.error("Policy problem: %s", problem)
+            age = clock.seconds() - attempt.begun.at
+            self._status = self._status.seen(snapshot, time.time() - age, read.published_at)
+            self._held = snapshot
+            ended = refresh.Succeeded(attempt.number, has_tables=snapshot is not None)
+            self._state = refresh.step(before, ended, _now())
+            self.on_refresh(False)
 
     # -- inside an open transaction ---------------------------------------------
 
@@ -287,6 +303,10 @@ class PolicyHolder:
             if reading.tables_are_missing(self._held):
                 return None
             raise PolicyUnavailable from error
+
+
+def _now() -> Moment:
+    return Moment(clock.seconds(), committed.count)
 
 
 def _uncommitted(pending: PendingChange) -> Snapshot:

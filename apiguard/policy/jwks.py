@@ -7,9 +7,9 @@ Promises, per process and issuer:
 - One fetch at a time, in a thread of its own, and none within ``COOL_DOWN``
   of the last attempt, however many unknown names arrive. So an unknown name
   is remembered for at most that long, and no table of names can be filled.
-- A request that names an unknown key may wait for the fetch. While keys are
-  held one request does, for a second: an issuer that hangs must not take a
-  worker's threads. All others are told to come back.
+- A request that names an unknown key may wait for the fetch, for a quarter of a
+  second: one request while keys are held, two while none are, because an issuer
+  that hangs must not take a worker's threads. All others get ``KeysAway``.
 - What was fetched is stored on the issuer's row, for processes that start
   while the issuer is away. That is no change of policy and publishes nothing.
 """
@@ -29,13 +29,14 @@ from django.db import connections
 from django.utils import timezone
 
 from .. import conf
+from ..concurrency import Busy, DaemonThreads, Flight, SingleFlight, wait
 from ..errors import IssuerError
 from ..models import JwtIssuer
 from ..models.state import write_alias
 from ..rules.jwks import KeySet, read_key_set
 from . import load
 from .compilers.issuers import issuer_policy
-from .jwks_fetch import SECONDS, fetch
+from .jwks_fetch import fetch
 from .snapshot import IssuerPolicy, RowProblem
 
 logger = logging.getLogger("apiguard.jwks")
@@ -46,10 +47,12 @@ COOL_DOWN = 30.0
 REFRESH = 600.0
 """Seconds after which held keys are fetched again, so that a withdrawn one goes."""
 
-# How long a request waits while keys are held, and while none are; how many wait then.
-PATIENCE = 1.0
-PATIENCE_WITHOUT = SECONDS + 0.5
-MAX_WAITING = 16
+# How long a request waits for a fetch, and how many do while no keys are held.
+WAIT_SECONDS = 0.25
+MAX_WAITERS = 2
+
+# More issuers than this never hang at once.
+threads = DaemonThreads("apiguard-jwks", most=8, max_queue=1_000)
 
 
 class KeysAway(Exception):
@@ -69,8 +72,8 @@ class KeySource:
         self.fetched_at = issuer.fetched_at
         self.problem: IssuerError | None = None
         self._lock = threading.Lock()
-        self._pending: threading.Event | None = None
-        self._waiting = 0
+        self._fetches: SingleFlight[str, None] = SingleFlight()
+        self._waiters = 0
         # Monotonic seconds.
         self._attempted = -math.inf
         self._due = _due(issuer.fetched_at)
@@ -102,7 +105,7 @@ class KeySource:
             KeysAway: it failed, and the next one is not due yet.
         """
         left = self._attempted + COOL_DOWN - time.monotonic()
-        if self._pending is not None or left <= 0:
+        if self._pending() is not None or left <= 0:
             return None
         if self.problem is not None:
             raise KeysAway(max(1, math.ceil(left)))
@@ -119,35 +122,36 @@ class KeySource:
             raise KeysAway
         return self.settled() or self.keys
 
-    def _wait(self, pending: threading.Event) -> bool:
+    def _wait(self, pending: Flight[None]) -> bool:
         with self._lock:
-            room = self._waiting < (1 if self.keys else MAX_WAITING)
-            self._waiting += room
+            has_room = self._waiters < (1 if self.keys else MAX_WAITERS)
+            self._waiters += has_room
         try:
-            return room and pending.wait(PATIENCE if self.keys else PATIENCE_WITHOUT)
+            return has_room and wait(pending.done, WAIT_SECONDS)
         finally:
             with self._lock:
-                self._waiting -= room
+                self._waiters -= has_room
 
     # -- the fetch --------------------------------------------------------------------
 
-    def _start(self) -> threading.Event | None:
-        """The fetch that is under way, or a new one; ``None`` within the cool-down."""
+    def _pending(self) -> Flight[None] | None:
+        return self._fetches.get(self.issuer.jwks_url)
+
+    def _start(self) -> Flight[None] | None:
+        """Return the fetch that is under way, or a new one; ``None`` within the cool-down."""
         with self._lock:
             now = time.monotonic()
-            if self._pending is not None or now < self._attempted + COOL_DOWN:
-                return self._pending
+            if self._pending() is not None or now < self._attempted + COOL_DOWN:
+                return self._pending()
             self._attempted, self._due = now, now + COOL_DOWN
-            pending = self._pending = threading.Event()
+            pending, _is_new = self._fetches.join(self.issuer.jwks_url)
         try:
-            threading.Thread(
-                target=self._fetch, args=(pending,), name="apiguard-jwks", daemon=True
-            ).start()
-        except RuntimeError:  # No thread can be had now.
+            threads.submit(lambda: self._fetch(pending), lambda *_: None)
+        except Busy:
             self._complete(pending, IssuerError("no_thread", "", "No thread can be started."))
         return pending
 
-    def _fetch(self, pending: threading.Event) -> None:
+    def _fetch(self, pending: Flight[None]) -> None:
         issuer, problem, keys = self.issuer, None, None
         try:
             keys = fetch_keys(issuer)
@@ -163,7 +167,7 @@ class KeySource:
 
     def _complete(
         self,
-        pending: threading.Event,
+        pending: Flight[None],
         problem: IssuerError | None,
         keys: KeySet | None = None,
         at: datetime | None = None,
@@ -177,8 +181,7 @@ class KeySource:
             if keys is not None:
                 self.keys, self.fetched_at = keys, at
                 self._due = time.monotonic() + REFRESH
-            self._pending = None
-        pending.set()
+        self._fetches.finish(self.issuer.jwks_url, pending, None)
 
     def _exchange_copies(self, issuer: IssuerPolicy, keys: KeySet | None, at: datetime) -> None:
         """Store what was fetched; else take what another process may have stored."""

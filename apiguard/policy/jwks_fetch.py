@@ -15,12 +15,12 @@ from __future__ import annotations
 import io
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Sequence
 from http.client import HTTPException, HTTPResponse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..concurrency import Busy, DaemonThreads, TimedOut
 from ..errors import IssuerError
 from ..rules.jwks import MAX_SET_LENGTH
 from ..rules.jwks_url import KeysUrl, may_be_asked, parse_keys_url
@@ -34,6 +34,8 @@ SECONDS = 3.0
 CONNECT_SECONDS = 1.0
 MAX_ADDRESSES = 8
 MAX_HEAD_LENGTH = 16_384
+# A resolver that hangs keeps one of these for as long as it likes.
+resolvers = DaemonThreads("apiguard-jwks-resolver", most=8, max_queue=8)
 MEDIA_TYPES = ("application/json", "application/jwk-set+json")
 
 
@@ -76,22 +78,13 @@ def fetch(url: str, allowed: Sequence[Network] = (), ca_file: str | None = None)
 
 def _resolve(where: KeysUrl, deadline: float) -> list[Address]:
     """All addresses of the host. A resolver takes no timeout, so a thread waits for it."""
-    found: list[Any] = []
-
-    def ask() -> None:
-        try:
-            found.append(_lookup(where.host, where.port))
-        except (OSError, UnicodeError) as error:
-            found.append(error)
-
-    thread = threading.Thread(target=ask, name="apiguard-jwks-resolver", daemon=True)
-    thread.start()
-    thread.join(_left(deadline))
-    if not found:
-        raise TimeoutError
-    if isinstance(found[0], Exception):
-        raise _failed("unknown_host", f"{where.host} has no address.")
-    return _addresses(found[0])
+    try:
+        found = resolvers.call(lambda: _lookup(where.host, where.port), _left(deadline))
+    except (Busy, TimedOut):
+        raise TimeoutError from None
+    except (OSError, UnicodeError):
+        raise _failed("unknown_host", f"{where.host} has no address.") from None
+    return _addresses(found)
 
 
 def _lookup(host: str, port: int) -> list[str]:
@@ -123,8 +116,8 @@ def _refuse_inner(addresses: list[Address], allowed: Sequence[Network], where: K
 def _connect(addresses: list[Address], where: KeysUrl, deadline: float) -> socket.socket:
     for address in addresses[:MAX_ADDRESSES]:
         try:
-            patience = min(CONNECT_SECONDS, _left(deadline))
-            return socket.create_connection((str(address), where.port), patience)
+            timeout = min(CONNECT_SECONDS, _left(deadline))
+            return socket.create_connection((str(address), where.port), timeout)
         except OSError as error:
             last = error
     raise last

@@ -1,7 +1,9 @@
 """Look-ups that a request may cause: one key, one user. One query each.
 
-While the database is known to be away nobody waits for it: what is not held
-cannot be told. Where only look-ups fail, one of them tries in each pause.
+Requests that need the same key at the same time share one query; more queries
+than there are threads wait their turn. While the database is known to be away
+nobody waits for it: what is not held is not known. Where only look-ups fail, one
+of them tries in each pause. That all threads are busy is no failure of the database.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connections
 
 from .. import conf
+from ..concurrency import Busy, CircuitBreaker, Phase, SingleFlight, TimedOut, wait
 from ..models.state import write_alias
-from . import load
-from .backoff import Backoff
-from .db_threads import DatabaseThreads, must_run_inline
+from . import clock, load
+from .db_threads import DatabaseThreads, NoAnswer, must_run_inline
 from .holder import holder
-from .look import ANSWER_SECONDS
+from .keyring import Keyring
 from .records import KeyRecord
+from .refresh import ANSWER_SECONDS
 from .snapshot import Snapshot
 from .status import redacted
 
@@ -31,12 +34,12 @@ T = TypeVar("T")
 
 logger = logging.getLogger("apiguard.policy")
 
-# Look-ups of this process at the same time; more wait their turn, no longer than for an answer.
-crew = DatabaseThreads("apiguard-lookups", most=4)
+# Queries of this process at the same time; others wait their turn, no longer than for an answer.
+threads = DatabaseThreads("apiguard-lookups", most=4, max_queue=1_000)
 
 
 class LookUpFailed(Exception):
-    """The database did not answer, or is known not to."""
+    """The database did not answer in time, or is known not to."""
 
 
 class Table:
@@ -44,60 +47,104 @@ class Table:
 
     def __init__(self, what: str, alias: Callable[[], str]) -> None:
         self._what, self._alias = what, alias
-        self.backoff = Backoff()
+        self.breaker = CircuitBreaker(clock=lambda: clock.seconds(), failures=1)
 
-    def ask(self, query: Callable[[], T]) -> T:
-        """What ``query`` finds.
+    @property
+    def is_read_inline(self) -> bool:
+        """Whether queries are run by the thread that needs them."""
+        return must_run_inline(self._alias())
+
+    def find(self, query: Callable[[], T]) -> T:
+        """Return what ``query`` finds.
 
         Raises:
             LookUpFailed: the database did not answer, or is known not to.
         """
-        # In tests one that fails on purpose must not fail those that follow.
-        is_test = conf.current().policy_max_age is None
-        if not is_test and (holder.cut_off or not self.backoff.claim()):
-            raise LookUpFailed(f"{self._what} cannot be looked up: the database is away.")
+        phase = self._allowed()
         try:
-            in_place = must_run_inline(self._alias())
-            found = query() if in_place else crew.ask(query, ANSWER_SECONDS)
+            found = query() if self.is_read_inline else threads.call(query, ANSWER_SECONDS)
+        except Busy as error:
+            self.breaker.learnt_nothing(phase)
+            logger.warning("%s cannot be looked up: too many at once.", self._what)
+            raise LookUpFailed("Too many look-ups at once.") from error
+        except TimedOut as error:
+            failure = NoAnswer(f"The database did not answer within {ANSWER_SECONDS:g} s.")
+            self._note_failure(phase, failure)
+            raise LookUpFailed(redacted(failure)) from error
         except DatabaseError as error:
-            # Others are answers: to a value that no row can have, or a table that is missing.
-            if isinstance(error, OperationalError | InterfaceError):
-                self._note_failure(error)
-            else:
-                logger.error("%s cannot be looked up (%s).", self._what, redacted(error))
+            self._note_failure(phase, error)
             raise LookUpFailed(redacted(error)) from error
-        if self.backoff.failing:
+        if self.breaker.succeeded(phase):
             logger.warning("%s can be looked up again.", self._what)
-        self.backoff.succeeded()
         return found
 
-    def _note_failure(self, error: Exception) -> None:
-        if not self.backoff.failing:
+    def _allowed(self) -> Phase:
+        # In tests one that fails on purpose must not fail those that follow.
+        if conf.current().policy_max_age is None:
+            return Phase()
+        phase = None if holder.cut_off else self.breaker.allowed()
+        if phase is None:
+            raise LookUpFailed(f"{self._what} cannot be looked up: the database is away.")
+        return phase
+
+    def _note_failure(self, phase: Phase, error: DatabaseError) -> None:
+        if isinstance(error, OperationalError | InterfaceError):
+            is_news = self.breaker.failed(phase)
+        else:
+            # An answer: to a value that no row can have, or a table that is missing.
+            self.breaker.succeeded(phase)
+            is_news = True
+        if is_news:
             logger.error("%s cannot be looked up (%s).", self._what, redacted(error))
-        self.backoff.failed()
 
 
 keys = Table("Keys", write_alias)
 users = Table("Users", load.user_alias)
 
+# By keyring, because what one snapshot's request has begun to read may be too old for the next.
+_flights: SingleFlight[tuple[Keyring, str], KeyRecord | None] = SingleFlight()
+
 
 def key(snapshot: Snapshot, key_id: str) -> KeyRecord | None:
-    """The record of a key, kept in the keyring of the snapshot that asked.
+    """Return the record of a key, and keep it in the keyring of this snapshot.
 
     Raises:
         LookUpFailed: the database did not answer.
     """
-    record = keys.ask(lambda: load.key(key_id))
+    keyring = snapshot.keyring
     # An open transaction may see rows as they were before the others' snapshot was read.
-    if not (holder.holds(snapshot) and connections[write_alias()].in_atomic_block):
-        snapshot.keyring.put(key_id, record)
+    is_private = holder.holds(snapshot) and connections[write_alias()].in_atomic_block
+
+    def query() -> KeyRecord | None:
+        record = load.key(key_id)
+        # Here, because it is worth keeping even if nobody waits for it any more.
+        if not is_private:
+            keyring.put(key_id, record)
+        return record
+
+    if keys.is_read_inline:
+        return keys.find(query)
+    flight, is_mine = _flights.join((keyring, key_id))
+    if not is_mine:
+        if not wait(flight.done, ANSWER_SECONDS):
+            raise LookUpFailed("Another request's look-up of this key takes too long.")
+        return flight.outcome()
+    failure: Exception | None = LookUpFailed("The request that looked this key up was ended.")
+    record = None
+    try:
+        record, failure = keys.find(query), None
+    except LookUpFailed as error:
+        failure = error
+        raise
+    finally:
+        _flights.finish((keyring, key_id), flight, record, failure)
     return record
 
 
 def user(field: str, value: object) -> AbstractBaseUser | None:
-    """The active user whose ``field`` equals ``value``.
+    """Return the active user whose ``field`` equals ``value``.
 
     Raises:
         LookUpFailed: the database did not answer.
     """
-    return users.ask(lambda: load.user(field, value))
+    return users.find(lambda: load.user(field, value))

@@ -8,11 +8,11 @@ so processes that are gone never fill it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..concurrency import Busy, DaemonThreads, TimedOut
 from ..conf import Settings
 from ..counters.connect import connector
 
@@ -122,8 +122,8 @@ def registry_for(settings: Settings) -> WorkerRegistry | None:
     return WorkerRegistry(connector(settings.counter), f"{settings.counter_prefix}:{{workers}}")
 
 
-# The thread that reads, or read last; those that hang must not become many.
-_reading: threading.Thread | None = None
+# One, because readers that hang must not become many.
+_reader = DaemonThreads("apiguard-registry", most=1, max_queue=100)
 
 
 def read_within(registry: WorkerRegistry, seconds: float) -> list[RegistryEntry]:
@@ -132,31 +132,7 @@ def read_within(registry: WorkerRegistry, seconds: float) -> list[RegistryEntry]
     Raises:
         RegistryUnavailable: as ``read``; also where an earlier call still waits for its answer.
     """
-    global _reading
-    found: list[list[RegistryEntry] | RegistryUnavailable] = []
-    before = _reading
-    if before is not None:
-        before.join(seconds)
-        if before.is_alive():
-            raise RegistryUnavailable("Timeout")
-    thread = threading.Thread(target=_read_into, args=(registry, found), daemon=True)
     try:
-        thread.start()
-    except RuntimeError as error:  # No thread can be had now.
-        raise RegistryUnavailable("no thread") from error
-    _reading = thread
-    thread.join(seconds)
-    if not found:
-        raise RegistryUnavailable("Timeout")
-    if isinstance(found[0], RegistryUnavailable):
-        raise found[0]
-    return found[0]
-
-
-def _read_into(
-    registry: WorkerRegistry, found: list[list[RegistryEntry] | RegistryUnavailable]
-) -> None:
-    try:
-        found.append(registry.read())
-    except RegistryUnavailable as error:
-        found.append(error)
+        return _reader.call(registry.read, seconds)
+    except (Busy, TimedOut) as error:
+        raise RegistryUnavailable("Timeout") from error

@@ -14,8 +14,8 @@ from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
 
+from apiguard.concurrency import LONGEST_PAUSE, CircuitBreaker
 from apiguard.counters.base import CounterUnavailable, hash_principal, key_for
-from apiguard.counters.breaker import LONGEST_PAUSE, Breaker
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
 from apiguard.counters.resilient import ResilientCounter
@@ -116,7 +116,9 @@ def test_a_master_that_dies_fails_until_its_replica_has_taken_over(doomed):
     now = [1000.0]
     with connected(doomed, 1) as client:
         counter = ResilientCounter(
-            RedisCounter(lambda: client, "cluster"), MemoryCounter(), Breaker(clock=lambda: now[0])
+            RedisCounter(lambda: client, "cluster"),
+            MemoryCounter(),
+            CircuitBreaker(clock=lambda: now[0]),
         )
         who = next(name for n in range(99) if slot(client, name := f"who:{n}") < 5461)
         for _ in range(5):

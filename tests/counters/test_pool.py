@@ -13,8 +13,8 @@ from django.test import override_settings
 from redis import BlockingConnectionPool, ConnectionPool, Redis
 from redis import exceptions as redis_errors
 
+from apiguard.concurrency import CircuitBreaker
 from apiguard.counters.base import LimitCheck, PoolExhausted
-from apiguard.counters.breaker import Breaker
 from apiguard.counters.connect import connector
 from apiguard.counters.faults import FaultLog
 from apiguard.counters.memory import MemoryCounter
@@ -55,7 +55,7 @@ def test_more_threads_than_connections_count_exactly(
 ):
     with pool_of(redis_url, pool_class, max_connections=max_connections, **options) as client:
         store = RedisCounter(lambda: client, "pool", wait=PATIENT)
-        counter = ResilientCounter(store, MemoryCounter(), Breaker())
+        counter = ResilientCounter(store, MemoryCounter(), CircuitBreaker())
         with ThreadPoolExecutor(THREADS) as threads:
             decisions = list(threads.map(lambda _: check(counter, "p", [LIMIT], 1), range(400)))
     assert sum(decision.allowed for decision in decisions) == 100
@@ -70,7 +70,9 @@ def test_a_pool_that_stays_exhausted_is_no_outage(
     faults = []
     with pool_of(redis_url, pool_class, max_connections=1, **options) as client:
         store = RedisCounter(lambda: client, "pool", wait=0.02)
-        counter = ResilientCounter(store, MemoryCounter(), Breaker(), FaultLog(faults.append))
+        counter = ResilientCounter(
+            store, MemoryCounter(), CircuitBreaker(), FaultLog(faults.append)
+        )
         others = client.connection_pool.get_connection()
         with pytest.raises(PoolExhausted):
             check(store, "p", [LIMIT], 1)

@@ -17,8 +17,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
+from apiguard.concurrency import FAILURES, LONGEST_PAUSE, CircuitBreaker
 from apiguard.counters.base import CounterUnavailable, LimitCheck, hash_principal, key_for
-from apiguard.counters.breaker import FAILURES, LONGEST_PAUSE, Breaker
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
 from apiguard.counters.resilient import ResilientCounter
@@ -63,7 +63,7 @@ class Site:
         )
         self.store = Watched(RedisCounter(lambda: self.client, "unwell"))
         self.counter = ResilientCounter(
-            self.store, MemoryCounter(), Breaker(clock=lambda: self.now)
+            self.store, MemoryCounter(), CircuitBreaker(clock=lambda: self.now)
         )
         self.start()
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from apiguard.concurrency import FAILURES, FIRST_PAUSE, CircuitBreaker
 from apiguard.counters.base import CounterUnavailable, LimitCheck, PoolExhausted, StoreFailed
-from apiguard.counters.breaker import FAILURES, FIRST_PAUSE, Breaker
 from apiguard.counters.faults import LOGGED_EVERY_SECONDS, FaultLog
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.resilient import ResilientCounter
@@ -54,7 +54,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def counter(store, clock) -> ResilientCounter:
-    return ResilientCounter(store, MemoryCounter(), Breaker(clock=clock))
+    return ResilientCounter(store, MemoryCounter(), CircuitBreaker(clock=clock))
 
 
 def test_the_store_decides_while_it_is_well(counter, store):
@@ -167,7 +167,7 @@ def test_what_is_no_outage_is_recorded_each_time_and_logged_once_a_minute(
 ):
     faults = []
     log = FaultLog(faults.append, clock)
-    counter = ResilientCounter(store, MemoryCounter(), Breaker(clock=clock), log)
+    counter = ResilientCounter(store, MemoryCounter(), CircuitBreaker(clock=clock), log)
     store.error = error
     for _ in range(3):
         check(counter, "p", [OPEN], 1)

@@ -12,8 +12,8 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from apiguard.concurrency import FAILURES, LONGEST_PAUSE, CircuitBreaker
 from apiguard.counters.base import CounterUnavailable
-from apiguard.counters.breaker import FAILURES, LONGEST_PAUSE, Breaker
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
 from apiguard.counters.resilient import ResilientCounter
@@ -68,7 +68,7 @@ def test_a_master_that_dies_is_followed_to_its_replica(alias, master, replica):
     counter = ResilientCounter(
         RedisCounter(lambda: get_redis_connection(alias), "sentinel"),
         MemoryCounter(),
-        Breaker(clock=lambda: now[0]),
+        CircuitBreaker(clock=lambda: now[0]),
     )
     for _ in range(5):
         assert check(counter, "p", [LOCAL, CLOSED], 1).allowed

@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient, Client, override_settings
 
+from apiguard.concurrency import FAILURES, CircuitBreaker
 from apiguard.counters.base import StoreFailed
-from apiguard.counters.breaker import FAILURES, Breaker
 from apiguard.counters.denials import Denials
 from apiguard.counters.factory import PolicyCounter
 from apiguard.counters.memory import MemoryCounter
@@ -338,7 +338,7 @@ def store_away(monkeypatch):
         asked.append(1)
         raise StoreFailed("no answer")
 
-    store = ResilientCounter(SimpleNamespace(check=check), MemoryCounter(), Breaker())
+    store = ResilientCounter(SimpleNamespace(check=check), MemoryCounter(), CircuitBreaker())
     here = PolicyCounter(store, Denials())
     monkeypatch.setattr(effects, "limit_counter", lambda _: here)
     return asked

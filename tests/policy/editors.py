@@ -25,7 +25,7 @@ from django.db import OperationalError, connections, transaction
 from django.test.utils import override_settings
 
 from apiguard.models import ApiKey, Client, Limit, PolicyState, Route, Tier
-from apiguard.policy import holder, load, look, lookups
+from apiguard.policy import holder, load, lookups, refresh
 from apiguard.policy.holder import PolicyHolder
 
 ROUNDS = 12
@@ -284,7 +284,7 @@ if __name__ == "__main__":
     # A machine that is busy with other tests is no database that is away, and editors come
     # to an end, however often they overtake who reads.
     load.ATTEMPTS = 1000
-    for module in (holder, look, lookups):
+    for module in (holder, refresh, lookups):
         module.ANSWER_SECONDS = SECONDS_TO_WAIT
     with override_settings(APIGUARD={"POLICY_MAX_AGE": 0}):
         print(json.dumps(SCENARIOS[sys.argv[1]](sys.argv[2])))  # noqa: T201 - its answer

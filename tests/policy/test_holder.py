@@ -8,10 +8,10 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext, override_settings
 
+from apiguard.concurrency import FIRST_PAUSE
 from apiguard.models import PolicyState, Route
 from apiguard.models.state import committed
 from apiguard.policy import load
-from apiguard.policy.backoff import FIRST_PAUSE
 from apiguard.policy.holder import PolicyHolder, PolicyUnavailable
 from apiguard.policy.snapshot import empty
 from tests.policy.processes import (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from django.db import OperationalError
 
+from apiguard.concurrency import FIRST_PAUSE
 from apiguard.models import PolicyState
 from apiguard.policy import load
-from apiguard.policy.backoff import FIRST_PAUSE
 from apiguard.policy.holder import PolicyUnavailable
 from tests.policy.processes import (
     AGE,

@@ -10,14 +10,14 @@ import pytest
 from django.db import OperationalError, connections
 from django.test.utils import override_settings
 
+from apiguard.concurrency import FIRST_PAUSE
 from apiguard.models import PolicyState
 from apiguard.models.state import committed
 from apiguard.policy import holder as module
-from apiguard.policy import load, look
-from apiguard.policy.backoff import FIRST_PAUSE
+from apiguard.policy import load
 from apiguard.policy.db_threads import DatabaseThreads
 from apiguard.policy.holder import PolicyHolder, PolicyUnavailable
-from apiguard.policy.look import Look
+from apiguard.policy.refresh import Attempt, Moment, Refreshing
 from tests.policy.processes import AGE, SECONDS_TO_WAIT, STALENESS, add_route, elsewhere, names
 
 
@@ -40,15 +40,15 @@ class Patience:
 @pytest.fixture
 def patience(monkeypatch):
     patience = Patience()
-    monkeypatch.setattr(look, "wait", patience.wait)
+    monkeypatch.setattr(module, "wait", patience.wait)
     return patience
 
 
 @pytest.fixture
-def crewed(holder, monkeypatch, patience):
-    """The same process, whose looks are the business of a crew of its own."""
-    crew = DatabaseThreads("tests", most=3)
-    monkeypatch.setattr(module, "crew", crew)
+def threaded(holder, monkeypatch, patience):
+    """The same process, whose refreshes run in threads of its own."""
+    threads = DatabaseThreads("tests", most=3, max_queue=3)
+    monkeypatch.setattr(module, "threads", threads)
     monkeypatch.setattr(module, "must_run_inline", lambda alias: False)
     return holder
 
@@ -69,9 +69,9 @@ def database(monkeypatch):
     database.is_back.set()
 
 
-def start(crewed, patience, database):
+def start(threaded, patience, database):
     patience.is_over.clear()
-    held = crewed.snapshot()
+    held = threaded.snapshot()
     patience.is_over.set()
     assert held is not None
     database.is_back.clear()
@@ -80,88 +80,88 @@ def start(crewed, patience, database):
 
 
 def test_a_look_that_hangs_holds_up_nobody_while_the_last_one_is_recent(
-    crewed, clock, database, patience
+    threaded, clock, database, patience
 ):
-    held = start(crewed, patience, database)
+    held = start(threaded, patience, database)
     clock.forward(AGE * 1.5)
-    assert [crewed.snapshot() for _ in range(5)] == [held] * 5
-    assert crewed.ready() is held
+    assert [threaded.snapshot() for _ in range(5)] == [held] * 5
+    assert threaded.ready() is held
     assert database.looks == 1
     # Whoever begins a look may wait a moment for it, the others do not at all.
-    assert [seconds for seconds in patience.waits[1:] if seconds] == [look.GRACE_SECONDS]
+    assert [seconds for seconds in patience.waits[1:] if seconds] == [module.GRACE_SECONDS]
 
 
-def test_who_may_not_go_on_waits_once_and_then_nobody_does(crewed, clock, database, patience):
-    held = start(crewed, patience, database)
+def test_who_may_not_go_on_waits_once_and_then_nobody_does(threaded, clock, database, patience):
+    held = start(threaded, patience, database)
     clock.forward(2 * AGE)
-    assert crewed.ready() is None
-    assert crewed.snapshot() is held
+    assert threaded.ready() is None
+    assert threaded.snapshot() is held
     waits = len(patience.waits)
     assert waits
     for _ in range(5):
-        assert crewed.snapshot() is held
-        assert crewed.ready() is held
+        assert threaded.snapshot() is held
+        assert threaded.ready() is held
     assert len(patience.waits) == waits
-    assert crewed.cut_off
-    assert "NoAnswer" in crewed.status().error
+    assert threaded.cut_off
+    assert "NoAnswer" in threaded.status().error
 
 
-def test_while_it_hangs_looks_are_farther_and_farther_apart(crewed, clock, database, patience):
-    start(crewed, patience, database)
+def test_while_it_hangs_looks_are_farther_and_farther_apart(threaded, clock, database, patience):
+    start(threaded, patience, database)
     clock.forward(2 * AGE)
     for _ in range(500):
-        crewed.snapshot()
+        threaded.snapshot()
         clock.forward(0.1)
     assert database.looks <= 8
     # Threads that hang are bounded, too.
-    assert module.crew._threads <= 3
+    assert module.threads._threads <= 3
 
 
-def test_it_is_found_when_it_is_back(crewed, clock, database, patience):
-    start(crewed, patience, database)
+def test_it_is_found_when_it_is_back(threaded, clock, database, patience):
+    start(threaded, patience, database)
     elsewhere(lambda: add_route("a"))
     clock.forward(2 * AGE)
-    crewed.snapshot()
+    threaded.snapshot()
     database.is_back.set()
     for _ in range(round(STALENESS - 2 * AGE)):
         clock.forward(FIRST_PAUSE)
-        found = names(crewed.snapshot()), crewed.cut_off
+        found = names(threaded.snapshot()), threaded.cut_off
         if found == ({"a"}, False):
             break
-        time.sleep(0.1)  # The crew's thread needs a processor, which others may want too.
+        time.sleep(0.1)  # The thread needs a processor, which others may want too.
     # As it was told then: to ask once more may be to look once more, and to wait in vain.
     assert found == ({"a"}, False)
 
 
-def test_it_goes_on_for_so_long_and_no_longer(crewed, clock, database, patience):
-    held = start(crewed, patience, database)
+def test_it_goes_on_for_so_long_and_no_longer(threaded, clock, database, patience):
+    held = start(threaded, patience, database)
     clock.forward(STALENESS - 1)
-    assert crewed.snapshot() is held
+    assert threaded.snapshot() is held
     clock.forward(2)
     with pytest.raises(PolicyUnavailable):
-        crewed.snapshot()
-    assert crewed.ready() is None
+        threaded.snapshot()
+    assert threaded.ready() is None
 
 
-def test_a_worker_that_starts_meanwhile_holds_nothing(crewed, clock, database, patience):
+def test_a_worker_that_starts_meanwhile_holds_nothing(threaded, clock, database, patience):
     database.is_back.clear()
     with pytest.raises(PolicyUnavailable):
-        crewed.snapshot()
+        threaded.snapshot()
     waits = len(patience.waits)
     with pytest.raises(PolicyUnavailable):
-        crewed.snapshot()
+        threaded.snapshot()
     assert len(patience.waits) == waits
 
 
 def test_a_worker_that_slept_for_an_hour_judges_nothing_by_its_old_policy(
-    crewed, clock, database, patience
+    threaded, clock, database, patience
 ):
-    held = start(crewed, patience, database)
+    held = start(threaded, patience, database)
     database.is_back.set()
     elsewhere(lambda: add_route("a"))
     clock.forward(3600)
     patience.is_over.clear()
-    assert names(crewed.snapshot()) == {"a"}
+    assert names(threaded.snapshot()) == {"a"}
     assert names(held) == set()
 
 
@@ -191,22 +191,23 @@ def test_a_worker_that_slept_during_a_failure_waits_for_a_look(holder, clock, aw
     assert names(holder.snapshot()) == {"a"}
 
 
-def test_a_look_that_ends_too_late_does_not_swap_back(crewed, clock, database, patience):
+def test_a_look_that_ends_too_late_does_not_swap_back(threaded, clock, database, patience):
     add_route("old")
-    start(crewed, patience, database)
-    stuck = Look(committed.count)
-    crewed._look = stuck
-    reading = module.Reading(crewed._held)
+    start(threaded, patience, database)
+    stuck = Attempt(-1, Moment(clock.monotonic(), committed.count))
+    threaded._state = Refreshing(stuck, threaded._state)
+    threaded._ended = threading.Event()
+    reading = module.Reading(threaded._held)
     clock.forward(2 * AGE)
-    crewed.snapshot()
+    threaded.snapshot()
     clock.forward(3 * FIRST_PAUSE)
     database.is_back.set()
     patience.is_over.clear()
     elsewhere(lambda: add_route("new"))
     committed.note()
-    assert names(crewed.snapshot()) == {"old", "new"}
-    crewed._finish(stuck, reading, None)
-    assert names(crewed._held) == {"old", "new"}
+    assert names(threaded.snapshot()) == {"old", "new"}
+    threaded._finish(stuck, threading.Event(), reading, None)
+    assert names(threaded._held) == {"old", "new"}
 
 
 def test_a_change_of_this_process_ends_a_pause(holder, clock, away):
@@ -241,18 +242,20 @@ def test_an_unforeseen_error_is_a_failed_look_and_is_said(holder, clock, monkeyp
     assert "ZeroDivisionError" in holder.status().error
 
 
-def test_looks_of_the_crew_leave_no_connection_behind(crewed, clock, patience, monkeypatch):
+def test_refreshes_of_the_threads_leave_no_connection_behind(
+    threaded, clock, patience, monkeypatch
+):
     seen = []
     state = load.state
     monkeypatch.setattr(load, "state", lambda: seen.append(connections["default"]) or state())
     patience.is_over.clear()
-    crewed.snapshot()
+    threaded.snapshot()
     assert seen[0] is not connections["default"]
 
 
 @override_settings(APIGUARD={"POLICY_MAX_AGE": None})
 def test_in_tests_nobody_looks_from_elsewhere(transactional_db, monkeypatch):
-    monkeypatch.setattr(module.crew, "send", lambda *_: pytest.fail("sent"))
+    monkeypatch.setattr(module.threads, "submit", lambda *_: pytest.fail("submitted"))
     holder = PolicyHolder()
     add_route("a")
     assert names(holder.snapshot()) == {"a"}

@@ -17,13 +17,13 @@ from tests.policy.processes import (
 
 
 @pytest.fixture
-def keys(current):
+def keys(holder):
     """Two clients with a key each, both looked up, and an unknown key."""
     made = {}
     for name in ("a", "b"):
         client = Client.objects.create(slug=name, name=name)
         made[name], _ = ApiKey.objects.issue(client, name)
-    snapshot = current.snapshot()
+    snapshot = holder.snapshot()
     for key in made.values():
         lookups.key(snapshot, key.key_id)
     lookups.key(snapshot, "nobody")
@@ -70,11 +70,11 @@ def known(snapshot, keys):
         ),
     ],
 )
-def test_a_successor_keeps_what_did_not_change(current, clock, keys, change, kept, recompiled):
-    before = current.snapshot()
+def test_a_successor_keeps_what_did_not_change(holder, clock, keys, change, kept, recompiled):
+    before = holder.snapshot()
     elsewhere(lambda: change(keys))
     clock.forward(AGE)
-    after = current.snapshot()
+    after = holder.snapshot()
     assert after is not before
     assert known(after, keys) == kept
     assert (after.routes is before.routes) is not recompiled
@@ -87,7 +87,7 @@ def publish_all():
         publish(everything)
 
 
-def test_a_key_revoked_while_rows_are_read_is_forgotten_too(current, clock, keys, monkeypatch):
+def test_a_key_revoked_while_rows_are_read_is_forgotten_too(holder, clock, keys, monkeypatch):
     read = load._all_rows
 
     def read_while_a_key_is_revoked():
@@ -98,15 +98,15 @@ def test_a_key_revoked_while_rows_are_read_is_forgotten_too(current, clock, keys
     elsewhere(lambda: add_route("r"))
     clock.forward(AGE)
     monkeypatch.setattr(load, "_all_rows", read_while_a_key_is_revoked)
-    assert known(current.snapshot(), keys) == {"b"}
+    assert known(holder.snapshot(), keys) == {"b"}
 
 
-def test_a_record_that_was_read_too_early_dies_with_its_snapshot(current, clock, keys):
-    before = current.snapshot()
+def test_a_record_that_was_read_too_early_dies_with_its_snapshot(holder, clock, keys):
+    before = holder.snapshot()
     stale = load.key(keys["a"].key_id)
     elsewhere(lambda: keys["a"].revoke("lost"))
     clock.forward(AGE)
-    after = current.snapshot()
+    after = holder.snapshot()
     before.keyring.put(stale.key_id, stale)
     assert known(after, keys) == {"b"}
     assert lookups.key(after, keys["a"].key_id).revoked

@@ -11,6 +11,7 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone
 
+from apiguard.concurrency import DaemonThreads, Flight
 from apiguard.errors import IssuerError
 from apiguard.models import JwtIssuer, PolicyState
 from apiguard.policy import jwks, jwks_fetch
@@ -96,9 +97,9 @@ def kids(keys):
 
 def land(issuer):
     """Wait for the fetch that is under way."""
-    flight = sources.of(issuer)._pending
-    if flight is not None:
-        assert flight.wait(60)
+    fetch = sources.of(issuer)._pending()
+    if fetch is not None:
+        assert fetch.done.wait(60)
 
 
 def ask(issuer):
@@ -179,12 +180,12 @@ def test_known_keys_never_wait_for_a_fetch_that_hangs(world, clock):
 
 def test_while_keys_are_held_one_request_waits_and_the_others_are_sent_away(world, monkeypatch):
     issuer = policy([OLD])
-    monkeypatch.setattr(jwks, "PATIENCE", 60)
+    monkeypatch.setattr(jwks, "WAIT_SECONDS", 60)
     world.says = {"keys": [OLD, NEW]}
     world.go_on.clear()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(ask, issuer)
-        while not sources.of(issuer)._waiting:
+        while not sources.of(issuer)._waiters:
             pass
         assert [away(issuer) for _ in range(100)] == [1] * 100
         world.go_on.set()
@@ -194,12 +195,12 @@ def test_while_keys_are_held_one_request_waits_and_the_others_are_sent_away(worl
 
 def test_while_no_key_is_held_a_bounded_number_of_requests_waits(world, monkeypatch):
     issuer = policy()
-    monkeypatch.setattr(jwks, "MAX_WAITING", 3)
-    monkeypatch.setattr(jwks, "PATIENCE_WITHOUT", 60)
+    monkeypatch.setattr(jwks, "MAX_WAITERS", 3)
+    monkeypatch.setattr(jwks, "WAIT_SECONDS", 60)
     world.go_on.clear()
     with ThreadPoolExecutor(3) as pool:
         waiting = [pool.submit(ask, issuer) for _ in range(3)]
-        while sources.of(issuer)._waiting < 3:
+        while sources.of(issuer)._waiters < 3:
             pass
         assert away(issuer) == 1
         world.go_on.set()
@@ -209,7 +210,7 @@ def test_while_no_key_is_held_a_bounded_number_of_requests_waits(world, monkeypa
 
 def test_who_waited_long_enough_is_told_to_come_back_and_the_fetch_goes_on(world, monkeypatch):
     issuer = policy([OLD])
-    monkeypatch.setattr(jwks, "PATIENCE", 0.01)
+    monkeypatch.setattr(jwks, "WAIT_SECONDS", 0.05)
     world.says = {"keys": [NEW]}
     world.go_on.clear()
     assert away(issuer) == 1
@@ -353,6 +354,7 @@ def test_no_thread_can_be_had(world, monkeypatch, clock):
     def full(self):
         raise RuntimeError("can't start new thread")
 
+    monkeypatch.setattr(jwks, "threads", DaemonThreads("tests", most=1, max_queue=1))
     monkeypatch.setattr(threading.Thread, "start", full)
     assert away(issuer) == 30
     assert kids(held(issuer)) == ["old"]
@@ -363,7 +365,7 @@ def test_a_forked_child_holds_nothing_of_its_parents_threads(world):
     world.go_on.clear()
     held(issuer)
     sources.forget()
-    assert sources.of(issuer)._pending is None
+    assert sources.of(issuer)._pending() is None
 
 
 # -- the row ------------------------------------------------------------------------
@@ -414,7 +416,7 @@ def test_a_fetch_in_the_background_stores_its_copy(world):
     saved.save()
     issuer = issuer_policy(saved)
     with looks():
-        sources.of(issuer)._fetch(threading.Event())
+        sources.of(issuer)._fetch(Flight())
     saved.refresh_from_db()
     assert saved.fetched_jwks["keys"] == [OLD]
 
@@ -429,7 +431,7 @@ def test_a_failed_fetch_takes_what_another_process_stored_meanwhile(world):
         fetched_jwks={"keys": [NEW], "url": URL}, fetched_at=timezone.now()
     )
     with looks():
-        source._fetch(threading.Event())
+        source._fetch(Flight())
     assert kids(held(issuer)) == ["new"]
 
 
@@ -440,7 +442,7 @@ def test_a_row_that_cannot_be_written_costs_nobody_their_keys(world, monkeypatch
     monkeypatch.setattr(jwks, "store_copy", broken)
     issuer = policy()
     with looks():
-        sources.of(issuer)._fetch(threading.Event())
+        sources.of(issuer)._fetch(Flight())
     assert kids(held(issuer)) == ["old"]
     assert "the database is away" in caplog.text
 

@@ -6,11 +6,12 @@ import pytest
 from django.db import DataError, OperationalError, ProgrammingError, transaction
 from django.test.utils import override_settings
 
+from apiguard.concurrency import FIRST_PAUSE
 from apiguard.policy import load, lookups
-from apiguard.policy.backoff import FIRST_PAUSE, Backoff
 from apiguard.policy.holder import holder
 from apiguard.policy.keyring import UNKNOWN
 from apiguard.policy.lookups import LookUpFailed
+from apiguard.policy.refresh import Failing, Fresh
 from apiguard.policy.snapshot import empty
 
 
@@ -27,7 +28,7 @@ def tries(monkeypatch, clock, ages, db):
     monkeypatch.setattr(load, "key", fail)
     monkeypatch.setattr(load, "user", fail)
     for table in (lookups.keys, lookups.users):
-        monkeypatch.setattr(table, "backoff", Backoff())
+        table.breaker.close()
     return tries
 
 
@@ -65,11 +66,10 @@ def test_they_recover_by_themselves_and_the_log_says_both_once(tries, clock, cap
     assert "again" in said[1]
 
 
-def test_while_policy_cannot_be_read_nobody_looks_up(tries, monkeypatch):
+def test_while_policy_cannot_be_read_nobody_looks_up(tries, clock, monkeypatch):
     tries[0] = None
-    backoff = Backoff()
-    backoff.failed()
-    monkeypatch.setattr(lookups.holder, "_backoff", backoff)
+    failing = Failing(0.0, next_try=clock.monotonic() + 1, pause=1.0, changes=0, last=Fresh())
+    monkeypatch.setattr(lookups.holder, "_state", failing)
     ask()
     assert len(tries) == 1
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.db import OperationalError
 
+from apiguard.concurrency import FIRST_PAUSE
 from apiguard.models import PolicyState, Route
-from apiguard.policy.backoff import FIRST_PAUSE
 from apiguard.policy.holder import PolicyUnavailable
 from apiguard.policy.status import LONGEST_ERROR, PolicyStatus, redacted
 from tests.policy.processes import AGE, add_route, elsewhere

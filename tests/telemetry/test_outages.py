@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from apiguard.counters.breaker import FAILURES, Breaker
+from apiguard.concurrency import FAILURES, CircuitBreaker
 from apiguard.telemetry import outages
 
 
@@ -31,7 +31,7 @@ def test_each_change_is_logged_and_noted(noted, caplog):
 
 
 def test_a_breaker_says_it_once_per_change(noted):
-    breaker = Breaker(on_change=outages.record_change, clock=lambda: 0.0)
+    breaker = CircuitBreaker(on_change=outages.record_change, clock=lambda: 0.0)
     for _ in range(2 * FAILURES):
         phase = breaker.allowed()
         if phase is not None:

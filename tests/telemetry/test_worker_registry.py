@@ -9,6 +9,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from apiguard.concurrency import DaemonThreads
 from apiguard.counters.connect import connector
 from apiguard.telemetry import worker_registry as module
 from apiguard.telemetry.heartbeats import Heartbeat
@@ -213,6 +214,7 @@ def test_without_a_thread_a_page_sees_nothing(registry, monkeypatch):
     def refuse(thread):
         raise RuntimeError("can't start new thread")
 
+    monkeypatch.setattr(module, "_reader", DaemonThreads("tests", most=1, max_queue=1))
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(RegistryUnavailable):
         read_within(registry, 20)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiguard.counters.breaker import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Breaker, Phase
+from apiguard.concurrency import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, CircuitBreaker, Phase
 
 
 @dataclass
@@ -26,20 +26,20 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock) -> Breaker:
-    return Breaker(clock=clock)
+def breaker(clock) -> CircuitBreaker:
+    return CircuitBreaker(clock=clock)
 
 
-def open_up(breaker: Breaker) -> None:
+def open_up(breaker: CircuitBreaker) -> None:
     for _ in range(FAILURES):
         fail(breaker)
 
 
-def fail(breaker: Breaker) -> None:
+def fail(breaker: CircuitBreaker) -> None:
     breaker.failed(allowed(breaker))
 
 
-def allowed(breaker: Breaker) -> Phase:
+def allowed(breaker: CircuitBreaker) -> Phase:
     phase = breaker.allowed()
     assert phase is not None
     return phase
@@ -116,7 +116,7 @@ def test_a_probe_of_which_nothing_is_heard_is_given_up(breaker, clock):
     assert not breaker.away
 
 
-@pytest.mark.parametrize("report", [Breaker.succeeded, Breaker.failed])
+@pytest.mark.parametrize("report", [CircuitBreaker.succeeded, CircuitBreaker.failed])
 def test_a_call_from_before_the_circuit_opened_says_nothing_about_it(breaker, clock, report):
     late = allowed(breaker)
     open_up(breaker)
@@ -136,7 +136,7 @@ def test_a_call_from_before_the_circuit_opened_says_nothing_about_it(breaker, cl
 
 def test_changes_are_told_once_and_in_order(clock):
     told: list[bool] = []
-    breaker = Breaker(told.append, clock)
+    breaker = CircuitBreaker(told.append, clock)
     late = [allowed(breaker) for _ in range(5)]
     for phase in late:
         breaker.failed(phase)
@@ -151,7 +151,7 @@ def test_changes_are_told_once_and_in_order(clock):
 
 def test_who_is_told_may_look_at_the_breaker(clock):
     seen: list[bool] = []
-    breaker = Breaker(lambda away: seen.append(breaker.away), clock)
+    breaker = CircuitBreaker(lambda away: seen.append(breaker.away), clock)
     open_up(breaker)
     clock.now += FIRST_PAUSE
     breaker.succeeded(allowed(breaker))
@@ -159,7 +159,7 @@ def test_who_is_told_may_look_at_the_breaker(clock):
 
 
 def test_of_many_threads_one_probes(clock):
-    breaker = Breaker(clock=clock)
+    breaker = CircuitBreaker(clock=clock)
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -176,7 +176,7 @@ def test_of_many_threads_one_probes(clock):
 
 
 def test_calls_in_flight_are_all_that_ask_a_store_that_hangs(clock):
-    breaker, asked, together = Breaker(clock=clock), [], threading.Barrier(8)
+    breaker, asked, together = CircuitBreaker(clock=clock), [], threading.Barrier(8)
 
     def call(_: int) -> None:
         asked.append(allowed(breaker))
@@ -195,7 +195,7 @@ def test_calls_in_flight_are_all_that_ask_a_store_that_hangs(clock):
 )
 def test_whatever_happens_at_most_one_unheard_probe_is_out_and_recovery_is_near(events):
     clock = Clock()
-    breaker, out = Breaker(clock=clock), []
+    breaker, out = CircuitBreaker(clock=clock), []
     for event, number in events:
         if event == "wait":
             clock.now += number
@@ -210,4 +210,39 @@ def test_whatever_happens_at_most_one_unheard_probe_is_out_and_recovery_is_near(
             )
     clock.now += LONGEST_PAUSE
     breaker.succeeded(allowed(breaker))
+    assert not breaker.away
+
+
+@pytest.mark.parametrize(
+    ("failures", "opened"),
+    [
+        pytest.param(1, [True], id="the first failure opens the circuit"),
+        pytest.param(2, [False, True], id="the second does"),
+    ],
+)
+def test_the_caller_learns_that_its_report_changed_the_circuit(clock, failures, opened):
+    breaker = CircuitBreaker(clock=clock, failures=failures)
+    assert [breaker.failed(allowed(breaker)) for _ in opened] == opened
+    clock.now += FIRST_PAUSE
+    assert breaker.succeeded(allowed(breaker))
+    assert not breaker.succeeded(allowed(breaker))
+
+
+def test_a_probe_that_learnt_nothing_lets_another_follow_after_a_pause(breaker, clock):
+    breaker.learnt_nothing(allowed(breaker))
+    assert not breaker.away
+    open_up(breaker)
+    clock.now += FIRST_PAUSE
+    breaker.learnt_nothing(allowed(breaker))
+    assert breaker.allowed() is None
+    clock.now += 2 * FIRST_PAUSE
+    breaker.succeeded(allowed(breaker))
+    assert not breaker.away
+
+
+def test_a_breaker_that_was_closed_by_hand_has_forgotten_its_failures(breaker):
+    open_up(breaker)
+    breaker.close()
+    for _ in range(FAILURES - 1):
+        fail(breaker)
     assert not breaker.away
