@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
 
 from .. import conf
 from ..errors import IssuerError, PolicyError
@@ -184,6 +185,7 @@ class JwtIssuer(PolicyModel):
             "jwks_url": self._url_problems,
         }[given[0]]()
 
+    @sensitive_variables()
     def _secret_problems(self) -> list[PolicyError]:
         secrets = conf.current().jwt_secrets.get(self.secret_name)
         if secrets is None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
+from django.views.decorators.debug import sensitive_variables
 
 from ..conf import Settings
 from ..rules.networks import Address, client_address, is_trusted, parse_address
@@ -66,6 +67,8 @@ class Facts(NamedTuple):
         return address is not None and address.is_private
 
 
+# An environ holds credentials in plain text, and error reports show local variables.
+@sensitive_variables()
 def facts_of(
     meta: Mapping[str, Any],
     method: str,

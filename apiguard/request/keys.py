@@ -2,6 +2,8 @@
 
 A key that the keyring does not hold costs one query; garbage costs none. What
 was found good is found again by a digest that only this process can make.
+Functions that hold the text of a key or a pepper hide their variables from error
+reports; a generator cannot, so it passes such values on without naming them.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from collections.abc import Hashable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+
+from django.views.decorators.debug import sensitive_variables
 
 from ..conf import Settings
 from ..policy.records import KeyRecord
@@ -49,7 +53,7 @@ def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
     before: Verified | None = passage.snapshot.keyring.caller(name)
     if before is not None and before.still_holds(passage):
         return _credential(before.record, offered, client_user(before.record))
-    parts = key_rules.parse(offered.value, passage.settings.key_namespace)
+    parts = _parse(offered, passage.settings)
     if parts is None:
         return _bad(Outcome.KEY_MALFORMED, offered, passage)
     found = yield from _look_up(parts, passage)
@@ -66,6 +70,12 @@ def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
     return (yield from _as_caller(record, offered, passage))
 
 
+@sensitive_variables()
+def _parse(offered: Offered, settings: Settings) -> key_rules.KeyParts | None:
+    return key_rules.parse(offered.value, settings.key_namespace)
+
+
+@sensitive_variables()
 def _name(offered: Offered, settings: Settings) -> Hashable:
     """What stands for this key, and not for its text; ``None``: garbage."""
     if len(offered.value) != key_rules.key_length(settings.key_namespace):
@@ -91,6 +101,7 @@ def _bad(outcome: Outcome, offered: Offered, passage: Passage, reason: str = "")
     return Verdict(outcome, reason=reason, headers=(("WWW-Authenticate", value),))
 
 
+@sensitive_variables()
 def _renewed(record: KeyRecord, parts: key_rules.KeyParts, passage: Passage) -> KeyRecord:
     """A good key whose digest an older pepper made gets one of the first pepper, in passing.
 
@@ -114,6 +125,7 @@ def is_held(record: KeyRecord, passage: Passage) -> bool:
     return passage.snapshot.keyring.get(record.key_id) is record
 
 
+@sensitive_variables()
 def judge_key(
     record: KeyRecord | None, parts: key_rules.KeyParts, passage: Passage
 ) -> Outcome | None:

@@ -13,6 +13,8 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Literal
 
+from django.views.decorators.debug import sensitive_variables
+
 from ..conf import Settings
 from ..rules import keys
 from ..rules.jwt import issuer_of
@@ -38,6 +40,7 @@ class Offered:
         return not self.value or _MALFORMED.search(self.value) is not None
 
 
+@sensitive_variables()
 def find(
     facts: Facts, settings: Settings, issuers: Container[str], *, judge_all: bool
 ) -> list[Offered]:

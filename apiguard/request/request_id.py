@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+from django.views.decorators.debug import sensitive_variables
+
 from ..conf import Settings
 from ..rules.networks import is_trusted
 from ..rules.trace import parse_traceparent
@@ -32,6 +34,7 @@ NOBODY = Ids()
 current_ids: ContextVar[Ids] = ContextVar("apiguard_ids", default=NOBODY)
 
 
+@sensitive_variables("meta")
 def ids_of(meta: Mapping[str, Any], settings: Settings) -> Ids:
     """The ids of a request, from a WSGI-like environ (``request.META``)."""
     inbound = meta.get(settings.request_id_meta)

@@ -1,7 +1,8 @@
 """Verify a token: whose it is, or why it is refused.
 
 Its signature is judged before its times, and the user that it stands for is
-looked up last.
+looked up last. Functions that hold the text of a token hide their variables from
+error reports; a generator cannot, so it passes the text on without naming it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
+
+from django.views.decorators.debug import sensitive_variables
 
 from ..policy import jwks
 from ..policy.snapshot import IssuerPolicy
@@ -41,8 +44,7 @@ def _bad(passage: Passage, reason: str, outcome: Outcome = Outcome.TOKEN_REFUSED
 def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
     """The subject whose token this is, or the verdict on a bad one."""
     try:
-        parsed = jwt.parse(offered.value)
-        issuer = claimed_issuer(parsed, passage.snapshot.issuers)
+        parsed, issuer = _parse(offered, passage.snapshot.issuers)
         keys_now = jwks.held(issuer)
         if issuer.jwks_url and keys_now.find(parsed.kid, parsed.algorithm) is None:
             fetched = yield FetchKeys(issuer)
@@ -55,6 +57,14 @@ def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
         outcome = Outcome.TOKEN_EXPIRED if expired else Outcome.TOKEN_REFUSED
         return _bad(passage, str(refused.problem), outcome)
     return (yield from _as_subject(parsed.claims, issuer, offered, passage))
+
+
+@sensitive_variables()
+def _parse(
+    offered: Offered, issuers: Mapping[str, IssuerPolicy]
+) -> tuple[ParsedToken, IssuerPolicy]:
+    parsed = jwt.parse(offered.value)
+    return parsed, claimed_issuer(parsed, issuers)
 
 
 def _keys_away(issuer: IssuerPolicy, failed: Failed) -> Verdict:
@@ -76,6 +86,7 @@ def claimed_issuer(parsed: ParsedToken, issuers: Mapping[str, IssuerPolicy]) -> 
     return issuer
 
 
+@sensitive_variables()
 def judge_token(parsed: ParsedToken, issuer: IssuerPolicy, held: KeySet, now: float) -> None:
     """Hold a token against its issuer's keys and rules; its signature is judged before its times.
 

@@ -143,7 +143,8 @@ def _decode(token: str) -> ParsedToken:
     require(len(token) <= MAX_TOKEN_LENGTH, TokenProblem.TOO_LONG)
     segments = token.split(".")
     require(len(segments) == 3, TokenProblem.NOT_THREE_SEGMENTS)
-    header, claims, signature = (_decode_segment(segment) for segment in segments)
+    # No generator expression: error reports cannot be kept from its variables.
+    header, claims, signature = map(_decode_segment, segments)
     signing_input = token.rpartition(".")[0].encode("ascii")
     return ParsedToken(_json_object(header), _json_object(claims), signing_input, signature)
 

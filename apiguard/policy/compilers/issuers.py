@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.views.decorators.debug import sensitive_variables
+
 from ... import conf
 from ...errors import IssuerError
 from ...models import JwtIssuer
@@ -47,6 +49,7 @@ def issuer_policy(row: JwtIssuer) -> IssuerPolicy:
     )
 
 
+@sensitive_variables()
 def keys_at_hand(row: JwtIssuer) -> KeySet:
     """The keys of a row without problems; of a URL, those of the stored copy."""
     if row.secret_name:
