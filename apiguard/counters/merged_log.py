@@ -26,6 +26,11 @@ is shifted back by the difference, so that it neither blocks for the length of
 the step nor forgets. The shift is kept even when the request is refused, else
 the log would not age until the clock has caught up.
 
+A calendar quota whose period begins within the next day has been seen by a clock
+that then stepped back over midnight: that period goes on, so that it is granted
+once. One that begins later was seen by a clock that was wrong; it becomes the
+current period, so that it does not hold back anybody until then.
+
 All times are integer microseconds since the epoch. ``window.lua`` comes
 to the same; change both.
 """
@@ -43,6 +48,8 @@ B = 32
 # Reached only when staff lengthen a period under a full log. Merging more than
 # the rule says is safe: units are held longer, never shorter.
 MAX_ENTRIES = 2 * B
+
+DAY = 86400 * MICROSECONDS
 
 
 class Tally(Protocol):
@@ -145,9 +152,8 @@ class CalendarQuota:
     used: int = 0
 
     def settle(self, now: int, limit: Limit) -> bool:
-        begin, _ = calendar_bounds(now, limit.calendar)
-        # A period that lies in the future is the current one, seen by a clock
-        # that has since stepped back.
+        stepped_back = now < self.start <= now + DAY
+        begin, _ = calendar_bounds(self.start if stepped_back else now, limit.calendar)
         moved = self.start > begin
         if self.start < begin:
             self.used = 0
@@ -157,13 +163,13 @@ class CalendarQuota:
     def wait(self, now: int, limit: Limit, cost: int) -> int:
         if self.used + cost <= limit.amount:
             return 0
-        return calendar_bounds(now, limit.calendar)[1] - now
+        return self.expires(limit) - now
 
     def add(self, now: int, limit: Limit, cost: int) -> None:
         self.used += cost
 
     def reset(self, now: int, limit: Limit) -> int | None:
-        return calendar_bounds(now, limit.calendar)[1] - now if self.used else None
+        return self.expires(limit) - now if self.used else None
 
     def expires(self, limit: Limit) -> int:
         return calendar_bounds(self.start, limit.calendar)[1]
@@ -179,10 +185,9 @@ def new_tally(limit: Limit) -> MergedLog | CalendarQuota:
 
 def calendar_bounds(now: int, calendar: str) -> tuple[int, int]:
     """The UTC day or month that holds ``now``: its begin and the begin of the next."""
-    day = 86400 * MICROSECONDS
-    today = now - now % day
+    today = now - now % DAY
     if calendar == "day":
-        return today, today + day
+        return today, today + DAY
     date = datetime.fromtimestamp(today // MICROSECONDS, UTC)
     begin = date.replace(day=1)
     # Day 1 plus 31 days is always in the next month.

@@ -130,10 +130,10 @@ for i = 1, #KEYS do
     if alone then resets[i] = period end
   else
     -- Every run makes its functions anew; most have no use for this one.
-    -- The UTC day or month of now. Month by the proleptic Gregorian calendar, years
+    -- The UTC day or month that holds a moment. Month by the proleptic Gregorian calendar, years
     -- running from March (H. Hinnant, "chrono-compatible low-level date algorithms").
-    local function calendar_bounds(kind)
-      local days = floor(now / DAY)
+    local function calendar_bounds(moment)
+      local days = floor(moment / DAY)
       if kind == PER_DAY then return days * DAY, (days + 1) * DAY end
       local z = days + 719468
       local era = floor(z / 146097)
@@ -151,13 +151,12 @@ for i = 1, #KEYS do
       return first * DAY, (first + length) * DAY
     end
 
-    local from, to = calendar_bounds(kind)
     local mark, kept, begin, held
     if #raw == HEAD_SIZE then mark, kept, begin, held = unpack_from(HEAD, raw) end
+    local stepped_back = mark == QUOTA_MARK and now < begin and begin <= now + DAY
+    local from, to = calendar_bounds(stepped_back and begin or now)
     if kept ~= to or mark ~= QUOTA_MARK then expiries[i] = to end
     if mark == QUOTA_MARK then
-      -- A period that lies in the future is the current one, seen by a clock
-      -- that has since stepped back.
       if begin >= from then used = held end
       if begin > from then
         shifts = shifts or {}

@@ -274,7 +274,38 @@ def test_a_quota_survives_a_clock_that_steps_into_the_last_day(counter, clock):
     clock.advance(-10)
     assert check(counter, "p", [quota(2)], 1).counted[0].used == 2
     clock.advance(10)
-    assert check(counter, "p", [quota(2)], 1).allowed
+    assert not check(counter, "p", [quota(2)], 1).allowed
+
+
+@pytest.mark.parametrize("calendar", ["day", "month"])
+@pytest.mark.parametrize("step", [10, 3600 * SECOND, 24 * 3600 * SECOND])
+def test_a_quota_is_granted_once_although_the_clock_steps_back_over_midnight_and_forward_again(
+    counter, clock, calendar, step
+):
+    limit = quota(5, calendar)
+    clock.now = epoch(2026, 5, 1)
+    end = epoch(2026, 5, 2) if calendar == "day" else epoch(2026, 6, 1)
+    assert check(counter, "p", [limit], 3).allowed
+    clock.advance(-step)
+    assert check(counter, "p", [limit], 1).counted[0].used == 4
+    denied = check(counter, "p", [limit], 2).counted[0]
+    assert (denied.wait, denied.reset) == (end - clock.now, end - clock.now)
+    clock.advance(step)
+    assert [check(counter, "p", [limit], 1).allowed for _ in range(3)] == [True, False, False]
+    clock.now = end - 1
+    assert not check(counter, "p", [limit], 1).allowed
+    clock.advance(1)
+    assert check(counter, "p", [limit], 5).allowed
+
+
+def test_a_clock_that_was_a_year_ahead_does_not_hold_a_quota_back_for_a_year(counter, clock):
+    limit = quota(2)
+    clock.now = epoch(2027, 5, 5)
+    check(counter, "p", [limit], 2)
+    clock.now = epoch(2026, 5, 5)
+    assert check(counter, "p", [limit], 1).counted[0].wait == 24 * 3600 * SECOND
+    clock.now = epoch(2026, 5, 6)
+    assert check(counter, "p", [limit], 2).allowed
 
 
 # Against an exact log -------------------------------------------------------

@@ -120,6 +120,9 @@ class Unit:
 
     def look(self, now: int, calendar: str) -> None:
         moment = EPOCH + timedelta(microseconds=now)
+        # A clock that stepped back over midnight: the unit that had begun goes on.
+        if moment < self.begin <= moment + timedelta(days=1):
+            moment = self.begin
         begin = moment.replace(hour=0, minute=0, second=0, microsecond=0)
         begin = begin if calendar == "day" else begin.replace(day=1)
         if begin > self.begin:
