@@ -72,7 +72,6 @@ LEFT: dict[str, set[str]] = {
     "apiguard.rules.headers": {"taken"},
     "apiguard.rules.jwks_url": {"asked"},
     "apiguard.rules.jwt_parse": {"looks"},
-    "apiguard.rules.recent": {"recent"},
     "apiguard.rules.setting_values": {"taken"},
     "apiguard.telemetry.buffer": {"said", "waiting"},
     "apiguard.telemetry.heartbeats": {"waiting"},

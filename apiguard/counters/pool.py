@@ -31,7 +31,7 @@ class ConnectionSlots:
     def __init__(self, size: int) -> None:
         self._free = size
         self._lock = threading.Lock()
-        self._waiting: deque[threading.Lock] = deque()
+        self._queue: deque[threading.Lock] = deque()
 
     @contextmanager
     def hold(self, timeout: float) -> Iterator[None]:
@@ -54,19 +54,19 @@ class ConnectionSlots:
                 return True
             turn = threading.Lock()
             turn.acquire()
-            self._waiting.append(turn)
+            self._queue.append(turn)
         if turn.acquire(timeout=timeout):
             return True
         with self._lock:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
+            if turn in self._queue:
+                self._queue.remove(turn)
                 return False
             return True  # The slot was handed over while the time ran out.
 
     def _release(self) -> None:
         with self._lock:
-            if self._waiting:
-                self._waiting.popleft().release()
+            if self._queue:
+                self._queue.popleft().release()
             else:
                 self._free += 1
 

@@ -39,6 +39,9 @@ _KINDS = {"": 0, "day": 1, "month": 2}
 # RedisClusterException is no RedisError: no node of the cluster can be reached, or
 # none holds the slot.
 STORE_ERRORS = (RedisError, OSError, RedisClusterException)
+# What a cluster's client raises besides, before redis-py 7.4, when one thread closes
+# connections or renews the table of nodes under another one.
+CLUSTER_ERRORS = (AttributeError, RuntimeError)
 
 # A pool that others use, too, may be exhausted although a slot was free.
 _POLL_SECONDS = 0.001
@@ -83,11 +86,12 @@ class RedisCounter:
             client: Any = self._connect()
             # A cluster's client has one pool per node, which it chooses by itself.
             pool = getattr(client, "connection_pool", None)
+            arguments = self._arguments(check)
             if pool is None:
-                reply = self._evaluate(client, check)
+                reply = self._evaluate_in_cluster(client, arguments)
             else:
                 with self._slots_of(pool).hold(self._wait):
-                    reply = self._evaluate(client, check)
+                    reply = self._evaluate(client, arguments)
         except SlotTimeout as error:
             raise PoolExhausted("all connections are in use") from error
         except STORE_ERRORS as error:
@@ -102,9 +106,14 @@ class RedisCounter:
             held = self._slots = (process, pool, ConnectionSlots(pool.max_connections))
         return held[2]
 
-    def _evaluate(self, client: Any, check: LimitCheck) -> Any:
+    def _evaluate_in_cluster(self, client: Any, arguments: Sequence[Any]) -> Any:
+        try:
+            return self._evaluate(client, arguments)
+        except CLUSTER_ERRORS as error:
+            raise StoreFailed(f"Redis Cluster: {type(error).__name__}") from error
+
+    def _evaluate(self, client: Any, arguments: Sequence[Any]) -> Any:
         """Run the script, and wait while others hold all connections."""
-        arguments = self._arguments(check)
         deadline = time.monotonic() + self._wait
         while True:
             try:

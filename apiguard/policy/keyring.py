@@ -14,7 +14,7 @@ import sys
 from collections.abc import Collection, Hashable, Iterable
 from typing import Any, Final, Literal
 
-from ..rules.recent import Recent
+from ..bounded_cache import BoundedCache
 from .records import KeyRecord
 
 UNKNOWN: Final = "unknown"
@@ -42,9 +42,11 @@ class Keyring:
     ) -> None:
         # A closed keyring holds every key there is: nothing needs looking up.
         self.closed = closed
-        self._records: Recent[str, KeyRecord] = Recent(sys.maxsize if closed else MAX_RECORDS)
-        self._unknown: Recent[str, Literal[True]] = Recent(MAX_UNKNOWN)
-        self._callers: Recent[Hashable, Any] = Recent(MAX_RECORDS)
+        self._records: BoundedCache[str, KeyRecord] = BoundedCache(
+            sys.maxsize if closed else MAX_RECORDS
+        )
+        self._unknown: BoundedCache[str, Literal[True]] = BoundedCache(MAX_UNKNOWN)
+        self._callers: BoundedCache[Hashable, Any] = BoundedCache(MAX_RECORDS)
         for record in records:
             self._records.put(record.key_id, record)
         for key_id in unknown:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 
+from ..bounded_cache import BoundedCache
 from ..conf import Settings
 from ..counters.base import LimitCheck
 from ..counters.memory import MemoryCounter
 from ..rules.limits import Limit
 from ..rules.rates import Rate
-from ..rules.recent import Recent
 
 # Of so many addresses the failures are counted, about 2 KiB each; the next one
 # takes the place of the one whose failures expire soonest.
@@ -37,7 +37,7 @@ class FailedCredentials:
             ),
         )
         self._counter = MemoryCounter(max_tallies=MAX_ADDRESSES)
-        self._looked_up: Recent[str, float] = Recent(MAX_ADDRESSES)
+        self._looked_up: BoundedCache[str, float] = BoundedCache(MAX_ADDRESSES)
 
     def note(self, address: str) -> int | None:
         """Count one failure; seconds to wait if that is more than the limit."""

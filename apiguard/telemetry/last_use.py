@@ -10,8 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from ..bounded_cache import BoundedCache
 from ..models.key_queryset import USED_RESOLUTION
-from ..rules.recent import Recent
 
 # Keys in use at the same time; of more than that some are refreshed at more often.
 MAX_NOTED = 20_000
@@ -26,7 +26,7 @@ class LastUse:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._until: Recent[int, float] = Recent(MAX_NOTED)
+        self._until: BoundedCache[int, float] = BoundedCache(MAX_NOTED)
 
     def is_noted(self, key_pk: int) -> bool:
         """Whether the use of this key was noted less than a minute ago."""

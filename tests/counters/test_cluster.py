@@ -6,6 +6,7 @@ from collections import Counter as Tally
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 from time import sleep
 
 import pytest
@@ -15,7 +16,13 @@ from redis.cluster import RedisCluster
 from redis.retry import Retry
 
 from apiguard.concurrency import LONGEST_PAUSE, CircuitBreaker
-from apiguard.counters.base import CounterUnavailable, hash_principal, key_for
+from apiguard.counters.base import (
+    CounterUnavailable,
+    PoolExhausted,
+    StoreFailed,
+    hash_principal,
+    key_for,
+)
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
 from apiguard.counters.resilient import ResilientCounter
@@ -108,6 +115,34 @@ def test_many_threads_and_clients_share_one_limit_exactly(servers):
                 lambda turn: check(counters[turn % 2], "crowd", [limit], 1).allowed, range(600)
             )
             assert sum(admitted) == 100
+
+
+def test_whatever_becomes_of_the_nodes_is_a_store_failure_and_no_defect(doomed):
+    """What a client of redis-py raises depends on its version, and on which thread is first."""
+    raised, stop = Tally[type](), Event()
+
+    def check_on(counter: RedisCounter, number: int) -> None:
+        while not stop.is_set():
+            try:
+                check(counter, f"client:{number}", LIMITS, 1)
+            except Exception as error:  # noqa: BLE001 - which ones there are is the question
+                raised[type(error)] += 1
+
+    with connected(doomed[1:], 0.05) as client, ThreadPoolExecutor(12) as pool:
+        counter = RedisCounter(lambda: client, "doomed")
+        for number in range(12):
+            pool.submit(check_on, counter, number)
+        doomed[0].process.kill()
+        sleep(2)
+        doomed[1].process.pause()
+        sleep(1)
+        doomed[1].process.resume()
+        for server in doomed[2:]:
+            server.process.kill()
+        sleep(1)
+        stop.set()
+    assert raised[StoreFailed]
+    assert set(raised) <= {StoreFailed, PoolExhausted}
 
 
 def test_a_master_that_dies_fails_until_its_replica_has_taken_over(doomed):

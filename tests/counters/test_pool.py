@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from django.core.cache import caches
 from django.test import override_settings
 from redis import BlockingConnectionPool, ConnectionPool, Redis
 from redis import exceptions as redis_errors
@@ -114,7 +113,7 @@ def test_an_alias_with_two_connections_serves_eight_threads(redis_client, redis_
                 lambda _: counter.check(LimitCheck("p", (LIMIT,), 1)).allowed, range(300)
             )
             assert sum(admitted) == 100
-        caches["counting"].close()
+        connector("counting")().connection_pool.disconnect()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +147,7 @@ def test_a_slot_goes_to_the_thread_that_waits_longest():
         for number in range(5):
             threads.append(threading.Thread(target=take, args=(number,)))
             threads[-1].start()
-            while len(slots._waiting) <= number:
+            while len(slots._queue) <= number:
                 pass
     for thread in threads:
         thread.join(PATIENT)
@@ -162,4 +161,4 @@ def test_a_slot_is_waited_for_no_longer_than_said_and_is_free_again_after_an_err
     with pytest.raises(ZeroDivisionError), slots.hold(0):
         raise ZeroDivisionError
     with slots.hold(0):
-        assert not slots._waiting
+        assert not slots._queue

@@ -15,6 +15,7 @@ from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from apiguard.bounded_cache import BoundedCache
 from apiguard.policy import load, lookups
 from apiguard.policy.holder import holder
 from apiguard.policy.records import key_record
@@ -23,7 +24,6 @@ from apiguard.request import keys as verifier
 from apiguard.request.effects import run
 from apiguard.request.verdict import Outcome
 from apiguard.rules import keys
-from apiguard.rules.recent import Recent
 from apiguard.telemetry.buffer import buffer
 from tests.request.site import Call, Caller, guarded, route, settings_of
 
@@ -110,7 +110,7 @@ def test_what_only_this_request_has_seen_is_remembered_for_nobody(newer, monkeyp
     peppers = {**newer, **settings_of()["KEY_PEPPERS"]}
     with site(caller, KEY_PEPPERS=peppers) as snapshot:
         monkeypatch.setattr(snapshot.keyring, "closed", False)
-        monkeypatch.setattr(snapshot.keyring, "_records", Recent(1))
+        monkeypatch.setattr(snapshot.keyring, "_records", BoundedCache(1))
         assert outcome(caller) is Outcome.ADMITTED
         assert snapshot.keyring.get(record.key_id) is None
         monkeypatch.setattr(lookups, "key", lambda *_: None)

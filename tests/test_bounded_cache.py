@@ -8,72 +8,72 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from apiguard.rules.recent import Recent
+from apiguard.bounded_cache import BoundedCache
 
 SECONDS_TO_WAIT = 30
 
 
 def filled(room, keys):
-    recent = Recent(room)
+    cache = BoundedCache(room)
     for key in keys:
-        recent.put(key, f"value {key}")
-    return recent
+        cache.put(key, f"value {key}")
+    return cache
 
 
-def held(recent, keys):
-    return [key for key in keys if recent.get(key) is not None]
+def held(cache, keys):
+    return [key for key in keys if cache.get(key) is not None]
 
 
 def test_what_was_put_last_is_held_and_what_was_never_put_is_not():
-    recent = filled(3, range(100))
-    assert held(recent, [99, 98, 97]) == [99, 98, 97]
-    assert recent.get(100) is None
+    cache = filled(3, range(100))
+    assert held(cache, [99, 98, 97]) == [99, 98, 97]
+    assert cache.get(100) is None
 
 
 def test_what_is_asked_for_stays_however_many_come_only_once():
-    recent = filled(10, ["hot"])
+    cache = filled(10, ["hot"])
     for number in range(1000):
-        recent.put(number, number)
+        cache.put(number, number)
         if number % 9 == 0:
-            assert recent.get("hot") == "value hot"
-    assert recent.get("hot") == "value hot"
+            assert cache.get("hot") == "value hot"
+    assert cache.get("hot") == "value hot"
 
 
 def test_what_nobody_asks_for_goes():
-    recent = filled(10, ["cold", *range(20)])
-    assert recent.get("cold") is None
+    cache = filled(10, ["cold", *range(20)])
+    assert cache.get("cold") is None
 
 
 def test_there_are_never_more_than_two_generations():
-    recent = Recent(10)
+    cache = BoundedCache(10)
     sizes = set()
     for number in range(1000):
-        recent.put(number, number)
-        recent.get(number // 2)
-        sizes.add(len(recent))
+        cache.put(number, number)
+        cache.get(number // 2)
+        sizes.add(len(cache))
     assert max(sizes) <= 20
 
 
 def test_what_is_put_anew_is_what_is_read():
-    recent = filled(1, ["a"])
-    recent.put("b", 1)
-    recent.put("a", 2)
-    recent.put("b", 3)
-    assert (recent.get("a"), recent.get("b")) == (2, 3)
+    cache = filled(1, ["a"])
+    cache.put("b", 1)
+    cache.put("a", 2)
+    cache.put("b", 3)
+    assert (cache.get("a"), cache.get("b")) == (2, 3)
 
 
 def test_a_copy_holds_what_was_wanted_and_the_original_is_as_it_was():
-    recent = filled(4, "abcd")
-    copy = recent.where(lambda value: value != "value c")
-    assert (held(copy, "abcd"), held(recent, "abcd")) == (["a", "b", "d"], ["a", "b", "c", "d"])
+    cache = filled(4, "abcd")
+    copy = cache.where(lambda value: value != "value c")
+    assert (held(copy, "abcd"), held(cache, "abcd")) == (["a", "b", "d"], ["a", "b", "c", "d"])
     copy.put("e", 1)
-    assert recent.get("e") is None
+    assert cache.get("e") is None
 
 
 def test_a_copy_brings_back_no_value_that_was_replaced():
-    recent = filled(1, ["a", "b"])
-    recent.put("a", "another")
-    assert recent.where(lambda value: value != "another").get("a") is None
+    cache = filled(1, ["a", "b"])
+    cache.put("a", "another")
+    assert cache.where(lambda value: value != "another").get("a") is None
 
 
 class Unhurried:
@@ -85,9 +85,9 @@ class Unhurried:
 
 
 def test_a_reader_does_not_wait_for_a_writer():
-    recent = filled(2, "abc")
-    recent._lock = Unhurried()
-    assert held(recent, "abc") == ["a", "b", "c"]
+    cache = filled(2, "abc")
+    cache._lock = Unhurried()
+    assert held(cache, "abc") == ["a", "b", "c"]
 
 
 class CountingDict(dict):
@@ -107,22 +107,22 @@ class CountingDict(dict):
 
 @pytest.mark.parametrize("size", [10, 10_000])
 def test_a_read_takes_at_most_two_look_ups_however_many_there_are(size):
-    recent = filled(size, range(size))
-    recent._generations = (CountingDict(recent._generations[0]), CountingDict())
+    cache = filled(size, range(size))
+    cache._generations = (CountingDict(cache._generations[0]), CountingDict())
     CountingDict.asked = 0
-    assert recent.get(size // 2) is not None
-    assert recent.get(-1) is None
+    assert cache.get(size // 2) is not None
+    assert cache.get(-1) is None
     assert CountingDict.asked == 3
 
 
 def test_making_room_walks_over_nothing():
-    recent = Recent(100)
+    cache = BoundedCache(100)
     for number in range(300):
-        entries = [list(dict.items(generation)) for generation in recent._generations]
-        recent._generations = tuple(CountingDict(pairs) for pairs in entries)
-        recent.put(number, number)
-        recent.get(number - 50)
-    assert dict.__len__(recent._generations[0]) == 100
+        entries = [list(dict.items(generation)) for generation in cache._generations]
+        cache._generations = tuple(CountingDict(pairs) for pairs in entries)
+        cache.put(number, number)
+        cache.get(number - 50)
+    assert dict.__len__(cache._generations[0]) == 100
 
 
 class TheLastRoomAreHeld(RuleBasedStateMachine):
@@ -130,7 +130,7 @@ class TheLastRoomAreHeld(RuleBasedStateMachine):
 
     @initialize(room=st.integers(1, 6))
     def begin(self, room):
-        self.room, self.recent = room, Recent(room)
+        self.room, self.cache = room, BoundedCache(room)
         self.truth, self.used = {}, []
 
     def _use(self, key):
@@ -138,13 +138,13 @@ class TheLastRoomAreHeld(RuleBasedStateMachine):
 
     @rule(key=st.integers(0, 12), value=st.integers())
     def put(self, key, value):
-        self.recent.put(key, value)
+        self.cache.put(key, value)
         self.truth[key] = value
         self._use(key)
 
     @rule(key=st.integers(0, 12))
     def get(self, key):
-        value = self.recent.get(key)
+        value = self.cache.get(key)
         if key in self.used[-self.room :]:
             assert value == self.truth.get(key)
         assert value is None or value == self.truth[key]
@@ -154,29 +154,29 @@ class TheLastRoomAreHeld(RuleBasedStateMachine):
     @rule(gone=st.integers(0, 12))
     def copy(self, gone):
         unwanted = self.truth.get(gone)
-        self.recent = self.recent.where(lambda value: value != unwanted)
+        self.cache = self.cache.where(lambda value: value != unwanted)
         self.truth = {key: value for key, value in self.truth.items() if value != unwanted}
 
     @invariant()
     def it_is_bounded(self):
-        assert len(self.recent) <= 2 * self.room
+        assert len(self.cache) <= 2 * self.room
 
 
 TestTheLastRoomAreHeld = TheLastRoomAreHeld.TestCase
 
 
 def test_threads_that_fill_read_and_copy_never_see_a_wrong_value():
-    recent, wrong = Recent(50), []
+    cache, wrong = BoundedCache(50), []
 
     def work(seed):
         try:
             for number in range(3000):
                 key = (number * seed) % 200
-                if (value := recent.get(key)) not in (None, -key):
+                if (value := cache.get(key)) not in (None, -key):
                     wrong.append((key, value))
-                recent.put(key, -key)
+                cache.put(key, -key)
                 if number % 100 == 0:
-                    copy = recent.where(lambda value: value % 2 == 0)
+                    copy = cache.where(lambda value: value % 2 == 0)
                     wrong.extend(value for value in copy.values() if value % 2)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what this test looks for
             wrong.append(error)
@@ -187,4 +187,4 @@ def test_threads_that_fill_read_and_copy_never_see_a_wrong_value():
     for thread in threads:
         thread.join(SECONDS_TO_WAIT)
     assert wrong == []
-    assert len(recent) <= 100
+    assert len(cache) <= 100

@@ -1,11 +1,11 @@
-"""A bounded map that keeps what is in use: no lock to read, no scan to make room.
+"""A bounded cache that keeps what is in use: no lock to read, no scan to make room.
 
 Deleting the oldest entry of a plain dict over and over is not cheap: finding
 the first one walks over all that were deleted before it. Here entries stand in
-two generations. What is asked for moves to the newer one; when that is full,
-the older one is dropped whole. So whatever is asked for once while ``room``
-others come stays, however many come only once, and every step costs the same
-however many there are.
+two generations. A key that is read moves to the newer one; when that is full,
+the older one is dropped whole. So a key that is read once while ``room`` others
+come stays, however many come only once, and every step costs the same however
+many there are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class BoundedCache(Generic[K, V]):
     """At least the last ``room`` keys that were used; never more than twice as many.
 
     Values must not be ``None``. Thread-safe; a reader never waits.
@@ -45,7 +45,7 @@ class Recent(Generic[K, V]):
             return list({**older, **newer}.values())
 
     def get(self, key: K) -> V | None:
-        """The value, or ``None``; asking keeps it."""
+        """Return the value, or ``None``; reading a key keeps it."""
         newer, older = self._generations
         value = newer.get(key)
         if value is None and (value := older.get(key)) is not None:
@@ -53,15 +53,15 @@ class Recent(Generic[K, V]):
         return value
 
     def put(self, key: K, value: V) -> None:
-        """Keep this value; what was asked for longest ago may go."""
+        """Keep this value; the keys that were read longest ago may go."""
         with self._lock:
             self._add(key, value)
 
-    def where(self, wanted: Callable[[V], bool]) -> Recent[K, V]:
-        """A new map of the values that are ``wanted``, in their generations."""
+    def where(self, wanted: Callable[[V], bool]) -> BoundedCache[K, V]:
+        """Return a new cache of the values that are ``wanted``, in their generations."""
         with self._lock:
             newer, older = map(dict, self._generations)
-        result: Recent[K, V] = Recent(self._room)
+        result: BoundedCache[K, V] = BoundedCache(self._room)
         result._generations = (
             {key: value for key, value in newer.items() if wanted(value)},
             # What was put anew since must not come back as it was before.
@@ -70,7 +70,7 @@ class Recent(Generic[K, V]):
         return result
 
     def _move(self, key: K, value: V) -> None:
-        # A reader waits for nobody: what cannot be moved now is moved when next asked for.
+        # A reader does not wait: a key that cannot be moved now is moved when it is read again.
         if self._lock.acquire(blocking=False):
             try:
                 newer, older = self._generations
