@@ -18,13 +18,17 @@ from django.db import connections, models, transaction
 from django.db.models.signals import post_migrate, post_save, pre_delete, pre_save
 
 from .models import PolicyModel, PolicyQuerySet
-from .models.state import committed, everything, publish
+from .models.state import Change, committed, everything, publish, publish_once
 
 
-def before_raw_save(sender: type[models.Model], raw: bool, using: str, **_: Any) -> None:
+def before_raw_save(
+    sender: type[PolicyModel], instance: PolicyModel, raw: bool, using: str, **_: Any
+) -> None:
     """``loaddata``, whose transaction is open: the revision first, as always."""
     if raw and connections[using].in_atomic_block:
-        publish(everything, using)
+        revision = publish_once(sender.change_by_insert((), is_upsert=True), using)
+        for name, value in sender.stamp(revision).items():
+            setattr(instance, name, value)
 
 
 def after_raw_save(sender: type[models.Model], raw: bool, using: str, **_: Any) -> None:
@@ -39,7 +43,7 @@ def before_cascade(sender: type[PolicyModel], using: str, origin: Any = None, **
     begun_at = origin.model if isinstance(origin, PolicyQuerySet) else type(origin)
     if getattr(begun_at, "publishes", None) != sender.publishes:
         with transaction.atomic(using=using):
-            publish(everything, using)
+            publish_once(Change(sender.publishes), using)
 
 
 def start_over(**_: Any) -> None:

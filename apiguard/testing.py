@@ -25,12 +25,12 @@ from typing import Any
 from django.db import models
 
 from .counters.factory import forget_counters
-from .models import ApiKey, Client, PolicyModel
+from .models import ApiKey, Client, LimitOverride, PolicyModel
 from .policy.compile import compile_rows
 from .policy.holder import holder
 from .policy.keyring import Keyring
 from .policy.records import key_record
-from .policy.rows import MODELS, Rows
+from .policy.rows import MODELS, Problems, Rows
 from .policy.snapshot import Snapshot
 from .request import failures
 
@@ -75,7 +75,18 @@ def snapshot_of(*rows: PolicyModel) -> Snapshot:
 
     members = {member: of(model) for member, model in MODELS.items()}
     snapshot = compile_rows(Rows(**members))
-    return replace(snapshot, keyring=Keyring(map(key_record, of(ApiKey)), closed=True))
+    overrides, problems = of(LimitOverride), Problems()
+    for override in overrides:
+        problems.of(override)
+    records = [
+        key_record(key, [one for one in overrides if one.client_id == key.client_id])
+        for key in of(ApiKey)
+    ]
+    return replace(
+        snapshot,
+        problems=(*snapshot.problems, *problems.found),
+        keyring=Keyring(records, closed=True),
+    )
 
 
 def make_key(

@@ -6,7 +6,7 @@ reads these rows, compiles them, and requests are judged by the result.
 """
 
 from .audit import PolicyChange, acting
-from .base import PolicyManager, PolicyModel, PolicyQuerySet
+from .base import CompiledModel, PolicyManager, PolicyModel, PolicyQuerySet
 from .clients import Client, LimitOverride
 from .cors import AllowedOrigin, CorsPolicy
 from .headers import HeaderPolicy, ResponseHeader
@@ -24,6 +24,7 @@ __all__ = [
     "ApiKey",
     "Change",
     "Client",
+    "CompiledModel",
     "CorsPolicy",
     "CounterOutage",
     "HeaderPolicy",

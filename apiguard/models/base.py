@@ -8,7 +8,7 @@ catches those. Raw SQL passes nowhere: ``manage.py apiguard publish``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -46,56 +46,75 @@ class PolicyQuerySet(models.QuerySet[M]):
         # manager's queryset begins; every write of Django itself sets this attribute.
         self._for_write = True
 
-    def _named(self) -> list[Any] | None:
-        """The rows that match; asked under the lock, so that none is added meanwhile."""
-        if self.model.publishes == "policy":
-            return None
-        # One more than can be named, so that "too many" shows.
-        return list(self.order_by().values_list("pk", flat=True)[: NAMED + 1])
-
     def update(self, **kwargs: Any) -> int:
         values = {name: str(value) for name, value in kwargs.items()}
-        with self._publishing_many(Action.CHANGED, self._named, values):
-            return super().update(**kwargs)
+        with self._publishing_many(
+            Action.CHANGED, lambda: self.model.change_by_update(self, kwargs), values
+        ) as revision:
+            return super().update(**kwargs | self.model.stamp(revision))
 
     update.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        with self._publishing_many(Action.DELETED, self._named):
+        with self._publishing_many(Action.DELETED, lambda: self.model.change_by_delete(self)):
             return super().delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
 
-    def bulk_create(self, objs: Iterable[M], *args: Any, **kwargs: Any) -> list[M]:
-        # New rows have no records to forget; an upsert may touch any row.
-        upsert = kwargs.get("update_conflicts") or any(args[2:3])
-        with self._publishing_many(Action.CREATED, lambda: None if upsert else []):
-            return super().bulk_create(objs, *args, **kwargs)
+    def bulk_create(
+        self,
+        objs: Iterable[M],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> list[M]:
+        rows = list(objs)
+        with self._publishing_many(
+            Action.CREATED, lambda: self.model.change_by_insert(rows, is_upsert=update_conflicts)
+        ) as revision:
+            stamp = self.model.stamp(revision)
+            _set_all(rows, stamp)
+            return super().bulk_create(
+                rows,
+                batch_size=batch_size,
+                ignore_conflicts=ignore_conflicts,
+                update_conflicts=update_conflicts,
+                update_fields=[*update_fields, *stamp] if update_fields else update_fields,
+                unique_fields=unique_fields,
+            )
 
     def bulk_update(
         self, objs: Iterable[M], fields: Iterable[str], batch_size: int | None = None
     ) -> int:
-        rows = tuple(objs)
-        with self._publishing_many(Action.CHANGED, lambda: [row.pk for row in rows]):
-            # A plain queryset: ours would publish every batch once more.
-            plain: models.QuerySet[M] = models.QuerySet(self.model, using=self.db)
-            return plain.bulk_update(rows, fields, batch_size=batch_size)
+        rows, names = tuple(objs), list(fields)
+        # A plain queryset: ours would publish every batch once more.
+        plain: models.QuerySet[M] = models.QuerySet(self.model, using=self.db)
+        # Of very many all are named, so that none is left out.
+        matched = plain.filter(pk__in=[row.pk for row in rows]) if len(rows) <= NAMED else plain
+        with self._publishing_many(
+            Action.CHANGED, lambda: self.model.change_by_update(matched, names)
+        ) as revision:
+            stamp = self.model.stamp(revision)
+            _set_all(rows, stamp)
+            return plain.bulk_update(rows, [*names, *stamp], batch_size=batch_size)
 
     def update_or_create(self, *args: Any, **kwargs: Any) -> tuple[M, bool]:
         # Locks the row before it saves it; whoever saves takes these locks the other way round.
-        with publishing(self.model.change_of(()), self.db):
+        with publishing(self.model.change_by_insert(()), self.db):
             return super().update_or_create(*args, **kwargs)
 
     @contextmanager
     def _publishing_many(
         self,
         action: str,
-        pks: Callable[[], Sequence[Any] | None],
+        change: Callable[[], Change],
         values: dict[str, Any] | None = None,
-    ) -> Iterator[None]:
-        with publishing(lambda: self.model.change_of(pks()), self.db) as revision:
-            yield
+    ) -> Iterator[int]:
+        with publishing(change, self.db) as revision:
+            yield revision
             record(
                 revision,
                 action,
@@ -104,6 +123,12 @@ class PolicyQuerySet(models.QuerySet[M]):
                 name="several rows",
                 after=self.model.audited(values) if values else None,
             )
+
+
+def _set_all(rows: Iterable[models.Model], values: dict[str, Any]) -> None:
+    for row in rows:
+        for name, value in values.items():
+            setattr(row, name, value)
 
 
 # mypy cannot follow from_queryset with a type variable of our own.
@@ -115,10 +140,12 @@ class PolicyModel(models.Model):
 
     Class attributes:
         publishes: which part of the policy in force a write touches.
+        named_by: the column that names what workers must forget when a row changes.
         unaudited: fields that the history must never repeat.
     """
 
     publishes: ClassVar[What] = "policy"
+    named_by: ClassVar[str] = "pk"
     unaudited: ClassVar[frozenset[str]] = frozenset()
 
     objects = PolicyManager()
@@ -129,17 +156,30 @@ class PolicyModel(models.Model):
         base_manager_name = "objects"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        kwargs |= zip(
+            ("force_insert", "force_update", "using", "update_fields"), args, strict=False
+        )
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        with publishing(self.change_of([self.pk] if self.pk else []), using) as revision:
+        before: Any = None  # A copy of this row as it is stored.
+
+        def change() -> Change:
+            nonlocal before
             before = self._stored(using) if self.pk else None
+            return self.change_by_save(before)
+
+        with publishing(change, using) as revision:
             if before is not None:
                 self.check_change(before)
-            super().save(*args, **kwargs)
-            self._record(revision, using, before, kwargs.get("update_fields"))
+            saved = kwargs.get("update_fields")
+            stamp = self.stamp(revision)
+            _set_all([self], stamp)
+            super().save(**kwargs | ({"update_fields": [*saved, *stamp]} if saved else {}))
+            self._record(revision, using, before, saved)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        with publishing(self.change_of([self.pk]), using) as revision:
+        stored = type(self)._base_manager.using(using).filter(pk=self.pk)
+        with publishing(lambda: self.change_by_delete(stored, self), using) as revision:
             pk, name, before = self.pk, str(self), self.audited(self._values())
             deleted = super().delete(*args, **kwargs)
             record(
@@ -153,10 +193,45 @@ class PolicyModel(models.Model):
             )
         return deleted
 
+    # -- what workers must know of a write; called when the lock is held ---------------
+
+    def change_by_save(self, before: Self | None) -> Change:
+        """What changes with this row, which is stored as ``before``."""
+        rows = [self] if before is None else [before, self]
+        named = dict.fromkeys(getattr(row, self.named_by) for row in rows)
+        return Change.of(self.publishes, [name for name in named if name is not None])
+
     @classmethod
-    def change_of(cls, pks: Sequence[Any] | None) -> Change:
-        """What workers must know when the rows ``pks`` of this model change."""
-        return Change.of(cls.publishes, pks)
+    def change_by_update(cls, rows: models.QuerySet[Any], names: Collection[str]) -> Change:
+        """What changes when these columns of all ``rows`` are written."""
+        moved = _names_of(cls, "pk", cls.named_by) & set(names)
+        return Change.of(cls.publishes, None if moved else cls._named(rows))
+
+    @classmethod
+    def change_by_insert(cls, rows: Iterable[Self], *, is_upsert: bool = False) -> Change:
+        """What changes with new rows; an upsert may touch any row."""
+        # Keys and clients that are new have no records to forget.
+        named = [] if cls.named_by == "pk" else [getattr(row, cls.named_by) for row in rows]
+        return Change.of(cls.publishes, None if is_upsert else dict.fromkeys(named))
+
+    @classmethod
+    def change_by_delete(cls, rows: models.QuerySet[Any], row: Self | None = None) -> Change:
+        """What changes when all ``rows`` (only this ``row``, if given) are deleted."""
+        named = [row.pk] if row is not None and cls.named_by == "pk" else cls._named(rows)
+        return Change.of(cls.publishes, named)
+
+    @classmethod
+    def stamp(cls, revision: int) -> dict[str, int]:
+        """The columns that mark a row as written by this revision."""
+        return {}
+
+    @classmethod
+    def _named(cls, rows: models.QuerySet[Any]) -> list[Any]:
+        named = rows.order_by().values_list(cls.named_by, flat=True)
+        if cls.named_by != "pk":
+            named = named.distinct()
+        # One more than can be named, so that "too many" shows.
+        return list(named[: NAMED + 1])
 
     def problems(self) -> list[PolicyError]:
         """Everything that is wrong with this row taken by itself; never raises."""
@@ -185,6 +260,8 @@ class PolicyModel(models.Model):
     def _values(self) -> dict[str, Any]:
         values = {}
         for field in self._meta.concrete_fields:
+            if field.attname in self.stamp(0):
+                continue
             value = getattr(self, field.attname)
             # What an expression comes to, only the database knows.
             values[field.attname] = str(value) if hasattr(value, "resolve_expression") else value
@@ -213,6 +290,52 @@ class PolicyModel(models.Model):
             before=None if before is None else {name: old[name] for name in sorted(differing)},
             after={name: new[name] for name in sorted(differing)},
         )
+
+
+class CompiledModel(PolicyModel):
+    """A row that is compiled into the policy in force.
+
+    Attributes:
+        revision: the one that wrote the row last, so that workers read it anew
+            and no other. Fixtures do not carry it: it is this database's own.
+    """
+
+    revision = models.BigIntegerField(
+        default=0, db_default=0, db_index=True, editable=False, serialize=False
+    )
+
+    class Meta(PolicyModel.Meta):
+        abstract = True
+
+    def change_by_save(self, before: Self | None) -> Change:
+        return self.change_by_insert(())
+
+    @classmethod
+    def change_by_update(cls, rows: models.QuerySet[Any], names: Collection[str]) -> Change:
+        # Under another primary key it is another row, and the old one is gone.
+        moved = _names_of(cls, "pk") & set(names)
+        return Change(cls.publishes) if moved else cls.change_by_insert(())
+
+    @classmethod
+    def change_by_insert(cls, rows: Iterable[Self], *, is_upsert: bool = False) -> Change:
+        return Change(cls._meta.model_name or "", ())
+
+    @classmethod
+    def change_by_delete(cls, rows: models.QuerySet[Any], row: Self | None = None) -> Change:
+        named = super().change_by_delete(rows, row)
+        return Change(cls._meta.model_name or "", named.pks)
+
+    @classmethod
+    def stamp(cls, revision: int) -> dict[str, int]:
+        return {"revision": revision}
+
+
+def _names_of(model: type[models.Model], *columns: str) -> set[str]:
+    """Every name by which these columns can be written."""
+    pk = model._meta.pk.attname
+    wanted = {pk if column == "pk" else column for column in columns}
+    fields = [field for field in model._meta.concrete_fields if field.attname in wanted]
+    return {"pk"} | {name for field in fields for name in (field.name, field.attname)}
 
 
 def _names(field: models.Field[Any, Any], saved: Iterable[str]) -> list[str]:

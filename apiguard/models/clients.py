@@ -81,7 +81,13 @@ class Client(PolicyModel):
 
 
 class LimitOverride(PolicyModel):
-    """Another amount of one limit for one client, on the same counter."""
+    """Another amount of one limit for one client, on the same counter.
+
+    Part of the client's record: a change makes workers forget this client alone.
+    """
+
+    publishes: ClassVar[What] = "clients"
+    named_by: ClassVar[str] = "client_id"
 
     client = ForeignKey(
         Client, verbose_name=_("client"), on_delete=models.CASCADE, related_name="overrides"

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from ..errors import HeaderError, PolicyError
 from ..rules.headers import check_field_name, check_method
 from ..rules.origins import pattern_errors
-from .base import PolicyModel
+from .base import CompiledModel
 from .fields import ForeignKey, StringListField, list_problems, number_problem
 
 # Seconds, a year. Browsers stop far earlier: Firefox after a day, Chromium after two hours.
@@ -31,7 +31,7 @@ def check_listed_name(name: str) -> str:
     return check_field_name(name)
 
 
-class CorsPolicy(PolicyModel):
+class CorsPolicy(CompiledModel):
     """What the scripts of its allowed origins may send and read (Fetch, section 3.2)."""
 
     name = models.CharField(_("name"), max_length=100, unique=True)
@@ -95,7 +95,7 @@ class CorsPolicy(PolicyModel):
         ]
 
 
-class AllowedOrigin(PolicyModel):
+class AllowedOrigin(CompiledModel):
     """One origin, or one family of origins, of a CORS policy."""
 
     policy = ForeignKey(

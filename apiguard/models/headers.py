@@ -12,11 +12,11 @@ from .. import conf
 from ..errors import PolicyError
 from ..rules.headers import check_response_header
 from ..rules.media import parse_essence_range
-from .base import PolicyModel
+from .base import CompiledModel
 from .fields import ForeignKey, StringListField, list_problems, rule_problem
 
 
-class HeaderPolicy(PolicyModel):
+class HeaderPolicy(CompiledModel):
     """A named set of response headers."""
 
     name = models.CharField(_("name"), max_length=100, unique=True)
@@ -30,7 +30,7 @@ class HeaderPolicy(PolicyModel):
         return self.name
 
 
-class ResponseHeader(PolicyModel):
+class ResponseHeader(CompiledModel):
     """One response header of a policy, on responses of all media types or of some.
 
     Of several rows for one header the one that names a response's type most

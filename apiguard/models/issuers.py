@@ -16,7 +16,7 @@ from ..errors import IssuerError, PolicyError
 from ..rules.jwks import KeyProblem, parse_key_set
 from ..rules.jwks_url import parse_keys_url
 from ..rules.jwt import check_algorithms, is_claim_name, parse_required_claims, prepare_key
-from .base import PolicyModel, PolicyQuerySet
+from .base import CompiledModel, PolicyQuerySet
 from .fields import ForeignKey, StringListField, list_problems, number_problem, rule_problem
 
 MAX_LEEWAY = 120
@@ -35,7 +35,7 @@ class JwtIssuerQuerySet(PolicyQuerySet[Any]):
         return models.QuerySet.update(rows, fetched_jwks={**jwks, "url": url}, fetched_at=at)
 
 
-class JwtIssuer(PolicyModel):
+class JwtIssuer(CompiledModel):
     """One issuer of JSON Web Tokens (RFC 7519), known by its exact ``iss``."""
 
     # Rows that passed no form may hold a private key in them.

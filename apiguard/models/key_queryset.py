@@ -6,7 +6,7 @@ changes of policy and publish nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -77,8 +77,8 @@ class ApiKeyQuerySet(PolicyQuerySet[Any]):
         batch_size: int | None = None,
         ignore_conflicts: bool = False,
         update_conflicts: bool = False,
-        update_fields: Iterable[str] | None = None,
-        unique_fields: Iterable[str] | None = None,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
     ) -> list[Any]:
         rows, fields = list(objs), update_fields and list(update_fields)
         if "revoked_at" in (fields or ()) and any(may_be_null(row.revoked_at) for row in rows):

@@ -15,11 +15,11 @@ from ..rules.media import parse_media_range, parse_media_type
 from ..rules.paths import normalise_prefix
 from ..rules.rates import check_cost
 from ..rules.scopes import check_registered, parse_scopes
-from .base import PolicyModel
+from .base import CompiledModel
 from .fields import ForeignKey, PathPrefixField, StringListField, list_problems, rule_problem
 
 
-class Route(PolicyModel):
+class Route(CompiledModel):
     """The longest matching prefix decides; nothing is inherited from a shorter one."""
 
     class Mode(models.TextChoices):

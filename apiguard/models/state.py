@@ -36,15 +36,18 @@ What = Literal["policy", "keys", "clients", "everything"]
 class Change:
     """What one write touched, as far as workers need to know it.
 
-    ``policy``: compiled tables; ``keys``/``clients``: records of the keyring,
-    by primary key (``None``: all of them); ``everything``: both.
+    Attributes:
+        what: ``keys`` or ``clients`` (records of the keyring), the model name of
+            compiled rows, ``policy`` (any compiled rows), or ``everything``.
+        pks: of keys and clients those that were written, of compiled rows those
+            that were deleted (written ones carry the revision); ``None``: any.
     """
 
-    what: What
+    what: str
     pks: tuple[Any, ...] | None = None
 
     @classmethod
-    def of(cls, what: What, pks: Iterable[Any] | None = None) -> Change:
+    def of(cls, what: str, pks: Iterable[Any] | None = None) -> Change:
         named = None if pks is None else tuple(pks)
         return cls(what, None if named is None or len(named) > NAMED else named)
 
@@ -58,13 +61,18 @@ class PendingChange:
     ``held`` belongs to the reader: policy that was compiled while this was the
     newest pending change, good for requests inside the same transaction only.
     ``alive`` are the unpublished changes of all threads of this process.
+
+    Args:
+        using: the database that it was made in.
+        revision: the one that it took.
+        change: what it touches.
     """
 
     # References themselves, and no WeakSet: every request asks whether there are any.
     alive: ClassVar[set[weakref.ref[PendingChange]]] = set()
 
-    def __init__(self, using: str) -> None:
-        self.using = using
+    def __init__(self, using: str, revision: int, change: Change) -> None:
+        self.using, self.revision, self.change = using, revision, change
         self.held: Any = None
         self._ref = weakref.ref(self, self.alive.discard)
         self.alive.add(self._ref)
@@ -180,8 +188,20 @@ def publish(change: Change | Callable[[], Change], using: str | None = None) -> 
     pks = None if change.pks is None else list(change.pks)
     entry = [state.revision, stamp, change.what, pks]
     states.filter(pk=1).update(recent=[*state.recent, entry][-RECENT:])
-    transaction.on_commit(PendingChange(alias), using=alias)
+    transaction.on_commit(PendingChange(alias, state.revision, change), using=alias)
     return state.revision
+
+
+def publish_once(change: Change, using: str) -> int:
+    """The same, for signals that come row by row: once for each run of like changes.
+
+    A revision serves again only while nobody has read policy since, so what a
+    transaction sees of itself stays complete.
+    """
+    pending = PendingChange.newest(using)
+    if pending is not None and pending.held is None and pending.change == change:
+        return pending.revision
+    return publish(change, using)
 
 
 def _advance(alias: str, stamp: str) -> int:

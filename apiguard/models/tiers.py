@@ -11,13 +11,13 @@ from django.utils.translation import gettext_lazy as _
 
 from ..errors import PolicyError, RateError
 from ..rules.rates import MAX_AMOUNT, MAX_PERIOD, Rate, format_rate
-from .base import PolicyModel
+from .base import CompiledModel
 from .fields import ForeignKey
 
 LIMIT_NAME = r"[a-z0-9-]{1,64}"
 
 
-class Tier(PolicyModel):
+class Tier(CompiledModel):
     """A named set of limits; a request is admitted only if all of them admit it."""
 
     slug = models.SlugField(_("slug"), max_length=64, unique=True)
@@ -32,7 +32,7 @@ class Tier(PolicyModel):
         return self.name
 
 
-class Limit(PolicyModel):
+class Limit(CompiledModel):
     """At most ``amount`` in any ``period`` seconds, or per UTC calendar day or month."""
 
     class Kind(models.TextChoices):

@@ -36,9 +36,9 @@ from django.db import connections, transaction
 from .. import conf
 from ..concurrency import Busy, wait
 from ..models.state import PendingChange, committed, write_alias
-from . import clock, load, reading, refresh
+from . import build, clock, load, refresh
+from .build import Reading
 from .db_threads import DatabaseThreads, NoAnswer, must_run_inline, run_inline
-from .reading import Reading
 from .refresh import ANSWER_SECONDS, RELOAD_SECONDS, Attempt, Moment
 from .snapshot import Snapshot, empty
 from .status import PolicyStatus, redacted
@@ -104,7 +104,7 @@ class PolicyHolder:
             self.forget()
         pending = PendingChange.newest(write_alias())
         if pending is not None:
-            return _uncommitted(pending)
+            return _uncommitted(pending, self._held)
         state, bounds, now = self._state, conf.current(), _now()
         if bounds.policy_max_age is None and self._held is None and not self._has_changed():
             return empty()
@@ -226,9 +226,9 @@ class PolicyHolder:
             state = load.state()
             with self._lock:
                 self._state = refresh.step(self._state, refresh.Answered(attempt.number), _now())
-            return reading.following(held, state)
+            return build.incremental(held, state)
         except (DatabaseError, load.PolicyMoved):
-            if not reading.tables_are_missing(held):
+            if not build.tables_are_missing(held):
                 raise
             return Reading(None)
 
@@ -298,9 +298,9 @@ class PolicyHolder:
         try:
             # A savepoint: PostgreSQL gives up a transaction in which a query failed.
             with transaction.atomic(using=write_alias()):
-                return reading.following(self._held, load.state()).snapshot
+                return build.incremental(self._held, load.state()).snapshot
         except (DatabaseError, load.PolicyMoved) as error:
-            if reading.tables_are_missing(self._held):
+            if build.tables_are_missing(self._held):
                 return None
             raise PolicyUnavailable from error
 
@@ -309,10 +309,10 @@ def _now() -> Moment:
     return Moment(clock.seconds(), committed.count)
 
 
-def _uncommitted(pending: PendingChange) -> Snapshot:
+def _uncommitted(pending: PendingChange, committed_policy: Snapshot | None) -> Snapshot:
     if pending.held is None:
         try:
-            pending.held = reading.anew().snapshot
+            pending.held = build.incremental(committed_policy, load.state()).snapshot
         except (DatabaseError, load.PolicyMoved) as error:
             raise PolicyUnavailable from error
     held: Snapshot = pending.held

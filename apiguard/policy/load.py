@@ -6,23 +6,35 @@ lagging revision beside fresh rows would be served for ever.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, FieldError, ValidationError
 from django.db import connections, router
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import F
 
-from ..models import ApiKey, JwtIssuer, PolicyState
+from ..models import (
+    AllowedOrigin,
+    ApiKey,
+    CompiledModel,
+    JwtIssuer,
+    LimitOverride,
+    PolicyState,
+)
 from ..models.state import write_alias
+from .pacing import paced
 from .records import KeyRecord, key_record
-from .rows import MODELS, Rows
+from .rows import MODELS, OriginRow, Rows
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
 # How often rows are read again because the revision moved meanwhile.
 ATTEMPTS = 10
+# Rows of one query.
+CHUNK = 1000
 
 
 class PolicyMoved(Exception):
@@ -60,31 +72,90 @@ def rows(seen: PolicyState) -> tuple[PolicyState, Rows]:
         PolicyMoved: the revision moved during every attempt.
         django.db.Error: the database cannot be read.
     """
+    return _under_one_revision(seen, lambda _: _all_rows())
+
+
+def differences(
+    seen: PolicyState, revision: int, members_of: Callable[[PolicyState], Container[str]]
+) -> tuple[PolicyState, Rows]:
+    """The rows that were written after ``revision``, as they stand under one revision.
+
+    Args:
+        seen: the state that was read just before.
+        revision: the one whose rows are held.
+        members_of: the members of ``Rows`` that differ between it and a state.
+
+    Raises: as ``rows``.
+    """
+    return _under_one_revision(seen, lambda now: _all_rows(members_of(now), revision))
+
+
+def _under_one_revision(
+    seen: PolicyState, read: Callable[[PolicyState], Rows]
+) -> tuple[PolicyState, Rows]:
     for _ in range(ATTEMPTS):
-        read = _all_rows()
+        found = read(seen)
         after = state()
         if (after.revision, after.stamp) == (seen.revision, seen.stamp):
-            return after, read
+            return after, found
         seen = after
     raise PolicyMoved
 
 
-def _all_rows() -> Rows:
-    def all_of(model: Any) -> tuple[Any, ...]:
-        return tuple(model._base_manager.using(write_alias()).order_by("pk"))
+def _all_rows(members: Container[str] = MODELS, after: int | None = None) -> Rows:
+    """The rows of these members; only those written ``after`` a revision, if it is given."""
+    return Rows(
+        **{
+            member: tuple(paced(_rows_of(model, after)))
+            for member, model in MODELS.items()
+            if member in members
+        }
+    )
 
-    return Rows(**{member: all_of(model) for member, model in MODELS.items()})
+
+def _rows_of(model: type[CompiledModel], after: int | None) -> Iterator[Any]:
+    """In the order of primary keys, a chunk at a time, so that no step takes long."""
+    rows: Any = model._base_manager.using(write_alias()).order_by("pk")
+    if after is not None:
+        rows = rows.filter(revision__gt=after)
+    if model is AllowedOrigin:
+        rows = rows.values_list(*OriginRow._fields)
+    last: list[Any] = []
+    while True:
+        chunk = list(rows.filter(pk__gt=last[-1])[:CHUNK] if last else rows[:CHUNK])
+        if model is AllowedOrigin:
+            chunk = [OriginRow(*values) for values in chunk]
+        yield from chunk
+        if len(chunk) < CHUNK:
+            return
+        last = [chunk[-1].pk]
+
+
+# Columns of a client's overrides, by the names that a key's row has them under.
+_OVERRIDE = {
+    f"override_{field.attname}": field.attname for field in LimitOverride._meta.concrete_fields
+}
+
+_OVERRIDE_PK = f"override_{LimitOverride._meta.pk.attname}"
 
 
 def key(key_id: str) -> KeyRecord | None:
-    """The record of a key with its client, in one query; ``None`` if there is none."""
-    found = (
+    """The record of a key with its client and overrides; ``None`` if there is none. One query."""
+    joined = {name: F(f"client__overrides__{column}") for name, column in _OVERRIDE.items()}
+    # The key once for each override of its client; once without any, too.
+    found = list(
         ApiKey._base_manager.using(write_alias())
         .select_related("client")
+        .annotate(**joined)
         .filter(key_id=key_id)
-        .first()
+        .order_by("client__overrides__pk")
     )
-    return None if found is None else key_record(found)
+    overrides = [_override(row) for row in found if getattr(row, _OVERRIDE_PK) is not None]
+    return key_record(found[0], overrides) if found else None
+
+
+def _override(row: Any) -> LimitOverride:
+    return LimitOverride(**{column: getattr(row, name) for name, column in _OVERRIDE.items()})
 
 
 def issuer(pk: Any) -> JwtIssuer | None:

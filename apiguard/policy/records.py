@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 
-from ..models import ApiKey, Client
+from ..models import ApiKey, Client, LimitOverride
 from ..rules.networks import Network, parse_networks
 
 
 @dataclass(frozen=True, slots=True)
+class Override:
+    """Another amount of one limit, until an instant (UTC) or for good."""
+
+    amount: int
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class ClientRecord:
-    """What a request needs to know of a client."""
+    """What a request needs to know of a client; ``overrides`` by the limit's primary key."""
 
     pk: Any
     slug: str
@@ -26,6 +34,7 @@ class ClientRecord:
     enabled: bool
     allowed_networks: tuple[Network, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    overrides: Mapping[Any, Override] = field(default_factory=dict, hash=False)
     broken: bool = False
 
 
@@ -53,8 +62,11 @@ def aware(value: datetime | None) -> datetime | None:
     return timezone.make_aware(value) if value is not None and timezone.is_naive(value) else value
 
 
-def client_record(row: Client) -> ClientRecord:
-    """A client as the keyring keeps it; one with an error is refused."""
+def client_record(row: Client, overrides: Iterable[LimitOverride] = ()) -> ClientRecord:
+    """A client as the keyring keeps it; one with an error is refused.
+
+    Of ``overrides``, the client's own, those with an error change nothing.
+    """
     broken = bool(row.problems())
     networks = () if broken else parse_networks(row.allowed_networks)
     return ClientRecord(
@@ -67,11 +79,16 @@ def client_record(row: Client) -> ClientRecord:
         enabled=row.enabled,
         allowed_networks=networks,
         metadata=row.metadata,
+        overrides={
+            override.limit_id: Override(override.amount, aware(override.until))
+            for override in overrides
+            if not override.problems()
+        },
         broken=broken,
     )
 
 
-def key_record(row: ApiKey) -> KeyRecord:
+def key_record(row: ApiKey, overrides: Iterable[LimitOverride] = ()) -> KeyRecord:
     """A key as the keyring keeps it, with its client; one with an error is refused."""
     broken = bool(row.problems())
     networks = () if broken else parse_networks(row.allowed_networks)
@@ -87,6 +104,6 @@ def key_record(row: ApiKey) -> KeyRecord:
         not_before=None if broken else aware(row.not_before),
         expires_at=None if broken else aware(row.expires_at),
         revoked=row.revoked_at is not None,
-        client=client_record(row.client),
+        client=client_record(row.client, overrides),
         broken=broken,
     )

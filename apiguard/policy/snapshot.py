@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ..errors import PolicyError
 from ..rules.jwks import KeySet
@@ -34,6 +34,17 @@ class RowProblem:
     def __str__(self) -> str:
         at = f" ({self.error.field})" if self.error.field else ""
         return f"{self.model} {self.name!r}{at}: {self.error}"
+
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[T_co]):
+    """What one row with those that belong to it comes to, and what is wrong with them."""
+
+    value: T_co
+    problems: tuple[RowProblem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +118,6 @@ class TierPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Override:
-    """Another amount for one client, until an instant (UTC) or for good."""
-
-    amount: int
-    until: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class IssuerPolicy:
     """An enabled, valid issuer.
 
@@ -165,7 +168,10 @@ class RoutePolicy:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """All policy of one revision."""
+    """All policy of one revision.
+
+    ``sections`` is what ``compile`` shares with a successor; nothing else reads it.
+    """
 
     revision: int
     stamp: str
@@ -173,9 +179,9 @@ class Snapshot:
     tiers: Mapping[Any, TierPolicy]
     tiers_by_slug: Mapping[str, TierPolicy]
     issuers: Mapping[str, IssuerPolicy]
-    overrides: Mapping[Any, Mapping[int, Override]]
     problems: tuple[RowProblem, ...] = ()
     keyring: Keyring = field(default_factory=Keyring)
+    sections: Any = field(default=None, repr=False)
 
 
 def empty(revision: int = 0, stamp: str = "") -> Snapshot:
@@ -187,5 +193,4 @@ def empty(revision: int = 0, stamp: str = "") -> Snapshot:
         tiers={},
         tiers_by_slug={},
         issuers={},
-        overrides={},
     )

@@ -92,13 +92,13 @@ def exceeded(decision: Decision) -> Verdict:
 
 def _overridden(limits: tuple[Limit, ...], passage: Passage) -> tuple[Limit, ...]:
     """The limits as they are for this client, now."""
-    overrides = passage.snapshot.overrides
-    if not overrides or passage.client is None or passage.client.pk not in overrides:
+    client = passage.client
+    if client is None or not client.overrides:
         return limits
     now = datetime.now(UTC)
     amounts = {
         pk: override.amount
-        for pk, override in overrides[passage.client.pk].items()
+        for pk, override in client.overrides.items()
         if override.until is None or now < override.until
     }
     return _with_amounts(limits, tuple(amounts.items())) if amounts else limits

@@ -9,7 +9,8 @@ exceptions.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Final
 
@@ -25,6 +26,7 @@ from .origin_patterns import (
     parse_pattern,
     pattern_errors,
 )
+from .sharded import ShardedMap
 
 __all__ = [
     "ANY",
@@ -92,30 +94,55 @@ def parse_origin(text: str) -> tuple[str, str, int | None] | None:
 class OriginSet:
     """Patterns, arranged for matching; immutable, shared between threads.
 
-    An exact origin costs one set look-up however many there are; families
-    cost two more for each label of the request's host, up to the labels of the
-    deepest of them.
+    An exact origin costs one look-up however many there are; families cost two
+    more for each label of the request's host, up to the labels of the deepest
+    of them. A successor shares what it does not change with its predecessor.
     """
 
-    __slots__ = ("_exact", "_is_related", "any")
+    __slots__ = ("_depths", "_exact", "_families", "_is_related", "any")
 
-    def __init__(self, patterns: Iterable[OriginPattern]) -> None:
-        everyone = False
-        exact: list[str] = []
-        families: list[str] = []
-        deepest = 0
-        for pattern in patterns:
-            if pattern.wildcard:
-                deepest = max(deepest, pattern.host.count(".") + 1)
-            everyone = everyone or pattern.any
-            family = pattern.wildcard or pattern.port == "*"
-            (families if family else exact).append(pattern.text)
-        self.any: Final = everyone
-        self._exact: Final = frozenset(exact)
+    def __init__(self, patterns: Iterable[OriginPattern] = ()) -> None:
+        self._arrange(ShardedMap(), ShardedMap(), {}, (), patterns)
+
+    def after(self, removed: Iterable[OriginPattern], added: Iterable[OriginPattern]) -> OriginSet:
+        """A successor without the ``removed`` patterns, then with those ``added``."""
+        successor = OriginSet.__new__(OriginSet)
+        successor._arrange(self._exact, self._families, self._depths, removed, added)
+        return successor
+
+    def _arrange(
+        self,
+        counts: ShardedMap[str, int],
+        families: ShardedMap[str, int],
+        depths: Mapping[int, int],
+        removed: Iterable[OriginPattern],
+        added: Iterable[OriginPattern],
+    ) -> None:
+        """Hold what was held before, less and more; a pattern counts as often as it was added."""
+        exact_changes: Counter[str] = Counter()
+        family_changes: Counter[str] = Counter()
+        depth_changes: Counter[int] = Counter()
+        for sign, patterns in ((-1, removed), (1, added)):
+            for pattern in patterns:
+                is_family = pattern.wildcard or pattern.port == "*"
+                (family_changes if is_family else exact_changes)[pattern.text] += sign
+                if pattern.wildcard:
+                    depth_changes[pattern.host.count(".") + 1] += sign
+        self._exact: ShardedMap[str, int] = _counted(counts, exact_changes)
+        self._families: ShardedMap[str, int] = _counted(families, family_changes)
+        now = {depth: depths.get(depth, 0) for depth in {*depths, *depth_changes}}
+        now = {depth: number + depth_changes[depth] for depth, number in now.items()}
+        self._depths: Mapping[int, int] = {d: number for d, number in now.items() if number > 0}
+        self.any: bool = ANY.text in self._exact
+        deepest = max(self._depths, default=0)
         # The same few pages ask again and again.
-        self._is_related: Final = lru_cache(maxsize=MAX_REMEMBERED)(
-            partial(_is_related, frozenset(families), deepest)
+        self._is_related = lru_cache(maxsize=MAX_REMEMBERED)(
+            partial(_is_related, self._families, deepest)
         )
+
+    def texts(self) -> frozenset[str]:
+        """All patterns, in their only spelling."""
+        return frozenset(text for part in (self._exact, self._families) for text, _ in part.items())
 
     def match(self, origin: str) -> str | None:
         """The value of ``Access-Control-Allow-Origin`` for a request's ``Origin``.
@@ -129,9 +156,19 @@ class OriginSet:
         return origin if origin in self._exact or self._is_related(origin) else None
 
 
-def _is_related(families: frozenset[str], deepest: int, origin: str) -> bool:
+def _counted(counts: ShardedMap[str, int], changes: Mapping[str, int]) -> ShardedMap[str, int]:
+    if not len(counts):
+        return ShardedMap((text, number) for text, number in changes.items() if number > 0)
+    now = {text: (counts.get(text) or 0) + number for text, number in changes.items() if number}
+    return counts.after(
+        [text for text, number in now.items() if number <= 0],
+        {text: number for text, number in now.items() if number > 0},
+    )
+
+
+def _is_related(families: ShardedMap[str, int], deepest: int, origin: str) -> bool:
     """Whether an origin belongs to a family: of hosts, of ports, or of both."""
-    if not families or not (parsed := parse_origin(origin)):
+    if not len(families) or not (parsed := parse_origin(origin)):
         return False
     scheme, host, port = parsed
     ports = (":*", "" if port is None else f":{port}")

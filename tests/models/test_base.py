@@ -18,6 +18,7 @@ from django.utils import timezone
 from apiguard.models import (
     ApiKey,
     Client,
+    LimitOverride,
     PolicyState,
     Route,
     Tier,
@@ -174,9 +175,31 @@ def test_an_upsert_and_a_change_of_very_many_name_nobody(monkeypatch):
 
 
 @pytest.mark.django_db
-def test_a_deleted_client_takes_its_overrides_out_of_the_compiled_policy():
-    World().client.delete()
-    assert ("everything", None) in recent()
+def test_an_override_names_the_clients_whose_records_hold_it():
+    world = World()
+    other = Client.objects.create(slug="b", name="B")
+    begun = len(recent())
+    world.override.client = other
+    world.override.save()
+    LimitOverride.objects.filter(amount=9).update(amount=8)
+    LimitOverride.objects.update(client=world.client)
+    LimitOverride.objects.bulk_update(LimitOverride.objects.all(), ["amount"])
+    world.override.delete()
+    one, two = world.client.pk, other.pk
+    named = [[one, two], [two], None, [one], [one]]
+    assert recent()[begun:] == [("clients", pks) for pks in named]
+
+
+@pytest.mark.django_db
+def test_a_limit_that_takes_overrides_with_it_makes_workers_forget_clients_once():
+    world = World()
+    clients = [Client.objects.create(slug=f"c{n}", name="C") for n in range(3)]
+    LimitOverride.objects.bulk_create(
+        LimitOverride(client=client, limit=world.limit, amount=1) for client in clients
+    )
+    begun, pk = len(recent()), world.limit.pk
+    world.limit.delete()
+    assert recent()[begun:] == [("limit", [pk]), ("clients", None)]
 
 
 @pytest.mark.django_db

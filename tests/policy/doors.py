@@ -197,7 +197,7 @@ class Reader:
             if snapshot.keyring.get(key_id) is None:
                 lookups.key(snapshot, key_id)
         keys = {key_id: snapshot.keyring.get(key_id) for key_id in KEY_IDS}
-        return dict(snapshot.routes._entries), snapshot.tiers, snapshot.overrides, keys
+        return dict(snapshot.routes._entries), snapshot.tiers, keys
 
 
 KEY_IDS: list[str] = []

@@ -8,7 +8,6 @@ from apiguard.models import (
     HeaderPolicy,
     JwtIssuer,
     Limit,
-    LimitOverride,
     ResponseHeader,
     Route,
     Tier,
@@ -24,7 +23,6 @@ KIND = {
     ResponseHeader: "headers",
     Tier: "tiers",
     Limit: "limits",
-    LimitOverride: "overrides",
     JwtIssuer: "issuers",
 }
 

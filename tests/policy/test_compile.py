@@ -303,32 +303,6 @@ def test_a_limit_of_one_route_that_cannot_be_counted_stops_nothing(amount):
     assert snapshot.tiers[1].broken
 
 
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        pytest.param({}, {1: {1: 99}}, id="good"),
-        pytest.param({"amount": 0}, {}, id="nothing"),
-        pytest.param({"amount": "lots"}, {}, id="no number"),
-        pytest.param({"until": "tomorrow"}, {}, id="no instant"),
-    ],
-)
-def test_only_a_good_override_changes_an_amount(fields, expected):
-    row = LimitOverride(**{"pk": 1, "client_id": 1, "limit_id": 1, "amount": 99, **fields})
-    snapshot = compiled(tier(), limit(), row)
-    amounts = {
-        client: {at: override.amount for at, override in mine.items()}
-        for client, mine in snapshot.overrides.items()
-    }
-    assert amounts == expected
-
-
-@override_settings(USE_TZ=False)
-def test_instants_of_a_project_without_time_zones_can_be_compared():
-    until = datetime(2030, 1, 1)  # noqa: DTZ001 - what such a project stores
-    row = LimitOverride(pk=1, client_id=1, limit_id=1, amount=5, until=until)
-    assert compiled(row).overrides[1][1].until - datetime.now(UTC) > timedelta(0)
-
-
 # -- issuers ---------------------------------------------------------------------------------------
 
 
@@ -386,6 +360,29 @@ def test_no_problem_and_no_repr_holds_a_secret():
 )
 def test_a_client_with_an_error_is_refused(fields):
     assert client_record(Client(**{"pk": 1, "slug": "a", "name": "A", **fields})).broken
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param({}, {1: 99}, id="good"),
+        pytest.param({"amount": 0}, {}, id="nothing"),
+        pytest.param({"amount": "lots"}, {}, id="no number"),
+        pytest.param({"until": "tomorrow"}, {}, id="no instant"),
+    ],
+)
+def test_only_a_good_override_changes_an_amount(fields, expected):
+    row = LimitOverride(**{"pk": 1, "client_id": 1, "limit_id": 1, "amount": 99, **fields})
+    overrides = client_record(Client(pk=1, slug="a", name="A"), [row]).overrides
+    assert {at: override.amount for at, override in overrides.items()} == expected
+
+
+@override_settings(USE_TZ=False)
+def test_instants_of_a_project_without_time_zones_can_be_compared():
+    until = datetime(2030, 1, 1)  # noqa: DTZ001 - what such a project stores
+    row = LimitOverride(pk=1, client_id=1, limit_id=1, amount=5, until=until)
+    overrides = client_record(Client(pk=1, slug="a", name="A"), [row]).overrides
+    assert overrides[1].until - datetime.now(UTC) > timedelta(0)
 
 
 @pytest.mark.parametrize("name", ["per\nminute", "pro Minute \u2013 \u00fc", "", "x" * 65])

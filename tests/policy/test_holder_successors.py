@@ -90,8 +90,8 @@ def publish_all():
 def test_a_key_revoked_while_rows_are_read_is_forgotten_too(holder, clock, keys, monkeypatch):
     read = load._all_rows
 
-    def read_while_a_key_is_revoked():
-        rows = read()
+    def read_while_a_key_is_revoked(*args):
+        rows = read(*args)
         ApiKey.objects.get(pk=keys["a"].pk).revoke("lost")
         return rows
 

@@ -1,7 +1,7 @@
 """``apiguard check``: what is wrong with the policy in the database, the counter, the workers.
 
 What requests are judged by is compiled here too, so what is said is what a
-worker finds. Clients and keys are read a few hundred at a time; issuers with
+worker finds. Clients, overrides and keys are read a few hundred at a time; issuers with
 a URL are asked for their keys. Warnings do not change the exit status.
 """
 
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from ... import conf
 from ...errors import PolicyError, RateError
-from ...models import ApiKey, Client, PolicyModel, Route
+from ...models import ApiKey, Client, LimitOverride, PolicyModel, Route
 from ...models.state import write_alias
 from ...policy import jwks, load
 from ...policy.compile import compile_rows
@@ -39,6 +39,7 @@ def run(console: Console, options: Options) -> None:
         *snapshot.problems,
         *jwks.fetch_problems(rows.issuers),
         *_client_problems(),
+        *_override_problems(),
         *_key_problems(),
     ]
     warnings = [*_cost_warnings(rows), *_route_warnings(rows)]
@@ -64,6 +65,12 @@ def run(console: Console, options: Options) -> None:
 
 def _client_problems() -> Iterator[RowProblem]:
     rows = Client._base_manager.using(write_alias()).order_by("pk")
+    for row in rows.iterator(chunk_size=CHUNK):
+        yield from (_problem(row, error) for error in row.problems())
+
+
+def _override_problems() -> Iterator[RowProblem]:
+    rows = LimitOverride._base_manager.using(write_alias()).order_by("pk")
     for row in rows.iterator(chunk_size=CHUNK):
         yield from (_problem(row, error) for error in row.problems())
 

@@ -7,16 +7,16 @@ closely decides: exactly, by suffix, by ``type/*``, ``*/*``, one for all types.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from ...models import ResponseHeader
+from ...models import HeaderPolicy, ResponseHeader
 from ...rules.media import MediaType, closeness, essence_of, parse_essence_range
-from ..rows import Problems, Rows
-from ..snapshot import CACHING, HeaderWrites, RouteHeaders, RowProblem
-
-Headers = tuple[RouteHeaders, list[RowProblem]]
+from ..groups import Group, Groups, Writes
+from ..pacing import paced
+from ..rows import Delta, Problems
+from ..snapshot import CACHING, HeaderWrites, Part, RouteHeaders
 
 # Content-Type values of a policy's responses whose writes are remembered.
 REMEMBERED_TYPES = 64
@@ -25,18 +25,37 @@ _Mode = ResponseHeader.Mode
 _Row = tuple[ResponseHeader, tuple[MediaType, ...]]
 
 
-def header_policies(rows: Rows, problems: Problems) -> dict[Any, Headers]:
-    """Header writes and problems of every header policy, by its primary key."""
-    good: dict[Any, list[ResponseHeader]] = {row.pk: [] for row in rows.header_policies}
-    broken = {row.pk: problems.of(row) for row in rows.header_policies}
-    for row in rows.headers:
-        wrong = problems.of(row)
-        if row.policy_id not in good:
-            continue
-        broken[row.policy_id] += wrong
-        if not wrong:
-            good[row.policy_id].append(row)
-    return {pk: (_rendered(headers), broken[pk]) for pk, headers in good.items()}
+@dataclass(frozen=True, slots=True)
+class HeaderPolicies:
+    """All header policies, compiled. A part is ``None`` for headers of one that is missing."""
+
+    groups: Groups[HeaderPolicy, ResponseHeader] = field(default_factory=Groups)
+    parts: dict[Any, Part[RouteHeaders | None]] = field(default_factory=dict)
+
+    def after(self, delta: Delta) -> tuple[HeaderPolicies, set[Any]]:
+        """A successor, and the primary keys of the policies that were compiled anew."""
+        written = delta.written
+        groups, touched = self.groups.after(
+            Writes(written.header_policies, delta.gone("header_policies")),
+            Writes(written.headers, delta.gone("headers")),
+            "policy_id",
+        )
+        if not touched:
+            return self, touched
+        parts = dict(self.parts)
+        for pk in paced(touched):
+            parts.pop(pk, None)
+            if pk in groups.by_pk:
+                parts[pk] = _part(groups.by_pk[pk])
+        return replace(self, groups=groups, parts=parts), touched
+
+
+def _part(group: Group[HeaderPolicy, ResponseHeader]) -> Part[RouteHeaders | None]:
+    problems = Problems()
+    if group.row is not None:
+        problems.of(group.row)
+    good = [row for row in group.members if not problems.of(row)]
+    return Part(None if group.row is None else _rendered(good), tuple(problems.found))
 
 
 def _rendered(rows: list[ResponseHeader]) -> RouteHeaders:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Any
+
 from django.views.decorators.debug import sensitive_variables
 
 from ... import conf
@@ -9,19 +12,35 @@ from ...errors import IssuerError
 from ...models import JwtIssuer
 from ...rules.jwks import NO_KEYS, KeySet, parse_key_set, secret_key_set
 from ...rules.jwt import TokenRules, accepted_algorithms, parse_required_claims
-from ..rows import Problems, Rows
-from ..snapshot import IssuerPolicy
+from ..pacing import paced
+from ..rows import Delta, Problems
+from ..snapshot import IssuerPolicy, Part
 
 # What access tokens say in typ, where a row lists nothing (RFC 7519 section 5.1, RFC 9068).
 TOKEN_TYPES = ["JWT", "at+jwt", "none"]
 
 
-def issuers(rows: Rows, problems: Problems) -> dict[str, IssuerPolicy]:
-    return {
-        row.issuer: issuer_policy(row)
-        for row in rows.issuers
-        if row.enabled and not problems.of(row)
-    }
+@dataclass(frozen=True, slots=True)
+class Issuers:
+    """All issuers, compiled. A part is ``None`` for one that is off or has an error."""
+
+    parts: dict[Any, Part[IssuerPolicy | None]] = field(default_factory=dict)
+
+    def after(self, delta: Delta) -> Issuers:
+        """A successor, in which the written issuers are compiled anew."""
+        gone = delta.gone("issuers")
+        if not gone and not delta.written.issuers:
+            return self
+        parts = {pk: part for pk, part in self.parts.items() if pk not in gone}
+        for row in paced(delta.written.issuers):
+            parts[row.pk] = _part(row)
+        return Issuers(parts)
+
+
+def _part(row: JwtIssuer) -> Part[IssuerPolicy | None]:
+    problems = Problems()
+    good = row.enabled and not problems.of(row)
+    return Part(issuer_policy(row) if good else None, tuple(problems.found))
 
 
 def issuer_policy(row: JwtIssuer) -> IssuerPolicy:

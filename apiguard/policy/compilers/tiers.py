@@ -1,27 +1,67 @@
-"""Tiers with their limits, and what is different for single clients."""
+"""Tiers with their limits, each compiled by itself."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Container
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
 from ...models import Limit, Tier
 from ...rules.limits import Limit as CountedLimit
-from ..records import aware
-from ..rows import Problems, Rows, missing
-from ..snapshot import Override, TierPolicy
+from ..groups import Group, Groups, Writes
+from ..pacing import paced
+from ..rows import Delta, Problems, missing
+from ..snapshot import Part, TierPolicy
 
 
-def tiers(rows: Rows, problems: Problems) -> dict[Any, TierPolicy]:
-    limits: dict[Any, list[Limit]] = {}
-    broken = {row.pk for row in rows.tiers if problems.of(row)}
-    routes = {row.pk for row in rows.routes}
-    for limit in rows.limits:
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """All tiers, compiled. A part is ``None`` for limits of a tier that is missing."""
+
+    groups: Groups[Tier, Limit] = field(default_factory=Groups)
+    parts: dict[Any, Part[TierPolicy | None]] = field(default_factory=dict)
+
+    def after(
+        self, delta: Delta, routes: Container[Any], routes_moved: Collection[Any]
+    ) -> tuple[Tiers, set[Any]]:
+        """A successor, and the primary keys of the tiers that were compiled anew.
+
+        Args:
+            routes: primary keys of all routes.
+            routes_moved: of those that came or went.
+        """
+        written = delta.written
+        groups, touched = self.groups.after(
+            Writes(written.tiers, delta.gone("tiers")),
+            Writes(written.limits, delta.gone("limits")),
+            "tier_id",
+        )
+        if routes_moved:
+            touched |= {
+                limit.tier_id for limit in groups.members() if limit.route_id in routes_moved
+            }
+        if not touched:
+            return self, touched
+        parts = dict(self.parts)
+        for pk in paced(touched):
+            parts.pop(pk, None)
+            if pk in groups.by_pk:
+                parts[pk] = _part(groups.by_pk[pk], routes)
+        return replace(self, groups=groups, parts=parts), touched
+
+
+def _part(group: Group[Tier, Limit], routes: Container[Any]) -> Part[TierPolicy | None]:
+    problems = Problems()
+    broken = group.row is not None and bool(problems.of(group.row))
+    good = []
+    for limit in group.members:
         if problems.of(limit) or problems.of(limit, missing(("route", limit.route_id, routes))):
-            broken.add(limit.tier_id)
+            broken = True
         else:
-            limits.setdefault(limit.tier_id, []).append(limit)
-    return {row.pk: _tier(row, limits.get(row.pk, []), row.pk in broken) for row in rows.tiers}
+            good.append(limit)
+    policy = None if group.row is None else _tier(group.row, good, broken)
+    return Part(policy, tuple(problems.found))
 
 
 def _tier(row: Tier, limits: list[Limit], broken: bool) -> TierPolicy:
@@ -57,12 +97,3 @@ def _limit(row: Limit) -> CountedLimit:
         shadow=row.mode == Limit.Mode.SHADOW,
         on_store_failure=row.on_store_failure,
     )
-
-
-def overrides(rows: Rows, problems: Problems) -> dict[Any, dict[int, Override]]:
-    overrides: dict[Any, dict[int, Override]] = {}
-    for row in rows.overrides:
-        if not problems.of(row):
-            mine = overrides.setdefault(row.client_id, {})
-            mine[row.limit_id] = Override(row.amount, aware(row.until))
-    return overrides
