@@ -1,9 +1,9 @@
-"""Secrets of a demonstration, made up once and kept beside the code.
+"""The secrets of the demonstration: random, written once to a file beside the code.
 
-The settings take ``SECRET_KEY`` and ``JWT_SECRET`` from the environment. Who
-only wants to look has neither, so ``manage.py demo`` writes random ones to a
-git-ignored file that its owner alone can read. This module is imported before
-settings are, and therefore knows nothing of Django.
+The settings take ``SECRET_KEY`` and ``JWT_SECRET`` from the environment. For a
+demonstration without them ``manage.py demo`` writes random ones to a
+git-ignored file with mode 0600. This module is imported before the settings, so
+it does not import Django.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
-# Named by the settings; KEY_PEPPER comes along so that demo keys are peppered like real ones.
+# The settings require WANTED. KEY_PEPPER is written too, so that demo keys have a pepper.
 WANTED = ("SECRET_KEY", "JWT_SECRET")
 WRITTEN = (*WANTED, "KEY_PEPPER")
 
 
 def secrets_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the file is: ``SECRETS_FILE``, or ``.env.demo`` at the checkout's top."""
+    """Return the path of the file: ``SECRETS_FILE``, or ``.env.demo`` in the checkout."""
     return Path(environ.get("SECRETS_FILE") or CHECKOUT / ".env.demo")
 
 
 def read_secrets(path: Path) -> dict[str, str]:
-    """The ``NAME=value`` lines of the file; nothing, if there is no file."""
+    """Return the ``NAME=value`` lines of the file; nothing if there is no file."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -37,7 +37,7 @@ def read_secrets(path: Path) -> dict[str, str]:
 
 
 def ensure_secrets(environ: Mapping[str, str] = os.environ) -> None:
-    """Write what neither the environment nor the file has; change nothing that is there."""
+    """Write the secrets that neither the environment nor the file has; change no other line."""
     path = secrets_path(environ)
     held = read_secrets(path)
     if all(environ.get(name) or held.get(name) for name in WANTED):

@@ -1,8 +1,8 @@
-"""The reference site's settings for tests: nobody's environment but the tests' own.
+"""Settings of the reference site for tests, independent of the developer's environment.
 
-``TEST_DATABASE_URL`` (else ``DATABASE_URL``) chooses the database; without it
-each run makes a SQLite file of its own, because threads that share a database
-in memory meet locks that no real deployment has.
+``TEST_DATABASE_URL`` (or ``DATABASE_URL``) chooses the database. Without it each
+run makes its own SQLite file, because threads that share an in-memory database
+meet locks that no real deployment has.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
-# Set before the real settings are read. Made up here, and good for nothing else.
+# Set before the real settings are read. These secrets are for tests only.
 os.environ["SECRET_KEY"] = "tests-only-secret-key-" * 3
 os.environ["JWT_SECRET"] = "tests-only-jwt-secret-" * 3
 os.environ["DEBUG"] = "false"

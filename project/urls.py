@@ -1,4 +1,4 @@
-"""Where everything of the reference site is."""
+"""The URLs of the reference site."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/plain", views.plain, name="plain"),
     path("api/export", views.Export.as_view(), name="export"),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    # The split view keeps its script out of the page, so that the page's CSP can say 'self'.
+    # The split view has its script in a file, so that the page's CSP can be 'self'.
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),
 ]

@@ -1,4 +1,4 @@
-"""The orders in the admin, to look at."""
+"""The orders in the admin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ else:
 
 @admin.register(Order)
 class OrderAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Orders with who placed them."""
+    """Lists orders with their owner."""
 
     list_display = ("id", "owner", "item", "quantity", "created_at")
     readonly_fields = ("owner", "created_at")

@@ -1,4 +1,4 @@
-"""Orders: who placed them is a principal, whatever credential named it."""
+"""Orders. The owner is a principal, such as ``client:7`` or ``jwt:1:alice``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 
 class Order(models.Model):
-    """One order. ``owner`` is ``request.apiguard.principal`` of the request that placed it."""
+    """One order; ``owner`` is ``request.apiguard.principal`` of the request that placed it."""
 
     owner = models.CharField(max_length=320, editable=False)
     item = models.CharField(max_length=200)

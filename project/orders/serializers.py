@@ -1,4 +1,4 @@
-"""What an order looks like over the wire."""
+"""The JSON of an order, and of the caller."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from project.orders.models import Order
 
 
 class OrderSerializer(serializers.ModelSerializer[Order]):
-    """``{"id", "item", "quantity", "created_at"}``; the owner is never taken from the body."""
+    """``{"id", "item", "quantity", "created_at"}``; the body cannot set the owner."""
 
     class Meta:
         model = Order

@@ -1,7 +1,7 @@
-"""The views of the reference site: DRF ones, and plain Django ones that know nothing of it.
+"""The views of the reference site: DRF views, and plain Django views without DRF.
 
-None of them checks a credential: the middleware did, and left what it found
-on ``request.apiguard``.
+No view verifies a credential. The middleware has done so, and
+``request.apiguard`` holds the result.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from project.orders.serializers import OrderSerializer, WhoAmISerializer
 
 @require_safe
 def health(request: HttpRequest) -> JsonResponse:
-    """Whether this process answers."""
+    """Answer 200: this process works."""
     return JsonResponse({"status": "ok"})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def plain(request: HttpRequest) -> JsonResponse:
-    """A view without DRF: who called, and what of the body arrived."""
+    """Return the principal and the body that arrived; a view without DRF."""
     return JsonResponse(
         {
             "principal": principal_of(request),
@@ -44,7 +44,7 @@ def plain(request: HttpRequest) -> JsonResponse:
 
 
 def boom(request: HttpRequest) -> NoReturn:
-    """Fails, with a text that must not leave the site."""
+    """Raise an exception whose text must not leave the site."""
     raise RuntimeError("boom: this text is for the log alone")
 
 
@@ -56,17 +56,17 @@ def _json_or_none(body: bytes) -> Any:
 
 
 def principal_of(request: HttpRequest | Request) -> str:
-    """Who is calling, as apiguard counts them; empty where nobody was identified."""
+    """Return the principal of a request; empty if there is none."""
     guard = getattr(request, "apiguard", None)
     return str(getattr(guard, "principal", None) or "")
 
 
 class WhoAmI(APIView):
-    """Who am I, as this API sees it?"""
+    """The caller, as this API identifies it."""
 
     @extend_schema(responses=WhoAmISerializer)
     def get(self, request: Request) -> Response:
-        """The caller's name (where there is one), principal, client, tier and scopes."""
+        """Return the caller's name (if there is one), principal, client, tier and scopes."""
         guard = request.apiguard  # type: ignore[attr-defined]
         client = guard.client
         user: dict[str, Any] = {
@@ -81,25 +81,25 @@ class WhoAmI(APIView):
 
 
 class OwnOrders(generics.GenericAPIView[Order]):
-    """The caller's orders, and nobody else's."""
+    """The caller's own orders."""
 
     serializer_class = OrderSerializer
 
     def get_permissions(self) -> list[Any]:
-        """Reading and writing are two scopes."""
+        """Require a scope for reading and another one for writing."""
         reading = self.request.method in SAFE_METHODS
         return [HasScope("orders:read" if reading else "orders:write")()]
 
     def get_queryset(self) -> QuerySet[Order]:
-        """Rows of this request's principal."""
+        """Return the orders of this request's principal."""
         return Order.objects.filter(owner=principal_of(self.request))
 
 
 class Orders(OwnOrders, generics.ListCreateAPIView[Order]):
-    """List orders, place one."""
+    """List orders, or place one."""
 
     def perform_create(self, serializer: BaseSerializer[Order]) -> None:
-        """The principal owns what it creates."""
+        """Save the new order for this request's principal."""
         serializer.save(owner=principal_of(self.request))
 
 
@@ -108,4 +108,4 @@ class OneOrder(OwnOrders, generics.RetrieveAPIView[Order]):
 
 
 class Export(OwnOrders, generics.ListAPIView[Order]):
-    """All orders at once; dear, so its route counts each request as ten."""
+    """All orders at once; its route counts each request as ten, because it is expensive."""
