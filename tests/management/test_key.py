@@ -184,9 +184,9 @@ def test_revoking_twice_changes_nothing(run, acme):
     assert run("key", "revoke", key.key_id, "--reason", "two", "--json").json == first
 
 
-@pytest.mark.parametrize("verb", ["revoke", "rotate"])
+@pytest.mark.parametrize("verb", [["revoke"], ["rotate", "--now"]])
 def test_a_key_that_is_not_there_is_something_found(run, acme, verb):
-    said = run("key", verb, "nosuchkeyhas", "--reason", "lost")
+    said = run("key", *verb, "nosuchkeyhas", "--reason", "lost")
     assert said.status == 1
     assert "apiguard key list" in said.err
 
@@ -203,7 +203,7 @@ def test_a_whole_key_is_refused_as_an_argument_and_never_repeated(run, acme, spo
 
 def test_a_rotated_key_ends_at_once_or_when_its_grace_is_over(run, acme):
     old, _text = ApiKey.objects.issue(acme, "ci", scopes=["a"])
-    said = run("key", "rotate", old.key_id, "--reason", "yearly", "--json")
+    said = run("key", "rotate", old.key_id, "--now", "--reason", "yearly", "--json")
     new = row_of(said.json)
     old.refresh_from_db()
     assert (said.json["replaces"], new.replaces, new.scopes) == (old.key_id, old, ["a"])
@@ -216,10 +216,17 @@ def test_a_rotated_key_ends_at_once_or_when_its_grace_is_over(run, acme):
     assert before + timedelta(seconds=60) <= new.expires_at
 
 
+@pytest.mark.parametrize("when", [[], ["--now", "--grace", "60"]])
+def test_whether_the_old_key_ends_at_once_has_to_be_said(run, acme, when):
+    old, _text = ApiKey.objects.issue(acme, "ci")
+    assert run("key", "rotate", old.key_id, "--reason", "yearly", *when).status != 0
+    assert ApiKey.objects.count() == 1
+
+
 def test_a_revoked_key_has_no_successor(run, acme):
     key, _text = ApiKey.objects.issue(acme, "ci")
     key.revoke("lost")
-    said = run("key", "rotate", key.key_id, "--reason", "yearly")
+    said = run("key", "rotate", key.key_id, "--now", "--reason", "yearly")
     assert (said.status, said.out) == (2, "")
     assert ApiKey.objects.count() == 1
 
@@ -259,5 +266,5 @@ def test_who_rotates_a_key_again_is_told_of_its_successor(run, acme):
 
 def test_an_expired_key_has_no_successor(run, acme):
     key, _text = ApiKey.objects.issue(acme, "ci", expires_at=timezone.now())
-    said = run("key", "rotate", key.key_id, "--reason", "yearly")
+    said = run("key", "rotate", key.key_id, "--now", "--reason", "yearly")
     assert (said.status, "issue a new one" in said.err) == (2, True)

@@ -48,12 +48,14 @@ def run(console: Console, options: Options) -> None:
     if enforce and route is not None and route.mode != Route.Mode.ENFORCE:
         raise found(
             f"Nothing is enforced yet: the route {route.name!r} ({prefix}) exists already and "
-            f"stays in mode {route.mode!r}. Set its mode to 'enforce' in the admin."
+            f"stays in mode {route.mode!r}. Enforce it in the admin, or with: "
+            f"apiguard route set {prefix} --mode enforce"
         )
     if made and not enforce:
         console.note(
             "A new route only observes: it refuses nothing and counts what it would have "
-            "refused. Set its mode to 'enforce' in the admin when you have seen enough."
+            "refused. When you have seen enough, set its mode to 'enforce' in the admin, or "
+            f"with: apiguard route set {prefix} --mode enforce"
         )
 
 

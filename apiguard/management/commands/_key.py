@@ -167,12 +167,16 @@ def _revoke(console: Console, options: Options) -> None:
 
 def _rotate_arguments(parser: ArgumentParser) -> None:
     _one_key_arguments(parser)
-    parser.add_argument(
+    # Without a default: a key that ends at once may cut its client off.
+    end = parser.add_mutually_exclusive_group(required=True)
+    end.add_argument(
         "--grace",
         type=whole_number(0, MAX_GRACE),
-        default=0,
         metavar="SECONDS",
-        help="how long the old key goes on working (0)",
+        help="how long the old key goes on working",
+    )
+    end.add_argument(
+        "--now", dest="grace", action="store_const", const=0, help="the old key ends at once"
     )
 
 

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand
 from django.db import Error as DatabaseError
 
 from ...policy import load
-from . import _baseline, _check, _import_corsheaders, _key, _publish, _token
+from . import _baseline, _check, _client, _import_corsheaders, _key, _publish, _route, _token
 from ._console import Console, SubCommand, used_wrongly
 
 COMMANDS = (
@@ -26,6 +26,13 @@ COMMANDS = (
     _token.COMMAND,
 )
 
+# One level deeper: the word, what it is for, its commands.
+GROUPS = (
+    ("client", "Create clients.", _client.COMMANDS),
+    ("route", "Create and change routes.", _route.COMMANDS),
+    ("key", "Create, list, rotate, revoke and verify API keys.", _key.COMMANDS),
+)
+
 # What every command of Django takes, wherever it stands in the line.
 EVERYWHERE = ("--settings", "--pythonpath")
 
@@ -33,15 +40,16 @@ EVERYWHERE = ("--settings", "--pythonpath")
 class Command(BaseCommand):
     """Finds the sub-command, and says plainly why it cannot be done."""
 
-    help = "Policy from the command line: baseline, publish, check, import-corsheaders, key, token."
+    help = "Policy from the command line. Add --help to a command to see its arguments."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """One parser per sub-command; those of ``key`` one level deeper."""
+        """One parser per sub-command; those of ``GROUPS`` one level deeper."""
         subs = parser.add_subparsers(metavar="COMMAND", required=True)
         _add_all(subs, COMMANDS)
-        key = subs.add_parser("key", help="Make, list, rotate, revoke and verify API keys.")
-        _add_all(key.add_subparsers(metavar="COMMAND", required=True), _key.COMMANDS)
+        for word, purpose, commands in GROUPS:
+            group = subs.add_parser(word, help=purpose)
+            _add_all(group.add_subparsers(metavar="COMMAND", required=True), commands)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the sub-command.
