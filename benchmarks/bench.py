@@ -20,7 +20,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks import compare, floods, keys_growth, processors
+from benchmarks import compare, floods, keys_growth
 from benchmarks.figures import Figures, Flooded, Grown
 from benchmarks.promises import judge
 from benchmarks.report import tables
@@ -38,8 +38,6 @@ PEERS = {
     "rest_framework_simplejwt": "djangorestframework-simplejwt",
     "django_guid": "django-guid",
 }
-# Beside the one that the kernel chooses.
-PLACES = ("one for both", "one for each")
 MEASURED_WITH = ("Django", "djangorestframework", "gunicorn", "redis", "django-redis")
 
 
@@ -55,7 +53,6 @@ class Size:
     flood_rounds: int
     served_seconds: float
     served_rounds: int
-    placed_rounds: int
 
 
 FULL = Size(
@@ -68,7 +65,6 @@ FULL = Size(
     flood_rounds=120,
     served_seconds=2,
     served_rounds=12,
-    placed_rounds=40,
 )
 QUICK = Size(
     bouts=compare.QUICK,
@@ -79,19 +75,17 @@ QUICK = Size(
     flood_rounds=10,
     served_seconds=0.5,
     served_rounds=1,
-    placed_rounds=5,
 )
 
 
-def measure(stage: Stage, size: Size, redis_pid: int) -> Figures:
+def measure(stage: Stage, size: Size) -> Figures:
     """Everything, one after the other; nothing else of ours runs meanwhile."""
     cases = compare.compare(stage, CASES, size.bouts)
-    placed = processors.measure(stage, redis_pid, size.placed_rounds, PLACES)
     growth, flooded = alone(stage, size)
     growth |= keys_growth.measure(stage, size.most["keys"], size.keys_rounds)
     served = floods.served(stage, size.served_seconds, size.served_rounds)
     flooded |= {f"{name}, gunicorn": row for name, row in served.items()}
-    return Figures(machine(), cases, growth, flooded, placed)
+    return Figures(machine(), cases, growth, flooded)
 
 
 def alone(stage: Stage, size: Size) -> tuple[dict[str, Grown], dict[str, Flooded]]:
@@ -150,8 +144,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder, redis_server() as server:
             progress("making the database")
             stage = set_up(Path(folder), f"{server.base_url}/0")
-            size = QUICK if options.quick else FULL
-            figures = measure(stage, size, server.process.popen.pid)
+            figures = measure(stage, QUICK if options.quick else FULL)
     except (BenchmarkFailed, ServerError) as error:
         say(f"It could not be measured. {error}")
         return 2

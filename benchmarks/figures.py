@@ -37,25 +37,6 @@ class Flooded:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """Median microseconds of a request with the processors of it and of Redis given."""
-
-    bare: float
-    floor: float
-    guarded: float
-
-    @property
-    def ping(self) -> float:
-        """What a PING adds to the bare view."""
-        return self.floor - self.bare
-
-    @property
-    def added(self) -> float:
-        """What the guard adds to it."""
-        return self.guarded - self.bare
-
-
-@dataclass(frozen=True, slots=True)
 class Figures:
     """All of it, and on what it was measured."""
 
@@ -63,4 +44,3 @@ class Figures:
     cases: Mapping[str, Measured]
     growth: Mapping[str, Grown]
     floods: Mapping[str, Flooded]
-    placed: Mapping[str, Placed]

@@ -19,9 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.attribution import Line, totals
 from benchmarks.site.cases import BY_NAME
 from benchmarks.stage import Actor, acting, set_up
-from benchmarks.stages import Line, totals
 from benchmarks.tables import Table, progress, say
 from tests.stores import redis_server
 
@@ -68,17 +68,17 @@ def _medians(actors: dict[str, Actor], names: tuple[str, ...]) -> list[float]:
 def scaled(line: Line, by: float) -> Line:
     """The same line on another scale."""
     times = (line.own * by, line.outside * by, line.cumulative * by)
-    return Line(line.stage, line.function, line.calls, *times)
+    return Line(line.file, line.function, line.calls, *times)
 
 
 def tables(found: list[Line], added: float, least: float) -> list[Table]:
-    """Stages, then functions; times scaled so that they add up to ``added``."""
+    """Files, then functions; times scaled so that they add up to ``added``."""
     profiled = sum(line.charged for line in found)
     lines = [scaled(line, added / profiled if profiled else 0.0) for line in found]
-    stages = [[stage, f"{cost:.1f}"] for stage, cost in totals(lines).items()]
-    stages.append(["all of it", f"{added:.1f}"])
+    files = [[file, f"{cost:.1f}"] for file, cost in totals(lines).items()]
+    files.append(["all of it", f"{added:.1f}"])
     functions = [
-        [line.function, line.stage, f"{line.calls:.1f}"]
+        [f"{line.file}: {line.function}", f"{line.calls:.1f}"]
         + [f"{time:.1f}" for time in (line.own, line.charged, line.cumulative)]
         for line in lines
         if line.charged >= least
@@ -87,9 +87,9 @@ def tables(found: list[Line], added: float, least: float) -> list[Table]:
         "Microseconds per request, in the shares of a profiler (which takes "
         f"{profiled:.0f} µs for what takes {added:.0f} without it)."
     )
-    head = ["function", "stage", "calls", "own", "with what it calls outside", "cumulative"]
+    head = ["function", "calls", "own", "with what it calls outside", "cumulative"]
     return [
-        Table("Stages", note, ["stage", "µs"], stages),
+        Table("Files", note, ["file", "µs"], files),
         Table("Functions", "The same, by function.", head, functions),
     ]
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from benchmarks.figures import Figures, Placed
+from benchmarks.figures import Figures
 from benchmarks.promises import added, judge, ratio
 from benchmarks.site.cases import CASES
 from benchmarks.tables import Table
 
 
 def tables(figures: Figures) -> list[Table]:
-    """Cases, processors, growth, floods, promises."""
+    """Cases, growth, floods, promises."""
     return [
         _cases(figures),
-        processors(figures.placed),
         _growth(figures),
         _floods(figures),
         _promises(figures),
@@ -23,7 +20,7 @@ def tables(figures: Figures) -> list[Table]:
 
 def _cases(figures: Figures) -> Table:
     cases = figures.cases
-    bare, floor = cases["bare"], added(cases, "floor")
+    bare, peers = cases["bare"], added(cases, "peers-key")
     rows = [
         [
             case.title,
@@ -31,7 +28,7 @@ def _cases(figures: Figures) -> Table:
             one.redis,
             f"{one.microseconds:.0f}",
             f"{added(cases, case.name):.0f}",
-            f"{ratio(added(cases, case.name), floor):.2f}",
+            f"{ratio(added(cases, case.name), peers):.2f}",
             f"{one.per_second:.0f}",
             f"{ratio(one.per_second, bare.per_second):.2f}",
         ]
@@ -42,31 +39,11 @@ def _cases(figures: Figures) -> Table:
         "One DRF view. (d) is django-cors-headers, djangorestframework-api-key, DRF's throttles\n"
         "and django-guid; (e) the same with simplejwt. SQL queries and Redis commands of a warm\n"
         "request; median microseconds in the process, how many of them the case adds to the bare\n"
-        "view, and that as a multiple of what one PING adds; requests per second of gunicorn with\n"
-        "two sync workers, and as a share of the bare view's."
+        "view, and that as a share of what (d) adds; requests per second of gunicorn with two\n"
+        "sync workers, and as a share of the bare view's."
     )
-    head = ["case", "SQL", "Redis", "µs", "added", "x PING", "req/s", "of bare"]
+    head = ["case", "SQL", "Redis", "µs", "added", "of (d)", "req/s", "of bare"]
     return Table("Side by side", note, head, rows)
-
-
-def processors(placed: Mapping[str, Placed]) -> Table:
-    """A row per arrangement; none where the system could not be told."""
-    rows = [
-        [
-            name,
-            f"{one.bare:.0f}",
-            f"{one.ping:.0f}",
-            f"{one.added:.0f}",
-            f"{ratio(one.added, one.ping):.2f}",
-        ]
-        for name, one in placed.items()
-    ]
-    note = (
-        "Microseconds of a request in one process: the bare view, what a PING adds to it, what\n"
-        "case (b) adds, and that as a multiple of the PING; by the processors on which the\n"
-        "process and Redis work."
-    )
-    return Table("Processors", note, ["processor", "bare", "PING", "(b)", "x PING"], rows)
 
 
 def _growth(figures: Figures) -> Table:
@@ -115,7 +92,7 @@ def _promises(figures: Figures) -> Table:
     ]
     return Table(
         "Promises",
-        "What apiguard promises of its cost, and what this run says of it.",
-        ["promise", "figure", "bound", "verdict"],
+        "What apiguard promises of its cost, and the figures of this run.",
+        ["promise", "figure", "bound", "result"],
         rows,
     )

@@ -1,4 +1,4 @@
-"""Counts round trips: the SQL queries of this thread, the commands that a Redis is told."""
+"""Counts round trips: the SQL queries of this thread, the commands that a Redis receives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import redis
 
 
 class Commands:
-    """Reads along what a Redis is told, between two marks."""
+    """The commands that a Redis receives between two marks, read by MONITOR."""
 
     def __init__(self, client: redis.Redis, monitor: Any) -> None:
         self._client, self._monitor = client, monitor
@@ -28,6 +28,25 @@ class Commands:
                 return seen
             if entry["client_type"] != "lua":
                 seen.append(entry["command"].split(" ")[0].upper())
+
+
+def commands_of(client: redis.Redis, call: Callable[[], object]) -> list[str]:
+    """The names of the commands that one call sends to the server."""
+    with client.monitor() as monitor:
+        commands = Commands(client, monitor)
+        commands.until_now()
+        call()
+        return commands.until_now()
+
+
+def microseconds_in_redis(client: redis.Redis, call: Callable[[], object], times: int) -> float:
+    """What the server spends on one call; what a script calls is part of the script."""
+    names = {name.lower() for name in commands_of(client, call)}
+    client.config_resetstat()
+    for _ in range(times):
+        call()
+    stats = client.info("commandstats")
+    return sum(stats[f"cmdstat_{name}"]["usec"] for name in names) / times
 
 
 @contextmanager

@@ -21,10 +21,10 @@ from typing import Any
 import django
 from django.core.wsgi import get_wsgi_application
 
+from benchmarks.attribution import lines
 from benchmarks.calls import App, called_files, environ, timed
 from benchmarks.round_trips import counted_queries
 from benchmarks.site.cases import BY_NAME
-from benchmarks.stages import lines
 
 # Of every bout the first are not counted: another process was on this core just now.
 WARM_UP = 5
@@ -80,7 +80,7 @@ class Worker:
         return took[WARM_UP:]
 
     def do_profile(self, requests: int) -> list[dict[str, Any]]:
-        """The lines of a profile of so many requests; see ``stages.Line``."""
+        """The lines of a profile of so many requests; see ``attribution.Line``."""
         asked = environ(self._path, self._headers)
         profiler = cProfile.Profile()
         for _ in range(requests):

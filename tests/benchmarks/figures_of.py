@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.figures import Figures, Flooded, Grown, Measured, Placed
+from benchmarks.figures import Figures, Flooded, Grown, Measured
 
 MICROSECONDS = {
     "bare": 100.0,
@@ -12,7 +12,7 @@ MICROSECONDS = {
     "apiguard-key": 175.0,
     "apiguard-jwt": 190.0,
     "apiguard-memory": 120.0,
-    "peers-key": 350.0,
+    "peers-key": 315.0,
     "peers-jwt": 400.0,
 }
 PER_SECOND = {"apiguard-key": 800.0, "peers-key": 400.0}
@@ -33,7 +33,6 @@ def figures(
     cases: dict[str, Measured] | None = None,
     growth: dict[str, Grown] | None = None,
     floods: dict[str, Flooded] | None = None,
-    placed: dict[str, Placed] | None = None,
 ) -> Figures:
     """A whole run."""
     return Figures(
@@ -41,5 +40,4 @@ def figures(
         cases={**{name: case(name) for name in MICROSECONDS}, **(cases or {})},
         growth=growth or {"origins": Grown(1, 10_000, 90.0, 91.0)},
         floods=floods or {"unknown keys": Flooded(200.0, 210.0, 0)},
-        placed=placed or {"one for each": Placed(100.0, 190.0, 230.0)},
     )

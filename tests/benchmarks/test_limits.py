@@ -6,8 +6,8 @@ import pytest
 from redis import Redis
 
 from apiguard.counters.redis import RedisCounter
-from benchmarks.limiters import windows
-from benchmarks.limits import commands_of, microseconds_in_redis
+from benchmarks.limits.limiters import windows
+from benchmarks.round_trips import commands_of, microseconds_in_redis
 from tests.counters.checking import check
 
 

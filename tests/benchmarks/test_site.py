@@ -42,7 +42,10 @@ def test_a_warm_request_takes_the_round_trips_that_are_promised(stage, redis_url
         took = actors["apiguard-key"].ask("time", requests=3)
         assert len(took) == 3
         profile = actors["apiguard-key"].ask("profile", requests=3)
-        assert {"credentials", "counter", "DRF's door"} <= {line["stage"] for line in profile}
+        expected = {"middleware.py", "request/credentials.py", "counters/redis.py"}
+        assert expected <= {line["file"] for line in profile}
+        assert expected <= set(actors["apiguard-key"].ask("files"))
+        assert actors["bare"].ask("files") == []
 
 
 def test_growth_is_measured_from_the_smallest_to_the_largest(alone, redis_url):

@@ -20,7 +20,7 @@ from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
 from apiguard.counters.resilient import ResilientCounter
 from apiguard.rules.limits import Decision, Limit
-from benchmarks.limiters import connect, limiter
+from benchmarks.limits.limiters import connect, limiter
 
 SLOW_SECONDS = 0.025
 PAUSE_SECONDS = 0.02

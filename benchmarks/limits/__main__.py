@@ -1,4 +1,4 @@
-"""What the limiter is worth: exactness, cost, room, and what an outage does to requests.
+"""What the limiter is worth: exactness, cost, memory, and what an outage does to requests.
 
     python -m benchmarks.limits [--quick]
 
@@ -29,8 +29,8 @@ from redis import Redis
 from apiguard.counters.base import LimitCheck, hash_principal, key_for
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS
-from benchmarks.limiters import ALL, PREFIX, connect, limiter, missing_peers, windows
-from benchmarks.round_trips import Commands
+from benchmarks.limits.limiters import ALL, PREFIX, connect, limiter, missing_peers, windows
+from benchmarks.round_trips import commands_of, microseconds_in_redis
 from benchmarks.tables import Table, progress, say
 from tests.servers import Server, free_port
 from tests.stores import redis_cluster, redis_on
@@ -62,7 +62,7 @@ def table(title: str, note: str, head: list[str], rows: list[list[Any]]) -> None
 @contextmanager
 def crowd(processes: int, task: dict[str, Any]) -> Iterator[Callable[[], list[Any]]]:
     """Processes that begin together when the block begins; the function gives what they say."""
-    command = [sys.executable, "-m", "benchmarks.limits_crowd", json.dumps(task)]
+    command = [sys.executable, "-m", "benchmarks.limits.crowd", json.dumps(task)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     started = [subprocess.Popen(command, **pipes) for _ in range(processes)]  # noqa: S603 - ours
     try:
@@ -137,25 +137,6 @@ def round_trips(timed: dict[str, Callable[[], object]], calls: int) -> dict[str,
     return took
 
 
-def commands_of(client: Redis, call: Callable[[], object]) -> list[str]:
-    """The names of the commands that the server is told by one call."""
-    with client.monitor() as monitor:
-        commands = Commands(client, monitor)
-        commands.until_now()
-        call()
-        return commands.until_now()
-
-
-def microseconds_in_redis(client: Redis, call: Callable[[], object], times: int) -> float:
-    """What the server spends on one call; what a script calls is part of the script."""
-    names = {name.lower() for name in commands_of(client, call)}
-    client.config_resetstat()
-    for _ in range(times):
-        call()
-    stats = client.info("commandstats")
-    return sum(stats[f"cmdstat_{name}"]["usec"] for name in names) / times
-
-
 def cost(size: Size, client: Redis, url: str) -> None:
     rows = []
     for limiter_name in ALL:
@@ -183,12 +164,12 @@ def cost(size: Size, client: Redis, url: str) -> None:
     table("Cost of a decision", note, head, rows)
 
 
-def room(size: Size, client: Redis, url: str) -> None:
+def memory(size: Size, client: Redis, url: str) -> None:
     rows = []
     for amount in (100, 1000):
         row = [f"{amount:,}"]
         for name in ALL:
-            progress(f"room: {name}, N={amount}")
+            progress(f"memory: {name}, N={amount}")
             client.flushall()
             ask = limiter(name, url, 1, amount)
             for _ in range(amount):
@@ -198,7 +179,7 @@ def room(size: Size, client: Redis, url: str) -> None:
             )
         rows.append(row)
     note = "Bytes (MEMORY USAGE) per client and limit after N requests, one after the other."
-    table("Room", note, ["N", *ALL], rows)
+    table("Memory", note, ["N", *ALL], rows)
     client.flushall()
     fill(client, "full", len(NUMBERS) + 5)
     rows = [
@@ -208,8 +189,9 @@ def room(size: Size, client: Redis, url: str) -> None:
         ]
         for limit in sorted(windows(8, PLENTY), key=lambda limit: limit.period)
     ]
-    note = "The most that apiguard's log can take: 33 entries, whatever N is."
-    table("Room of a full log", note, ["window", "bytes"], rows)
+    version = client.info("server")["redis_version"]
+    note = f"The most that apiguard's log can take: 33 entries, whatever N is. Redis {version}."
+    table("Memory of a full log", note, ["window", "bytes"], rows)
 
 
 def outages(size: Size) -> None:
@@ -267,7 +249,7 @@ def main() -> int:
         with redis_cluster() as servers:
             exactness(size, url, f"cluster://127.0.0.1:{servers[0].port}/0")
         cost(size, client, url)
-        room(size, client, url)
+        memory(size, client, url)
     outages(size)
     return 0
 
