@@ -169,10 +169,10 @@ def _exchange(tls: ssl.SSLSocket, where: KeysUrl, deadline: float) -> bytes:
         f"Accept: {', '.join(MEDIA_TYPES)}\r\nAccept-Encoding: identity\r\n"
         "User-Agent: apiguard\r\nConnection: close\r\n\r\n".encode("ascii")
     )
-    response = HTTPResponse(_Answer(tls, deadline), method="GET")  # type: ignore[arg-type]
-    response.begin()
-    _check_head(response, where)
-    body = response.read(MAX_SET_LENGTH + 1)
+    with HTTPResponse(_Answer(tls, deadline), method="GET") as response:  # type: ignore[arg-type]
+        response.begin()
+        _check_head(response, where)
+        body = response.read(MAX_SET_LENGTH + 1)
     if len(body) > MAX_SET_LENGTH:
         raise _TooLarge
     return body
