@@ -29,7 +29,12 @@ from selenium.webdriver import Chrome
 
 from tests.browser import chromium, running_browser
 from tests.demo_site import DemoSite, copy_of, make_template
-from tests.stores import postgres_database, postgres_server, redis_server
+from tests.stores import (
+    postgres_database,
+    postgres_server,
+    redis_server,
+    servers_on_this_machine,
+)
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
@@ -103,6 +108,11 @@ def _nothing_is_known_to_fail() -> None:
 def cors_table(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """``cors_table(driver)``: count this test as a row of the table of CORS."""
     return lambda driver: request.node.user_properties.append(("cors_table", driver))
+
+
+def pytest_report_header() -> list[str]:
+    """Which servers a figure or a failure of this run belongs to."""
+    return servers_on_this_machine()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -211,6 +211,20 @@ def postgres_folder() -> Path | None:
     return found.parent if found else None
 
 
+def servers_on_this_machine() -> list[str]:
+    """Which Redis and which PostgreSQL the tests start, as their binaries name themselves."""
+    folder = postgres_folder()
+    binaries = {"redis": redis_binary(), "postgresql": folder and folder / "postgres"}
+    lines = []
+    for name, binary in binaries.items():
+        if binary is not None:
+            printed = subprocess.run(
+                [str(binary), "--version"], capture_output=True, text=True, check=False
+            )
+            lines.append(f"{name}: {printed.stdout.strip()} ({binary})")
+    return lines
+
+
 def _unprivileged() -> dict[str, Any]:
     """Options of a process that may run PostgreSQL, which refuses to be root."""
     if os.geteuid() != 0:

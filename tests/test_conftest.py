@@ -47,6 +47,12 @@ def test_a_skipped_test_fails_in_ci_and_says_why(how, tmp_path):
     assert "why" in done.stdout
 
 
+def test_a_run_names_the_servers_it_uses(tmp_path):
+    printed = outcome_of("def test_it(): pass", tmp_path).stdout
+    assert re.search(r"^redis: (Redis|Valkey) server v=\d", printed, re.MULTILINE)
+    assert re.search(r"^postgresql: postgres \(PostgreSQL\) \d", printed, re.MULTILINE)
+
+
 def test_it_fails_in_whichever_process_it_was_skipped(tmp_path):
     for name, source in zip("abc", SOURCES.values(), strict=True):
         (tmp_path / f"test_{name}.py").write_text(source)

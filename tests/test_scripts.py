@@ -1,4 +1,4 @@
-"""What ``scripts/test`` makes of its arguments."""
+"""What the scripts make of their arguments, and of the machine."""
 
 from __future__ import annotations
 
@@ -43,3 +43,39 @@ def test_all_tests_are_shared_by_processes_and_what_is_named_is_run_by_one(check
     command = [checkout / "scripts" / "test", *typed]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/").stdout
     assert said.splitlines() == ["-m", "pytest", *added, *typed]
+
+
+@pytest.fixture
+def newest(checkout):
+    """The same, with a newest Python whose environment prints what it is given."""
+    python = checkout / ".venv-newest" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    shutil.copy(checkout / ".venv" / "bin" / "python", python)
+    pinned = checkout / ".venv-newest" / "installed-requirements-newest.txt"
+    pinned.write_text("Django==6.1.3 # why\nredis==8\n")
+    (checkout / "requirements.txt").write_text("Django==5.2.19 # why\nredis==8\n")
+    found = checkout / "home" / ".pyenv" / "versions" / "3.13.0" / "bin" / "python"
+    found.parent.mkdir(parents=True)
+    found.symlink_to("/bin/true")
+    return checkout
+
+
+def run_newest(checkout, home, *typed):
+    return subprocess.run(
+        [checkout / "scripts" / "newest", *typed],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin", "HOME": str(home)},
+    ).stdout.splitlines()
+
+
+def test_the_newest_corner_changes_django_alone_and_runs_what_is_named(newest):
+    printed = run_newest(newest, newest / "home", "tests/test_one.py")
+    assert printed[-5:] == ["-m", "pytest", "-n", "auto", "tests/test_one.py"]
+    assert "tests/middleware" in run_newest(newest, newest / "home")
+
+
+def test_a_machine_without_the_newest_python_is_named(newest):
+    assert run_newest(newest, newest) == ["Left out: there is no Python 3.13 here."]
