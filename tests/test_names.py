@@ -26,12 +26,11 @@ BANNED = frozenset(
     }
 )
 LEFT: dict[str, set[str]] = {
-    "apiguard.admin.base": {"asked", "desk"},
+    "apiguard.admin.base": {"asked"},
     "apiguard.admin.headers": {"says"},
+    "apiguard.admin.keys.identify": {"told"},
     "apiguard.admin.keys.revoke": {"ask"},
     "apiguard.admin.keys.rotate": {"ask"},
-    "apiguard.admin.tiers": {"desk"},
-    "apiguard.admin.keys.identify": {"told"},
     "apiguard.counters.pool": {"waiting"},
     "apiguard.management.commands._console": {"said"},
     "apiguard.management.commands._counter": {"said", "told"},

@@ -25,9 +25,9 @@ ALLOWED = {
 }
 # Still to be replaced by something public.
 LEFT: set[Use] = {
-    Use("apiguard.admin.forms", "_update_errors"),
     Use("apiguard.admin.conflict_retry", "_messages"),
     Use("apiguard.admin.conflict_retry", "_queued_messages"),
+    Use("apiguard.admin.forms", "_update_errors"),
     Use("apiguard.admin.tiers", "_post_clean"),
     Use("apiguard.request.django_private", "_store"),
     Use("apiguard.request.response", "_body"),
