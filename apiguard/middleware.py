@@ -1,4 +1,4 @@
-"""Door 1: guards any Django view, synchronous or asynchronous.
+"""Guards any Django view, synchronous or asynchronous.
 
 Put ``apiguard.middleware.ApiGuardMiddleware`` first in ``MIDDLEWARE``. It is
 one middleware because the order of its stages is a security property. Both
@@ -23,11 +23,11 @@ from .policy.holder import PolicyUnavailable, holder
 from .policy.records import KeyRecord
 from .policy.snapshot import Snapshot
 from .request import body, django_private, pipeline, response
-from .request.doors import counts_itself, signed_in_user
+from .request.context import GuardContext
 from .request.effects import Steps, perform, recall, run
 from .request.facts import facts_of, host_of
-from .request.passage import Passage
 from .request.request_id import current_ids, ids_of
+from .request.users import signed_in_user
 from .request.verdict import Outcome, Verdict
 from .telemetry import proxies, refusals
 from .telemetry.buffer import buffer
@@ -73,13 +73,15 @@ class ApiGuardMiddleware:
                 return _without_policy(this_id, settings)
             if snapshot is None:
                 return cast("HttpResponseBase", self.get_response(request))
-            passage = _passage(request, settings, snapshot, this_id)
+            context = _context(request, settings, snapshot, this_id)
             early = None
-            if passage.route is not None:
-                early = _early(request, passage, run(pipeline.before_view(passage), passage))
+            if context.route is not None:
+                early = _short_circuit(
+                    request, context, run(pipeline.before_view(context), context)
+                )
             answer = early or cast("HttpResponseBase", self.get_response(request))
-            late = run(_count_late(passage), passage) if _is_uncounted(passage) else None
-            return _leave(request, passage, answer, late)
+            late = run(_count_late(context), context) if _is_uncounted(context) else None
+            return _finalize(request, context, answer, late)
         finally:
             current_guard.reset(guard_token)
             current_ids.reset(token)
@@ -95,16 +97,16 @@ class ApiGuardMiddleware:
                 return _without_policy(this_id, settings)
             if snapshot is None:
                 return cast("HttpResponseBase", await self.get_response(request))
-            passage = _passage(request, settings, snapshot, this_id)
+            context = _context(request, settings, snapshot, this_id)
             early = None
-            if passage.route is not None:
-                verdict = await _run_async(pipeline.before_view(passage), passage)
-                early = _early(request, passage, verdict)
+            if context.route is not None:
+                verdict = await _run_async(pipeline.before_view(context), context)
+                early = _short_circuit(request, context, verdict)
             answer = early or cast("HttpResponseBase", await self.get_response(request))
             late = None
-            if _is_uncounted(passage):
-                late = await _run_async(_count_late(passage), passage)
-            return _leave(request, passage, answer, late)
+            if _is_uncounted(context):
+                late = await _run_async(_count_late(context), context)
+            return _finalize(request, context, answer, late)
         finally:
             current_guard.reset(guard_token)
             current_ids.reset(token)
@@ -115,46 +117,46 @@ class ApiGuardMiddleware:
         self, request: HttpRequest, view: View, args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
         """Hand over who is calling; count who was not identified."""
-        passage: Passage | None = getattr(request, "apiguard", None)
-        if passage is None or not _is_counted_here(passage, request, view):
+        context: GuardContext | None = getattr(request, "apiguard", None)
+        if context is None or not _is_counted_here(context, request, view):
             return None
-        verdict = run(pipeline.at_view(passage, signed_in_user(request)), passage)
-        return _early(request, passage, verdict)
+        verdict = run(pipeline.at_view(context, signed_in_user(request)), context)
+        return _short_circuit(request, context, verdict)
 
     async def _process_view_async(
         self, request: HttpRequest, view: View, args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
-        passage: Passage | None = getattr(request, "apiguard", None)
-        if passage is None or not _is_counted_here(passage, request, view):
+        context: GuardContext | None = getattr(request, "apiguard", None)
+        if context is None or not _is_counted_here(context, request, view):
             return None
         # Reading the session is synchronous, and may touch the database.
         user_pk = await sync_to_async(signed_in_user)(request)
-        verdict = await _run_async(pipeline.at_view(passage, user_pk), passage)
-        return _early(request, passage, verdict)
+        verdict = await _run_async(pipeline.at_view(context, user_pk), context)
+        return _short_circuit(request, context, verdict)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
         """Remember it for the body of the response; Django goes on handling it."""
-        passage = getattr(request, "apiguard", None)
-        if passage is not None:
-            passage.exception = exception
+        context = getattr(request, "apiguard", None)
+        if context is not None:
+            context.exception = exception
 
 
-async def _run_async(steps: Steps[Any], passage: Passage) -> Any:
+async def _run_async(steps: Steps[Any], context: GuardContext) -> Any:
     """As ``effects.run``, with a thread for every effect that memory cannot answer."""
     try:
         effect = next(steps)
         while True:
-            answer = recall(effect, passage)
+            answer = recall(effect, context)
             if answer is None:
-                answer = await sync_to_async(perform)(effect, passage)
+                answer = await sync_to_async(perform)(effect, context)
             effect = steps.send(answer)
     except StopIteration as stop:
         return stop.value
 
 
-def _passage(
+def _context(
     request: HttpRequest, settings: conf.Settings, snapshot: Snapshot, this_id: str
-) -> Passage:
+) -> GuardContext:
     route = snapshot.routes.find(request.path_info)
     guarded = route is not None
     facts = facts_of(
@@ -166,38 +168,54 @@ def _passage(
         host=host_of(request) if guarded else "",
         unannounced=guarded and body.is_unannounced(request),
     )
-    passage = Passage(facts, settings, snapshot, route, this_id)
-    request.apiguard = passage  # type: ignore[attr-defined]
-    current_guard.set(passage)
-    return passage
+    context = GuardContext(facts, settings, snapshot, route, this_id)
+    request.apiguard = context  # type: ignore[attr-defined]
+    current_guard.set(context)
+    return context
 
 
-def _early(request: HttpRequest, passage: Passage, verdict: Verdict) -> HttpResponseBase | None:
+def _short_circuit(
+    request: HttpRequest, context: GuardContext, verdict: Verdict
+) -> HttpResponseBase | None:
     """The response that a verdict already is; ``None`` lets the request go on."""
-    if not passage.enforced:
+    if not context.enforced:
         return None
     if verdict.refused or verdict.outcome is Outcome.PREFLIGHT_ANSWERED:
-        return response.refuse(passage, verdict)
-    too_long = body.read(request, passage) if not passage.reached_view else None
+        return response.refuse(context, verdict)
+    too_long = body.read(request, context) if not context.reached_view else None
     if too_long is not None:
-        passage.verdict = too_long
-        return response.refuse(passage, too_long)
+        context.verdict = too_long
+        return response.refuse(context, too_long)
     return None
 
 
-def _is_counted_here(passage: Passage, request: HttpRequest, view: View) -> bool:
+def _is_counted_here(context: GuardContext, request: HttpRequest, view: View) -> bool:
     """Note that a view was found, and who calls it; whether somebody is still to be counted."""
-    if passage.route is None:
+    if context.route is None:
         return False
-    passage.reached_view = True
-    if passage.credential is not None and passage.enforced:
-        _hand_over(request, passage.credential.user)
-    return _is_uncounted(passage) and not counts_itself(view)
+    context.reached_view = True
+    if context.credential is not None and context.enforced:
+        _set_user(request, context.credential.user)
+    return _is_uncounted(context) and not counts_itself(view)
 
 
-def _is_uncounted(passage: Passage) -> bool:
-    route = passage.route
-    if passage.counted or route is None or route.access != "application":
+def counts_itself(view: Callable[..., Any]) -> bool:
+    """Whether this is a DRF view with a throttle that counts in tiers.
+
+    DRF authenticates inside the view, so only there it is known who calls.
+    """
+    cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
+    chooses = getattr(cls, "get_throttles", None)
+    if getattr(chooses, "__module__", "") != "rest_framework.views":
+        return False  # Which throttles it will choose, nobody can tell beforehand.
+    given = getattr(view, "initkwargs", {}).get("throttle_classes")
+    throttles = given if given is not None else getattr(cls, "throttle_classes", ())
+    return any(getattr(throttle, "counts_tiers", False) for throttle in throttles or ())
+
+
+def _is_uncounted(context: GuardContext) -> bool:
+    route = context.route
+    if context.counted or route is None or route.access != "application":
         return False
     return route.user_tier is not None or route.anonymous_tier is not None
 
@@ -206,57 +224,57 @@ async def _auser(user: Any) -> Any:
     return user
 
 
-def _hand_over(request: HttpRequest, user: Any) -> None:
+def _set_user(request: HttpRequest, user: Any) -> None:
     request.user = user
     request.auser = partial(_auser, user)
     # A header credential is not ambient: no other site can make a browser send it.
     django_private.exempt_from_csrf(request)
 
 
-def _count_late(passage: Passage) -> Steps[Verdict | None]:
+def _count_late(context: GuardContext) -> Steps[Verdict | None]:
     """Count by address what never reached whoever would have counted it."""
-    if passage.verdict.refused:
+    if context.verdict.refused:
         return None
-    return (yield from pipeline.at_view(passage, None))
+    return (yield from pipeline.at_view(context, None))
 
 
-def _leave(
-    request: HttpRequest, passage: Passage, answer: HttpResponseBase, late: Verdict | None
+def _finalize(
+    request: HttpRequest, context: GuardContext, answer: HttpResponseBase, late: Verdict | None
 ) -> HttpResponseBase:
     """Complete the response that leaves."""
     # What a view has done is not taken back: its client would do it again.
-    undone = not passage.reached_view or answer.status_code in (401, 403)
-    if late is not None and late.refused and passage.enforced and undone:
-        unsent, answer = answer, response.refuse(passage, late)
+    undone = not context.reached_view or answer.status_code in (401, 403)
+    if late is not None and late.refused and context.enforced and undone:
+        unsent, answer = answer, response.refuse(context, late)
         django_private.take_over_closers(answer, unsent)
-    if passage.spool is not None:
-        django_private.close_with(answer, passage.spool.close)
-    if passage.enforced:
-        response.finish(request, passage, answer)
-    answer.headers[passage.settings.request_id_header] = passage.request_id
-    _tell(passage)
+    if context.spool is not None:
+        django_private.close_with(answer, context.spool.close)
+    if context.enforced:
+        response.finish(request, context, answer)
+    answer.headers[context.settings.request_id_header] = context.request_id
+    _record(context)
     return answer
 
 
-def _tell(passage: Passage) -> None:
+def _record(context: GuardContext) -> None:
     """Leave word of what happened, for people; nothing here waits."""
-    credential, decision, verdict = passage.credential, passage.decision, passage.verdict
+    credential, decision, verdict = context.credential, context.decision, context.verdict
     if credential is not None and isinstance(credential.auth, KeyRecord):
         buffer.used(credential.auth.pk)
     if decision is not None:
         for one in decision.shadow_violated:
-            buffer.shadow(one.limit.pk, passage.principal)
-    if passage.facts.came_through_a_stranger(passage.settings):
-        proxies.note(passage.facts.remote_addr)
-    route = passage.route
+            buffer.shadow(one.limit.pk, context.principal)
+    if context.facts.came_through_a_stranger(context.settings):
+        proxies.note(context.facts.remote_addr)
+    route = context.route
     if verdict.refused and route is not None:
         buffer.refused(route.pk, verdict.outcome, verdict.enforced)
         refusals.log(
             route=route.name,
             outcome=verdict.outcome,
             reason=verdict.reason,
-            request_id=passage.request_id,
-            principal=passage.principal,
+            request_id=context.request_id,
+            principal=context.principal,
             enforced=verdict.enforced,
         )
 

@@ -32,7 +32,7 @@ from .policy.keyring import Keyring
 from .policy.records import key_record
 from .policy.rows import MODELS, Problems, Rows
 from .policy.snapshot import Snapshot
-from .request import failures
+from .request import failed_credentials
 
 # Unsaved rows get primary keys that no database hands out soon.
 _unsaved = itertools.count(10**9)
@@ -55,7 +55,7 @@ def override_policy(*rows: PolicyModel) -> Iterator[Snapshot]:
     if snapshot.problems:
         raise ValueError("; ".join(str(problem) for problem in snapshot.problems))
     forget_counters()
-    failures.forget()
+    failed_credentials.forget()
     with holder.override(snapshot):
         yield snapshot
 

@@ -5,31 +5,33 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from .challenge import Scheme, challenge, insufficient_scope
-from .passage import Passage
+from .context import GuardContext
 from .verdict import Outcome, Verdict
 
 
-def judge(passage: Passage) -> Verdict | None:
+def check_access(context: GuardContext) -> Verdict | None:
     """Whether the caller may enter at all."""
-    route = passage.route
+    route = context.route
     if route is None or route.access != "credentials":
         return None
-    if passage.credential is None:
-        return no_credential(passage)
-    missing = set(route.required_scopes) - passage.credential.scopes
-    return scope_missing(passage, route.required_scopes, missing) if missing else None
+    if context.credential is None:
+        return no_credential(context)
+    missing = set(route.required_scopes) - context.credential.scopes
+    return scope_missing(context, route.required_scopes, missing) if missing else None
 
 
-def no_credential(passage: Passage) -> Verdict:
+def no_credential(context: GuardContext) -> Verdict:
     """Nothing of ours was sent."""
-    header = ("WWW-Authenticate", challenge(passage.settings.realm))
+    header = ("WWW-Authenticate", challenge(context.settings.realm))
     return Verdict(Outcome.NO_CREDENTIAL, headers=(header,))
 
 
-def scope_missing(passage: Passage, wanted: Collection[str], missing: Collection[str]) -> Verdict:
+def scope_missing(
+    context: GuardContext, wanted: Collection[str], missing: Collection[str]
+) -> Verdict:
     """A good credential that may not do this."""
-    scheme: Scheme = "Bearer" if passage.credential is None else passage.credential.scheme
-    value = insufficient_scope(passage.settings.realm, scheme, wanted)
+    scheme: Scheme = "Bearer" if context.credential is None else context.credential.scheme
+    value = insufficient_scope(context.settings.realm, scheme, wanted)
     return Verdict(
         Outcome.SCOPE_MISSING,
         reason=f"lacks {' '.join(sorted(missing))}",

@@ -14,27 +14,27 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from .content import too_large
+from .context import GuardContext
 from .django_private import body_stream, replace_body_stream
-from .passage import Passage
 from .verdict import Outcome, Verdict
 
 CHUNK = 64 * 1024
 
 
-def read(request: HttpRequest, passage: Passage) -> Verdict | None:
+def read(request: HttpRequest, context: GuardContext) -> Verdict | None:
     """Give the request's body a length, or refuse one that is too long."""
-    facts, route = passage.facts, passage.route
+    facts, route = context.facts, context.route
     if route is None or facts.content_length is not None:
         return None
     limit = route.max_body_bytes
     if isinstance(request, ASGIRequest):
         stream: Any = body_stream(request)
         return (
-            _measured(request, limit) if stream.seekable() else _spooled(request, passage, stream)
+            _measured(request, limit) if stream.seekable() else _spooled(request, context, stream)
         )
     if facts.unknown_length != "delimited":
         return None
-    return _spooled(request, passage, request.META["wsgi.input"])
+    return _spooled(request, context, request.META["wsgi.input"])
 
 
 def is_unannounced(request: HttpRequest) -> bool:
@@ -64,14 +64,14 @@ def _measured(request: ASGIRequest, limit: int | None) -> Verdict | None:
     return None
 
 
-def _spooled(request: HttpRequest, passage: Passage, source: Any) -> Verdict | None:
-    limit = passage.route.max_body_bytes if passage.route is not None else None
+def _spooled(request: HttpRequest, context: GuardContext, source: Any) -> Verdict | None:
+    limit = context.route.max_body_bytes if context.route is not None else None
     if limit is None:
         # Nobody announced how much it is: more than Django keeps of a body is not taken.
         limit = getattr(django_settings, "DATA_UPLOAD_MAX_MEMORY_SIZE", None)
     memory = django_settings.FILE_UPLOAD_MAX_MEMORY_SIZE
     spool: Any = SpooledTemporaryFile(max_size=memory)  # noqa: SIM115
-    passage.spool = spool
+    context.spool = spool
     length = 0
     while limit is None or length <= limit:
         most = CHUNK if limit is None else min(CHUNK, limit + 1 - length)

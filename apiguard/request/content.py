@@ -16,16 +16,16 @@ from django.utils.http import parse_header_parameters
 from ..policy.snapshot import RoutePolicy
 from ..rules.accept import MAX_REMEMBERED, satisfies
 from ..rules.media import accepted
+from .context import GuardContext
 from .facts import Facts
-from .passage import Passage
 from .verdict import Outcome, Verdict
 
 _DIGITS = re.compile(r"[0-9]{1,19}\Z")
 
 
-def judge(passage: Passage) -> Verdict | None:
+def check_content(context: GuardContext) -> Verdict | None:
     """The first rule of the route that the request breaks."""
-    route, facts = passage.route, passage.facts
+    route, facts = context.route, context.facts
     if route is None:
         return None
     if facts.content_length is not None and not _DIGITS.match(facts.content_length):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..policy.snapshot import Cors
 from ..rules.headers import split_list
+from .context import GuardContext
 from .django_private import HeaderTable
 from .facts import Facts
-from .passage import Passage
 from .verdict import Outcome, Verdict
 
 PREFLIGHT_OUTCOMES = frozenset(
@@ -32,26 +32,26 @@ GRANTS = frozenset(
 PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
 
-def judge(passage: Passage) -> Verdict | None:
+def check_origin(context: GuardContext) -> Verdict | None:
     """Note who may read the response; answer a preflight; refuse a foreign origin."""
-    cors = passage.route.cors if passage.route is not None else None
+    cors = context.route.cors if context.route is not None else None
     if cors is None:
         return None
-    facts = passage.facts
+    facts = context.facts
     if cors.origins.any:
-        passage.cors_origin = "*"
+        context.cors_origin = "*"
     elif facts.origin is not None:
-        passage.cors_origin = cors.origins.match(facts.origin)
+        context.cors_origin = cors.origins.match(facts.origin)
     if facts.origin is None:
         return None
     own = is_same_origin(facts)
     # A page never asks its own origin beforehand; a listed one that does gets its answer.
-    if is_preflight(facts) and (passage.cors_origin is not None or not own):
-        verdict = _preflight(cors, facts, passage.cors_origin)
+    if is_preflight(facts) and (context.cors_origin is not None or not own):
+        verdict = _preflight(cors, facts, context.cors_origin)
         if verdict.refused:
-            passage.cors_origin = None
+            context.cors_origin = None
         return verdict
-    if passage.cors_origin is None and not own and cors.refuse_foreign:
+    if context.cors_origin is None and not own and cors.refuse_foreign:
         return Verdict(Outcome.FOREIGN_ORIGIN, reason=f"{facts.origin[:200]!r} is not allowed")
     return None
 
@@ -97,20 +97,20 @@ def _preflight_refusal(
     return None
 
 
-def write(passage: Passage, table: HeaderTable) -> None:
+def write_headers(context: GuardContext, table: HeaderTable) -> None:
     """The CORS headers of a response; ``Vary`` is the response stage's."""
-    cors = passage.route.cors if passage.route is not None else None
+    cors = context.route.cors if context.route is not None else None
     if cors is None:
         return
-    answered = passage.verdict.outcome is Outcome.PREFLIGHT_ANSWERED
+    answered = context.verdict.outcome is Outcome.PREFLIGHT_ANSWERED
     if not (answered or GRANTS.isdisjoint(table)):
         # What a view or another middleware said would make a second answer.
         for name in GRANTS:
             table.pop(name, None)
-    if passage.cors_origin is not None:
+    if context.cors_origin is not None:
         table["access-control-allow-origin"] = (
             "Access-Control-Allow-Origin",
-            passage.cors_origin,
+            context.cors_origin,
         )
-        preflight = is_preflight(passage.facts)
+        preflight = is_preflight(context.facts)
         table.update(cors.preflight_grants if preflight else cors.response_grants)

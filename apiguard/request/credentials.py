@@ -1,4 +1,4 @@
-"""Verify what was offered -> who is calling. The first I/O point.
+"""Verify what was presented -> who is calling. The first I/O point.
 
 The caller learns that a credential is bad, never why; the outcome says it to
 operators.
@@ -9,34 +9,34 @@ from __future__ import annotations
 from ..rules import networks
 from . import keys, tokens
 from .challenge import challenge
+from .context import Credential, GuardContext
 from .effects import Steps
-from .failures import failures
-from .offered import Offered, find
-from .passage import Credential, Passage
+from .failed_credentials import failures
+from .presented import PresentedCredential, extract
 from .verdict import Outcome, Verdict
 
 
-def judge(passage: Passage) -> Steps[Verdict | None]:
-    """Set ``passage.credential``, or say why what was offered is refused."""
-    passage.identified = True
-    route = passage.route
+def verify_credential(context: GuardContext) -> Steps[Verdict | None]:
+    """Set ``context.credential``, or say why what was presented is refused."""
+    context.identified = True
+    route = context.route
     judge_all = route is not None and route.access == "credentials"
-    found = find(passage.facts, passage.settings, passage.snapshot.issuers, judge_all=judge_all)
+    found = extract(context.facts, context.settings, context.snapshot.issuers, judge_all=judge_all)
     if not found:
         return None
-    verdict = _refuse_malformed(found, passage)
+    verdict = _refuse_malformed(found, context)
     if verdict is None:
         verify = keys.verify if found[0].kind == "key" else tokens.verify
-        judged = yield from verify(found[0], passage)
+        judged = yield from verify(found[0], context)
         if isinstance(judged, Credential):
-            passage.credential = judged
+            context.credential = judged
             return None
-        verdict = _count_failure(judged, passage)
+        verdict = _count_failure(judged, context)
     return verdict
 
 
-def _refuse_malformed(found: list[Offered], passage: Passage) -> Verdict | None:
-    realm = passage.settings.realm
+def _refuse_malformed(found: list[PresentedCredential], context: GuardContext) -> Verdict | None:
+    realm = context.settings.realm
     if len(found) > 1:
         header = ("WWW-Authenticate", challenge(realm, "Bearer", "invalid_request"))
         return Verdict(Outcome.TWO_CREDENTIALS, headers=(header,))
@@ -46,13 +46,13 @@ def _refuse_malformed(found: list[Offered], passage: Passage) -> Verdict | None:
     return None
 
 
-def _count_failure(verdict: Verdict, passage: Passage) -> Verdict:
+def _count_failure(verdict: Verdict, context: GuardContext) -> Verdict:
     """The verdict on a bad credential, or 429 where there were too many."""
-    counted = failures(passage.settings)
+    counted = failures(context.settings)
     refusal = verdict.refusal
     if counted is None or refusal is None or refusal.status != 401:
         return verdict
-    wait = counted.note(networks.counted_as(passage.address))
+    wait = counted.note(networks.counted_as(context.address))
     if wait is None:
         return verdict
     return Verdict(

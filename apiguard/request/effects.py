@@ -18,7 +18,7 @@ from ..policy.snapshot import IssuerPolicy
 from ..rules.jwks import KeySet
 from ..rules.limits import Decision
 from ..telemetry import outages
-from .passage import Passage
+from .context import GuardContext
 
 logger = logging.getLogger("apiguard.counters")
 
@@ -56,15 +56,15 @@ R = TypeVar("R")
 Steps = Generator[Effect, Any, R]
 
 
-def perform(effect: Effect, passage: Passage) -> Any:
+def perform(effect: Effect, context: GuardContext) -> Any:
     """Do what a stage asks for, blocking."""
     if isinstance(effect, LimitCheck):
-        return _check_limits(effect, passage)
+        return _check_limits(effect, context)
     if isinstance(effect, FetchKeys):
         return _keys_by(jwks.sources.of(effect.issuer).ask)
     try:
         if isinstance(effect, LookUpKey):
-            return lookups.key(passage.snapshot, effect.key_id)
+            return lookups.key(context.snapshot, effect.key_id)
         return lookups.user(effect.field, effect.value)
     except lookups.LookUpFailed as error:
         # That the database is away was said once, where policy is read.
@@ -77,30 +77,30 @@ def limit_counter(settings: Settings) -> PolicyCounter:
     return counter_for(settings.counter, settings.counter_prefix, outages)
 
 
-def _check_limits(check: LimitCheck, passage: Passage) -> Decision | Failed:
+def _check_limits(check: LimitCheck, context: GuardContext) -> Decision | Failed:
     try:
-        return limit_counter(passage.settings).check(passage.snapshot, check)
+        return limit_counter(context.settings).check(context.snapshot, check)
     except CounterUnavailable as error:
         # The outage or fault behind it was logged where it was found.
         logger.debug("Limits cannot be counted: %s", error)
         return FAILED
 
 
-def recall(effect: Effect, passage: Passage) -> Any:
+def recall(effect: Effect, context: GuardContext) -> Any:
     """The answer, if memory has it; else ``None``. Waits for nothing."""
     if isinstance(effect, FetchKeys):
         return _keys_by(jwks.sources.of(effect.issuer).settled)
     if not isinstance(effect, LimitCheck):
         return None
-    return limit_counter(passage.settings).recall(passage.snapshot, effect)
+    return limit_counter(context.settings).recall(context.snapshot, effect)
 
 
-def run(steps: Steps[R], passage: Passage) -> R:
+def run(steps: Steps[R], context: GuardContext) -> R:
     """Drive a stage to its end, blocking at every effect."""
     answer: Any = None
     try:
         while True:
-            answer = perform(steps.send(answer), passage)
+            answer = perform(steps.send(answer), context)
     except StopIteration as stop:
         result: R = stop.value
         return result

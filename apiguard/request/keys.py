@@ -23,10 +23,10 @@ from ..rules import keys as key_rules
 from ..rules import networks
 from ..telemetry.buffer import buffer
 from .challenge import challenge
+from .context import Credential, GuardContext
 from .effects import Failed, LookUpKey, LookUpUser, Steps
-from .failures import failures
-from .offered import Offered
-from .passage import Credential, Passage
+from .failed_credentials import failures
+from .presented import PresentedCredential
 from .users import ClientUser
 from .verdict import Outcome, Verdict, look_up_failed
 
@@ -42,53 +42,53 @@ class Verified(NamedTuple):
     record: KeyRecord
     settings: Settings
 
-    def still_holds(self, passage: Passage) -> bool:
+    def still_holds(self, context: GuardContext) -> bool:
         """Whether what may change under one policy allows it: settings, time, address."""
-        return self.settings is passage.settings and judge_record(self.record, passage) is None
+        return self.settings is context.settings and judge_record(self.record, context) is None
 
 
-def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
+def verify(presented: PresentedCredential, context: GuardContext) -> Steps[Credential | Verdict]:
     """The caller whose key this is, or the verdict on a bad one."""
-    name = _name(offered, passage.settings)
-    before: Verified | None = passage.snapshot.keyring.caller(name)
-    if before is not None and before.still_holds(passage):
-        return _credential(before.record, offered, client_user(before.record))
-    parts = _parse(offered, passage.settings)
+    name = _name(presented, context.settings)
+    before: Verified | None = context.snapshot.keyring.caller(name)
+    if before is not None and before.still_holds(context):
+        return _credential(before.record, presented, client_user(before.record))
+    parts = _parse(presented, context.settings)
     if parts is None:
-        return _bad(Outcome.KEY_MALFORMED, offered, passage)
-    found = yield from _look_up(parts, passage)
+        return _bad(Outcome.KEY_MALFORMED, presented, context)
+    found = yield from _look_up(parts, context)
     if isinstance(found, Verdict):
         return found
-    outcome = judge_key(found, parts, passage)
+    outcome = judge_key(found, parts, context)
     if outcome is not None or found is None:
         reason = found.name if found is not None else parts.key_id
-        return _bad(outcome or Outcome.KEY_UNKNOWN, offered, passage, f"key {reason!r}")
-    record = _renewed(found, parts, passage)
+        return _bad(outcome or Outcome.KEY_UNKNOWN, presented, context, f"key {reason!r}")
+    record = _renewed(found, parts, context)
     # The owner's row is looked up for every request.
-    if not record.client.acts_as_owner and is_held(record, passage):
-        passage.snapshot.keyring.remember(name, Verified(record, passage.settings))
-    return (yield from _as_caller(record, offered, passage))
+    if not record.client.acts_as_owner and is_held(record, context):
+        context.snapshot.keyring.remember(name, Verified(record, context.settings))
+    return (yield from _as_caller(record, presented, context))
 
 
 @sensitive_variables()
-def _parse(offered: Offered, settings: Settings) -> key_rules.KeyParts | None:
-    return key_rules.parse(offered.value, settings.key_namespace)
+def _parse(presented: PresentedCredential, settings: Settings) -> key_rules.KeyParts | None:
+    return key_rules.parse(presented.value, settings.key_namespace)
 
 
 @sensitive_variables()
-def _name(offered: Offered, settings: Settings) -> Hashable:
+def _name(presented: PresentedCredential, settings: Settings) -> Hashable:
     """What stands for this key, and not for its text; ``None``: garbage."""
-    if len(offered.value) != key_rules.key_length(settings.key_namespace):
+    if len(presented.value) != key_rules.key_length(settings.key_namespace):
         return None
-    text = offered.value.encode("utf-8", "surrogatepass")
+    text = presented.value.encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, key=_NAMING).digest()
 
 
-def _look_up(parts: key_rules.KeyParts, passage: Passage) -> Steps[KeyRecord | Verdict | None]:
-    record = passage.snapshot.keyring.get(parts.key_id)
+def _look_up(parts: key_rules.KeyParts, context: GuardContext) -> Steps[KeyRecord | Verdict | None]:
+    record = context.snapshot.keyring.get(parts.key_id)
     if record is None:
-        counted = failures(passage.settings)
-        if counted and not counted.may_look_up(networks.counted_as(passage.address)):
+        counted = failures(context.settings)
+        if counted and not counted.may_look_up(networks.counted_as(context.address)):
             return None
         record = yield LookUpKey(parts.key_id)
         if isinstance(record, Failed):
@@ -96,41 +96,43 @@ def _look_up(parts: key_rules.KeyParts, passage: Passage) -> Steps[KeyRecord | V
     return record if isinstance(record, KeyRecord) else None
 
 
-def _bad(outcome: Outcome, offered: Offered, passage: Passage, reason: str = "") -> Verdict:
-    value = challenge(passage.settings.realm, offered.scheme, "invalid_token")
+def _bad(
+    outcome: Outcome, presented: PresentedCredential, context: GuardContext, reason: str = ""
+) -> Verdict:
+    value = challenge(context.settings.realm, presented.scheme, "invalid_token")
     return Verdict(outcome, reason=reason, headers=(("WWW-Authenticate", value),))
 
 
 @sensitive_variables()
-def _renewed(record: KeyRecord, parts: key_rules.KeyParts, passage: Passage) -> KeyRecord:
+def _renewed(record: KeyRecord, parts: key_rules.KeyParts, context: GuardContext) -> KeyRecord:
     """A good key whose digest an older pepper made gets one of the first pepper, in passing.
 
     Only now is the key's text known. It is no change of policy, and other
     workers go on with the older digest as long as they know its pepper.
     """
-    first = next(iter(passage.settings.key_peppers.items()), None)
+    first = next(iter(context.settings.key_peppers.items()), None)
     if first is None or first[0] == record.pepper_id:
         return record
     pepper_id, pepper = first  # It signs; the others only verify.
     digest = key_rules.digest(parts.text, pepper)
     buffer.rehashed(record.pk, record.digest, digest, pepper_id)
     renewed = replace(record, digest=digest, pepper_id=pepper_id)
-    if is_held(record, passage):
-        passage.snapshot.keyring.put(record.key_id, renewed)
+    if is_held(record, context):
+        context.snapshot.keyring.put(record.key_id, renewed)
     return renewed
 
 
-def is_held(record: KeyRecord, passage: Passage) -> bool:
+def is_held(record: KeyRecord, context: GuardContext) -> bool:
     """Whether others are judged by this record; what an open transaction has read is its own."""
-    return passage.snapshot.keyring.get(record.key_id) is record
+    return context.snapshot.keyring.get(record.key_id) is record
 
 
 @sensitive_variables()
 def judge_key(
-    record: KeyRecord | None, parts: key_rules.KeyParts, passage: Passage
+    record: KeyRecord | None, parts: key_rules.KeyParts, context: GuardContext
 ) -> Outcome | None:
     """Why a well-formed key is refused, or ``None`` if it is good."""
-    peppers = passage.settings.key_peppers
+    peppers = context.settings.key_peppers
     if record is None:  # As much work as for a key that there is.
         pepper, stored = next(iter(peppers.values()), None), _NO_DIGEST
     else:
@@ -140,13 +142,13 @@ def judge_key(
         return Outcome.KEY_UNKNOWN
     if not same or (record.pepper_id and pepper is None):
         return Outcome.KEY_WRONG_SECRET
-    outcome = judge_record(record, passage)
+    outcome = judge_record(record, context)
     if outcome is None and record.environment != parts.environment:
         return Outcome.KEY_BROKEN
     return outcome
 
 
-def judge_record(record: KeyRecord, passage: Passage) -> Outcome | None:
+def judge_record(record: KeyRecord, context: GuardContext) -> Outcome | None:
     """Why a key is refused although its text is right; ``None`` if it is good now.
 
     In the order of ``key_state``, so that the desk names the same reason.
@@ -158,31 +160,31 @@ def judge_record(record: KeyRecord, passage: Passage) -> Outcome | None:
         return Outcome.KEY_EXPIRED
     if record.not_before is not None and datetime.now(UTC) < record.not_before:
         return Outcome.KEY_NOT_YET_VALID
-    if record.environment == "test" and not passage.settings.allow_test_keys:
+    if record.environment == "test" and not context.settings.allow_test_keys:
         return Outcome.KEY_TEST_NOT_ALLOWED
     if not client.enabled:
         return Outcome.CLIENT_DISABLED
     if record.broken or client.broken:
         return Outcome.KEY_BROKEN
-    if record.allowed_networks and not networks.contains(record.allowed_networks, passage.address):
+    if record.allowed_networks and not networks.contains(record.allowed_networks, context.address):
         return Outcome.KEY_WRONG_NETWORK
-    if client.allowed_networks and not networks.contains(client.allowed_networks, passage.address):
+    if client.allowed_networks and not networks.contains(client.allowed_networks, context.address):
         return Outcome.CLIENT_WRONG_NETWORK
     return None
 
 
 def _as_caller(
-    record: KeyRecord, offered: Offered, passage: Passage
+    record: KeyRecord, presented: PresentedCredential, context: GuardContext
 ) -> Steps[Credential | Verdict]:
     client = record.client
     if not client.acts_as_owner:
-        return _credential(record, offered, client_user(record))
+        return _credential(record, presented, client_user(record))
     user = yield LookUpUser("pk", client.owner_pk)
     if isinstance(user, Failed):
         return look_up_failed("the owner cannot be looked up")
     if user is None:
-        return _bad(Outcome.OWNER_INACTIVE, offered, passage, f"client {client.slug!r}")
-    return _credential(record, offered, user)
+        return _bad(Outcome.OWNER_INACTIVE, presented, context, f"client {client.slug!r}")
+    return _credential(record, presented, user)
 
 
 def client_user(record: KeyRecord) -> ClientUser:
@@ -191,11 +193,11 @@ def client_user(record: KeyRecord) -> ClientUser:
     return ClientUser(f"client:{client.slug}", f"client:{client.pk}")
 
 
-def _credential(record: KeyRecord, offered: Offered, user: Any) -> Credential:
+def _credential(record: KeyRecord, presented: PresentedCredential, user: Any) -> Credential:
     client = record.client
     return Credential(
         kind="key",
-        scheme=offered.scheme,
+        scheme=presented.scheme,
         principal=f"client:{client.pk}",
         auth=record,
         scopes=record.scopes,

@@ -10,69 +10,69 @@ from typing import Any
 from ..counters.base import LimitCheck
 from ..rules.limits import Decision, Limit
 from ..rules.networks import counted_as
+from .context import GuardContext
 from .effects import Failed, Steps
-from .passage import Passage
 from .route import RETRY_SECONDS
 from .verdict import Outcome, Verdict
 
 
-def judge(passage: Passage) -> Steps[Verdict | None]:
+def check_limits(context: GuardContext) -> Steps[Verdict | None]:
     """Count a credential in its tier, or the address in the anonymous tier."""
-    return (yield from check(passage, build_check(passage)))
+    return (yield from check(context, build_check(context)))
 
 
-def judge_user(passage: Passage, user_pk: Any) -> Steps[Verdict | None]:
+def check_user_limits(context: GuardContext, user_pk: Any) -> Steps[Verdict | None]:
     """Count a signed-in user (``None``: nobody is) who brought no credential."""
-    return (yield from check(passage, _build_user_check(passage, user_pk)))
+    return (yield from check(context, _build_user_check(context, user_pk)))
 
 
-def build_check(passage: Passage) -> LimitCheck | Verdict | None:
+def build_check(context: GuardContext) -> LimitCheck | Verdict | None:
     """Build the check of this request's limits; a verdict where the tier is broken.
 
     On ``application`` routes a request without a credential is counted later, when
     the project's own authentication has identified the user.
     """
-    route, credential = passage.route, passage.credential
+    route, credential = context.route, context.credential
     if credential is not None:
-        return _check_of(passage, credential.principal, credential.tier_pk)
+        return _check_of(context, credential.principal, credential.tier_pk)
     if route is None or route.access == "application":
         return None
-    return _check_of(passage, counted_as(passage.address), route.anonymous_tier)
+    return _check_of(context, counted_as(context.address), route.anonymous_tier)
 
 
-def check(passage: Passage, built: LimitCheck | Verdict | None) -> Steps[Verdict | None]:
+def check(context: GuardContext, built: LimitCheck | Verdict | None) -> Steps[Verdict | None]:
     """Have the limits checked once; keep the decision; refuse what it denies."""
-    return record(passage, (yield built)) if isinstance(built, LimitCheck) else built
+    return record(context, (yield built)) if isinstance(built, LimitCheck) else built
 
 
-def record(passage: Passage, decision: Decision | Failed) -> Verdict | None:
+def record(context: GuardContext, decision: Decision | Failed) -> Verdict | None:
     """Keep the decision in the request's context; refuse what it denies."""
     if isinstance(decision, Failed):
         return Verdict(Outcome.COUNTER_AWAY, retry_after=1)
-    passage.decision = decision
+    context.decision = decision
     return None if decision.allowed else exceeded(decision)
 
 
-def _build_user_check(passage: Passage, user_pk: Any) -> LimitCheck | Verdict | None:
-    route = passage.route
+def _build_user_check(context: GuardContext, user_pk: Any) -> LimitCheck | Verdict | None:
+    route = context.route
     if route is None:
         return None
     if user_pk is None:
-        return _check_of(passage, counted_as(passage.address), route.anonymous_tier)
-    return _check_of(passage, f"user:{user_pk}", route.user_tier)
+        return _check_of(context, counted_as(context.address), route.anonymous_tier)
+    return _check_of(context, f"user:{user_pk}", route.user_tier)
 
 
-def _check_of(passage: Passage, principal: str, tier_pk: Any) -> LimitCheck | Verdict | None:
-    passage.counted = True
-    passage.principal = principal
+def _check_of(context: GuardContext, principal: str, tier_pk: Any) -> LimitCheck | Verdict | None:
+    context.counted = True
+    context.principal = principal
     if tier_pk is None:
         return None
-    tier = passage.snapshot.tiers.get(tier_pk)
+    tier = context.snapshot.tiers.get(tier_pk)
     if tier is None or tier.broken:
         return _broken("the tier is broken, or newer than the policy in force")
-    passage.tier = tier.slug
-    route = passage.route
-    limits = _overridden(tier.limits_at(route.pk if route is not None else None), passage)
+    context.tier = tier.slug
+    route = context.route
+    limits = _overridden(tier.limits_at(route.pk if route is not None else None), context)
     if not limits:
         return None
     return LimitCheck(principal, limits, route.cost if route is not None else 1)
@@ -90,9 +90,9 @@ def exceeded(decision: Decision) -> Verdict:
     )
 
 
-def _overridden(limits: tuple[Limit, ...], passage: Passage) -> tuple[Limit, ...]:
+def _overridden(limits: tuple[Limit, ...], context: GuardContext) -> tuple[Limit, ...]:
     """The limits as they are for this client, now."""
-    client = passage.client
+    client = context.client
     if client is None or not client.overrides:
         return limits
     now = datetime.now(UTC)

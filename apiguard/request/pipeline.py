@@ -11,41 +11,41 @@ from __future__ import annotations
 from dataclasses import replace
 
 from . import access, content, cors, credentials, limits, route
+from .context import GuardContext
 from .effects import Steps
-from .passage import Passage
 from .verdict import ADMITTED, OBSERVED, Verdict
 
 
-def before_view(passage: Passage) -> Steps[Verdict]:
+def before_view(context: GuardContext) -> Steps[Verdict]:
     """Judge a request as far as that can be done before any view is known."""
-    verdict = cors.judge(passage) or content.judge(passage)
+    verdict = cors.check_origin(context) or content.check_content(context)
     if verdict is None:
-        verdict = yield from credentials.judge(passage)
-    verdict = verdict or route.judge(passage)
+        verdict = yield from credentials.verify_credential(context)
+    verdict = verdict or route.check_route(context)
     if verdict is None:
-        verdict = yield from limits.judge(passage)
-    return concluded(passage, verdict or access.judge(passage))
+        verdict = yield from limits.check_limits(context)
+    return concluded(context, verdict or access.check_access(context))
 
 
-def identify(passage: Passage) -> Steps[Verdict]:
+def identify(context: GuardContext) -> Steps[Verdict]:
     """Who is calling, and whether they may enter; for doors that count later."""
-    verdict = yield from credentials.judge(passage)
-    return concluded(passage, verdict or route.judge(passage) or access.judge(passage))
+    verdict = yield from credentials.verify_credential(context)
+    return concluded(context, verdict or route.check_route(context) or access.check_access(context))
 
 
-def at_view(passage: Passage, user_pk: object) -> Steps[Verdict]:
+def at_view(context: GuardContext, user_pk: object) -> Steps[Verdict]:
     """Count who was not identified, now that the project has said who it is."""
-    verdict = yield from limits.judge_user(passage, user_pk)
-    return concluded(passage, verdict)
+    verdict = yield from limits.check_user_limits(context, user_pk)
+    return concluded(context, verdict)
 
 
-def concluded(passage: Passage, verdict: Verdict | None) -> Verdict:
+def concluded(context: GuardContext, verdict: Verdict | None) -> Verdict:
     """Note the verdict; a refusal that is already noted stays."""
-    enforced = passage.enforced
+    enforced = context.enforced
     if verdict is None:
         verdict = ADMITTED if enforced else OBSERVED
     elif verdict.enforced is not enforced:
         verdict = replace(verdict, enforced=enforced)
-    if not passage.verdict.refused:
-        passage.verdict = verdict
+    if not context.verdict.refused:
+        context.verdict = verdict
     return verdict

@@ -21,17 +21,17 @@ from ..rules.accept import prefers_html
 from ..rules.headers import merge_vary
 from ..rules.limits import rate_limit_headers
 from . import cors
+from .context import GuardContext
 from .django_private import HeaderTable, header_table
-from .passage import Passage
 from .problem import CONTENT_TYPES, encode, error_code, problem, title
 from .verdict import Outcome, Verdict
 
 # -- refusals -----------------------------------------------------------------
 
 
-def refuse(passage: Passage, verdict: Verdict) -> HttpResponse:
+def refuse(context: GuardContext, verdict: Verdict) -> HttpResponse:
     """The response of a verdict that lets no view run."""
-    return _response_of(verdict, passage.request_id, passage.settings)
+    return _response_of(verdict, context.request_id, context.settings)
 
 
 def unavailable(request_id: str, settings: Settings) -> HttpResponse:
@@ -66,30 +66,30 @@ def _response_of(verdict: Verdict, request_id: str, settings: Settings) -> HttpR
 # -- every response of a route --------------------------------------------------
 
 
-def finish(request: HttpRequest, passage: Passage, response: HttpResponseBase) -> None:
+def finish(request: HttpRequest, context: GuardContext, response: HttpResponseBase) -> None:
     """Complete a response of an enforced route, in place."""
-    route = passage.route
+    route = context.route
     if route is None:
         return
     if response.status_code >= 400:
-        _as_problem(request, passage, response)
+        _as_problem(request, context, response)
     table = header_table(response)
-    verdict, decision = passage.verdict, passage.decision
-    apply_writes(_writes_of(passage, response), table, refused=verdict.refused)
-    cors.write(passage, table)
-    vary = _vary_of(passage, route, verdict)
+    verdict, decision = context.verdict, context.decision
+    apply_writes(_writes_of(context, response), table, refused=verdict.refused)
+    cors.write_headers(context, table)
+    vary = _vary_of(context, route, verdict)
     if decision is not None:
-        table.update(rate_limit_headers(decision, passage.settings.rate_limit_headers))
+        table.update(rate_limit_headers(decision, context.settings.rate_limit_headers))
     if vary:
         existing = table["vary"][1] if "vary" in table else ""
         table["vary"] = ("Vary", _merged_vary(existing, vary))
 
 
-def _writes_of(passage: Passage, response: HttpResponseBase) -> HeaderWrites:
-    headers = passage.route.headers if passage.route is not None else RouteHeaders()
+def _writes_of(context: GuardContext, response: HttpResponseBase) -> HeaderWrites:
+    headers = context.route.headers if context.route is not None else RouteHeaders()
     if headers.by_type is not None:
         headers = headers.by_type(_type_of(response))
-    return headers.https if passage.facts.secure else headers.http
+    return headers.https if context.facts.secure else headers.http
 
 
 def _type_of(response: HttpResponseBase) -> str:
@@ -110,16 +110,16 @@ def apply_writes(writes: HeaderWrites, table: HeaderTable, *, refused: bool) -> 
     table.update({**defaults, **table, **writes.force})
 
 
-def _vary_of(passage: Passage, route: RoutePolicy, verdict: Verdict) -> tuple[str, ...]:
+def _vary_of(context: GuardContext, route: RoutePolicy, verdict: Verdict) -> tuple[str, ...]:
     """What the response depends on, as far as it is ours."""
     if verdict.outcome in cors.PREFLIGHT_OUTCOMES:
         return ()  # A preflight's own Vary is complete, and no credential is wanted there.
-    facts, names = passage.facts, []
+    facts, names = context.facts, []
     if route.cors is not None and not route.cors.origins.any:
         names.append("Origin")
     sent = facts.authorization is not None or facts.api_key is not None
     if sent or route.access == "credentials":
-        names += ["Authorization", passage.settings.api_key_header]
+        names += ["Authorization", context.settings.api_key_header]
     return tuple(names)
 
 
@@ -129,17 +129,17 @@ _merged_vary = lru_cache(maxsize=256)(merge_vary)
 # -- errors of Django and DRF ---------------------------------------------------
 
 
-def _as_problem(request: HttpRequest, passage: Passage, response: HttpResponseBase) -> None:
+def _as_problem(request: HttpRequest, context: GuardContext, response: HttpResponseBase) -> None:
     """Replace an error that is still HTML, unless a person's browser asked for HTML."""
     if not isinstance(response, HttpResponse) or not _is_page(response):
         return
-    accept = passage.facts.accept
+    accept = context.facts.accept
     if accept is not None and prefers_html(accept):
         return
-    status, error, detail = describe(request, passage, response.status_code)
+    status, error, detail = describe(request, context, response.status_code)
     response.status_code = status
-    error_format = passage.settings.error_format
-    members = problem(status, error, detail, passage.request_id, error_format=error_format)
+    error_format = context.settings.error_format
+    members = problem(status, error, detail, context.request_id, error_format=error_format)
     response.content = encode(members)
     response.headers["Content-Type"] = CONTENT_TYPES[error_format]
     for name in _OF_THE_PAGE:
@@ -162,17 +162,17 @@ def _is_page(response: HttpResponse) -> bool:
     return content_type.startswith(("text/html", "application/xhtml+xml"))
 
 
-def describe(request: HttpRequest, passage: Passage, status: int) -> tuple[int, str, str]:
+def describe(request: HttpRequest, context: GuardContext, status: int) -> tuple[int, str, str]:
     """Status, error code and text for an error of Django's."""
-    if isinstance(passage.exception, RequestDataTooBig) or (
-        status == 400 and _was_too_big(request, passage)
+    if isinstance(context.exception, RequestDataTooBig) or (
+        status == 400 and _was_too_big(request, context)
     ):
         limit = django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         return 413, "payload_too_large", f"The body is larger than the limit of {limit} bytes"
-    if status == 403 and _was_csrf(request, passage):
+    if status == 403 and _was_csrf(request, context):
         return 403, "csrf_failed", "CSRF verification failed"
     if status >= 500:
-        return status, error_code(status), _server_error(passage)
+        return status, error_code(status), _server_error(context)
     return status, error_code(status), _DETAILS.get(status, title(status))
 
 
@@ -184,26 +184,26 @@ _DETAILS = {
 }
 
 
-def _server_error(passage: Passage) -> str:
-    if django_settings.DEBUG and passage.exception is not None:
-        return f"{type(passage.exception).__name__}: {passage.exception}"
+def _server_error(context: GuardContext) -> str:
+    if django_settings.DEBUG and context.exception is not None:
+        return f"{type(context.exception).__name__}: {context.exception}"
     return "An error occurred"
 
 
-def _was_too_big(request: HttpRequest, passage: Passage) -> bool:
+def _was_too_big(request: HttpRequest, context: GuardContext) -> bool:
     """Whether a middleware met RequestDataTooBig, which no hook of ours gets to see.
 
     Django then marks the form as empty, without having read any of the body.
     """
     limit: int | None = getattr(django_settings, "DATA_UPLOAD_MAX_MEMORY_SIZE", None)
-    said = passage.facts.content_length
+    said = context.facts.content_length
     unread = not hasattr(request, "_body") and not getattr(request, "_read_started", True)
-    if limit is None or said is None or passage.exception is not None:
+    if limit is None or said is None or context.exception is not None:
         return False
     return unread and hasattr(request, "_post") and int(said) > limit
 
 
-def _was_csrf(request: HttpRequest, passage: Passage) -> bool:
+def _was_csrf(request: HttpRequest, context: GuardContext) -> bool:
     """Whether Django's CSRF middleware refused: it ran, and never accepted."""
     installed = any(
         re.search(r"\bCsrfViewMiddleware$", path) for path in django_settings.MIDDLEWARE
@@ -211,8 +211,8 @@ def _was_csrf(request: HttpRequest, passage: Passage) -> bool:
     view = getattr(getattr(request, "resolver_match", None), "func", None)
     return (
         installed
-        and passage.reached_view
-        and passage.exception is None
+        and context.reached_view
+        and context.exception is None
         and not getattr(view, "csrf_exempt", False)
         and not getattr(request, "csrf_processing_done", False)
     )

@@ -20,9 +20,9 @@ from ..rules.jwks import KeySet
 from ..rules.jwt import ParsedToken, TokenProblem, TokenRefused
 from ..rules.scopes import split_scope_claim
 from .challenge import challenge
+from .context import Credential, GuardContext
 from .effects import Failed, FetchKeys, LookUpUser, Steps
-from .offered import Offered
-from .passage import Credential, Passage
+from .presented import PresentedCredential
 from .users import TokenUser
 from .verdict import Outcome, Verdict, look_up_failed
 
@@ -30,10 +30,10 @@ _TOKEN_INVALID = "The access token is invalid"
 _TOKEN_EXPIRED = "The access token expired"
 
 
-def _bad(passage: Passage, reason: str, outcome: Outcome = Outcome.TOKEN_REFUSED) -> Verdict:
+def _bad(context: GuardContext, reason: str, outcome: Outcome = Outcome.TOKEN_REFUSED) -> Verdict:
     expired = outcome is Outcome.TOKEN_EXPIRED
     value = challenge(
-        passage.settings.realm,
+        context.settings.realm,
         "Bearer",
         "invalid_token",
         _TOKEN_EXPIRED if expired else _TOKEN_INVALID,
@@ -41,10 +41,10 @@ def _bad(passage: Passage, reason: str, outcome: Outcome = Outcome.TOKEN_REFUSED
     return Verdict(outcome, reason=reason, headers=(("WWW-Authenticate", value),))
 
 
-def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
+def verify(presented: PresentedCredential, context: GuardContext) -> Steps[Credential | Verdict]:
     """The subject whose token this is, or the verdict on a bad one."""
     try:
-        parsed, issuer = _parse(offered, passage.snapshot.issuers)
+        parsed, issuer = _parse(presented, context.snapshot.issuers)
         keys_now = jwks.held(issuer)
         if issuer.jwks_url and keys_now.find(parsed.kid, parsed.algorithm) is None:
             fetched = yield FetchKeys(issuer)
@@ -55,15 +55,15 @@ def verify(offered: Offered, passage: Passage) -> Steps[Credential | Verdict]:
     except TokenRefused as refused:
         expired = refused.problem is TokenProblem.EXPIRED
         outcome = Outcome.TOKEN_EXPIRED if expired else Outcome.TOKEN_REFUSED
-        return _bad(passage, str(refused.problem), outcome)
-    return (yield from _as_subject(parsed.claims, issuer, offered, passage))
+        return _bad(context, str(refused.problem), outcome)
+    return (yield from _as_subject(parsed.claims, issuer, presented, context))
 
 
 @sensitive_variables()
 def _parse(
-    offered: Offered, issuers: Mapping[str, IssuerPolicy]
+    presented: PresentedCredential, issuers: Mapping[str, IssuerPolicy]
 ) -> tuple[ParsedToken, IssuerPolicy]:
-    parsed = jwt.parse(offered.value)
+    parsed = jwt.parse(presented.value)
     return parsed, claimed_issuer(parsed, issuers)
 
 
@@ -102,7 +102,10 @@ def judge_token(parsed: ParsedToken, issuer: IssuerPolicy, held: KeySet, now: fl
 
 
 def _as_subject(
-    claims: dict[str, Any], issuer: IssuerPolicy, offered: Offered, passage: Passage
+    claims: dict[str, Any],
+    issuer: IssuerPolicy,
+    presented: PresentedCredential,
+    context: GuardContext,
 ) -> Steps[Credential | Verdict]:
     subject = claims["sub"]
     user: Any = TokenUser(subject, f"jwt:{issuer.pk}:{subject}")
@@ -111,21 +114,21 @@ def _as_subject(
         if isinstance(user, Failed):
             return look_up_failed("the user of a token cannot be looked up")
         if user is None:
-            return _bad(passage, "no such user", Outcome.TOKEN_USER_UNKNOWN)
+            return _bad(context, "no such user", Outcome.TOKEN_USER_UNKNOWN)
     return Credential(
         kind="token",
-        scheme=offered.scheme,
+        scheme=presented.scheme,
         principal=f"jwt:{issuer.pk}:{subject}",
         auth=claims,
         scopes=split_scope_claim(jwt.claim_at(claims, issuer.scope_claim)),
-        tier_pk=_tier_of(claims, issuer, passage),
+        tier_pk=_tier_of(claims, issuer, context),
         client=None,
         user=user,
     )
 
 
-def _tier_of(claims: dict[str, Any], issuer: IssuerPolicy, passage: Passage) -> Any:
+def _tier_of(claims: dict[str, Any], issuer: IssuerPolicy, context: GuardContext) -> Any:
     """Return the tier that the claim names, if there is one of that slug; else the issuer's."""
     slug = jwt.claim_at(claims, issuer.tier_claim) if issuer.tier_claim else None
-    tier = passage.snapshot.tiers_by_slug.get(slug) if isinstance(slug, str) else None
+    tier = context.snapshot.tiers_by_slug.get(slug) if isinstance(slug, str) else None
     return issuer.tier_pk if tier is None else tier.pk

@@ -1,4 +1,4 @@
-"""``request.user`` for callers who have no row in the user table."""
+"""``request.user`` for callers who have no row in the user table, and who is signed in."""
 
 from __future__ import annotations
 
@@ -98,3 +98,9 @@ class ClientUser(CredentialUser):
 
 class TokenUser(CredentialUser):
     """The subject of a token."""
+
+
+def signed_in_user(request: Any) -> Any:
+    """Primary key of the user whom the project or DRF has authenticated, or ``None``."""
+    user = getattr(request, "user", None)
+    return getattr(user, "pk", None) if getattr(user, "is_authenticated", False) else None

@@ -176,5 +176,5 @@ OBSERVED = Verdict(Outcome.ADMITTED, enforced=False)
 
 
 def look_up_failed(reason: str) -> Verdict:
-    """What is offered can be told neither good nor bad at the moment."""
+    """What is presented can be told neither good nor bad at the moment."""
     return Verdict(Outcome.LOOK_UP_FAILED, reason=reason, retry_after=1)

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from .. import conf
 from ..request.challenge import challenge
-from .adopt import identified
+from .context import authenticate
 
 
 class _CredentialAuthentication(BaseAuthentication):
@@ -23,9 +23,9 @@ class _CredentialAuthentication(BaseAuthentication):
         """The user and the key's record or token's claims; ``None`` without one of ours.
 
         Raises:
-            Refused: a credential of ours is bad.
+            RequestRefused: a credential of ours is bad.
         """
-        credential = identified(request).credential
+        credential = authenticate(request).credential
         if credential is None or credential.kind != self.kind:
             return None
         # A header credential is not ambient: DRF's session authentication would

@@ -16,11 +16,11 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_handler
 
 from ..request import access
-from ..request.passage import Passage
+from ..request.context import GuardContext
 from ..request.problem import CONTENT_TYPES, encode, error_code, problem
 from ..request.verdict import Verdict
 from ..rules.accept import prefers_html
-from .adopt import Refused, tell, without_policy
+from .context import RequestRefused, record_refusal, without_policy
 
 logger = logging.getLogger("apiguard.request")
 
@@ -43,48 +43,48 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if response.status_code == 500:
         # Django logs what nobody handled; this was handled, and its text is not sent.
         logger.error("A view failed: %s", type(exc).__name__, exc_info=exc)
-    passage = _passage(request)
-    members = _members(exc, response, passage)
-    if _is_for_a_person(request, passage):
+    guard = _context(request)
+    members = _members(exc, response, guard)
+    if _is_for_a_person(request, guard):
         response.data = members
     else:
-        response = _problem(members, response, passage)
-    settings = passage.settings
+        response = _problem(members, response, guard)
+    settings = guard.settings
     if not settings.exempt_paths.find(request._request.path_info):
-        response.headers[settings.request_id_header] = passage.request_id
+        response.headers[settings.request_id_header] = guard.request_id
     return response
 
 
-def _passage(request: Any) -> Passage:
+def _context(request: Any) -> GuardContext:
     # What policy says plays no part here, and a broken transaction cannot be asked for it.
-    passage: Passage | None = getattr(request._request, "apiguard", None)
-    return without_policy(request) if passage is None else passage
+    guard: GuardContext | None = getattr(request._request, "apiguard", None)
+    return without_policy(request) if guard is None else guard
 
 
-def _is_for_a_person(request: Any, passage: Passage) -> bool:
+def _is_for_a_person(request: Any, guard: GuardContext) -> bool:
     """Whether a browser asked for HTML, and the view renders it."""
-    renderer, accept = getattr(request, "accepted_renderer", None), passage.facts.accept
+    renderer, accept = getattr(request, "accepted_renderer", None), guard.facts.accept
     renders_html = str(getattr(renderer, "media_type", "")).startswith("text/html")
     return renders_html and accept is not None and prefers_html(accept)
 
 
-def _problem(members: dict[str, Any], response: Response, passage: Passage) -> ProblemResponse:
+def _problem(members: dict[str, Any], response: Response, guard: GuardContext) -> ProblemResponse:
     headers = dict(response.headers)
     headers.pop("Content-Type", None)
     answer = ProblemResponse(members, response.status_code, headers=headers)
-    answer.content_type = CONTENT_TYPES[passage.settings.error_format]
+    answer.content_type = CONTENT_TYPES[guard.settings.error_format]
     return answer
 
 
-def _members(exc: Exception, response: Response, passage: Passage) -> dict[str, Any]:
-    verdict = _verdict(exc, response, passage)
+def _members(exc: Exception, response: Response, guard: GuardContext) -> dict[str, Any]:
+    verdict = _verdict(exc, response, guard)
     if verdict is not None and verdict.refusal is not None:
         return problem(
             response.status_code,
             verdict.refusal.error,
             verdict.refusal.detail,
-            passage.request_id,
-            error_format=passage.settings.error_format,
+            guard.request_id,
+            error_format=guard.settings.error_format,
             retry_after=verdict.retry_after,
             violated=verdict.violated,
         )
@@ -94,26 +94,26 @@ def _members(exc: Exception, response: Response, passage: Passage) -> dict[str, 
         response.status_code,
         _error(exc, response.status_code),
         "The request is invalid" if validation else _detail(response),
-        passage.request_id,
-        error_format=passage.settings.error_format,
+        guard.request_id,
+        error_format=guard.settings.error_format,
         retry_after=None if wait is None else max(1, math.ceil(wait)),
         errors=response.data if validation else None,
     )
 
 
-def _verdict(exc: Exception, response: Response, passage: Passage) -> Verdict | None:
+def _verdict(exc: Exception, response: Response, guard: GuardContext) -> Verdict | None:
     """The verdict that this exception stands for, if it is one of ours; its headers are set."""
-    if isinstance(exc, Refused):
-        if not exc.told:
-            tell(passage, exc.verdict)
-        if not passage.verdict.refused:
-            passage.verdict = exc.verdict
+    if isinstance(exc, RequestRefused):
+        if not exc.recorded:
+            record_refusal(guard, exc.verdict)
+        if not guard.verdict.refused:
+            guard.verdict = exc.verdict
         for name, value in exc.verdict.all_headers:
             response[name] = value
         return exc.verdict
     # DRF's permissions found nobody: said in the words of the middleware.
     anonymous = isinstance(exc, exceptions.NotAuthenticated) and response.status_code == 401
-    return access.no_credential(passage) if anonymous else None
+    return access.no_credential(guard) if anonymous else None
 
 
 def _error(exc: Exception, status: int) -> str:

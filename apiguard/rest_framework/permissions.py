@@ -11,7 +11,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from ..request.access import scope_missing
-from .adopt import Refused, identified
+from .context import RequestRefused, authenticate
 
 
 class HasScope(BasePermission):
@@ -28,12 +28,12 @@ class HasScope(BasePermission):
         """Whether the credential has all scopes.
 
         Raises:
-            Refused: it is good, but lacks one; the challenge names what is wanted.
+            RequestRefused: it is good, but lacks one; the challenge names what is wanted.
         """
-        passage = identified(request)
-        if passage.credential is None and not request.user.is_authenticated:
+        context = authenticate(request)
+        if context.credential is None and not request.user.is_authenticated:
             return False  # DRF answers 401 with the challenge.
-        missing = self.scopes - passage.scopes
+        missing = self.scopes - context.scopes
         if missing:
-            raise Refused(scope_missing(passage, self.scopes, missing))
+            raise RequestRefused(scope_missing(context, self.scopes, missing))
         return True

@@ -9,11 +9,11 @@ from rest_framework.throttling import BaseThrottle
 
 from .. import conf
 from ..request import limits, pipeline
-from ..request.doors import signed_in_user
+from ..request.context import GuardContext
 from ..request.effects import Steps, run
-from ..request.passage import Passage
+from ..request.users import signed_in_user
 from ..request.verdict import Verdict
-from .adopt import identified, refuse
+from .context import authenticate, refuse
 
 
 class TierThrottle(BaseThrottle):
@@ -28,19 +28,19 @@ class TierThrottle(BaseThrottle):
         """True, or an exception that says how long to wait.
 
         Raises:
-            Refused: a limit is exceeded, or its policy is broken.
+            RequestRefused: a limit is exceeded, or its policy is broken.
         """
         if not conf.current().enabled:
             return True
-        passage = identified(request)
-        if not passage.counted:
-            verdict = pipeline.concluded(passage, run(_count(passage, request), passage))
+        context = authenticate(request)
+        if not context.counted:
+            verdict = pipeline.concluded(context, run(_count(context, request), context))
             if verdict.refused:
-                refuse(passage, verdict)
+                refuse(context, verdict)
         return True
 
 
-def _count(passage: Passage, request: Request) -> Steps[Verdict | None]:
-    if passage.credential is not None:
-        return (yield from limits.judge(passage))
-    return (yield from limits.judge_user(passage, signed_in_user(request)))
+def _count(context: GuardContext, request: Request) -> Steps[Verdict | None]:
+    if context.credential is not None:
+        return (yield from limits.check_limits(context))
+    return (yield from limits.check_user_limits(context, signed_in_user(request)))

@@ -395,7 +395,7 @@ def test_what_a_shadow_limit_would_have_refused_is_noted_and_never_shown():
         answers = [Call().wsgi() for _ in range(3)]
     assert {response.status_code for response in answers} == {200}
     assert all("RateLimit" not in response.headers for response in answers)
-    assert sum(buffer._waiting.shadowed.values()) == 2
+    assert sum(buffer._pending.shadowed.values()) == 2
 
 
 # -- settings -------------------------------------------------------------------

@@ -407,7 +407,7 @@ def test_a_key_of_an_older_pepper_is_hashed_anew_in_passing():
         held = snapshot.keyring.get(caller.row.key_id)
     digest = keys.digest(caller.text, b"n" * 32)
     assert (held.digest, held.pepper_id) == (digest, "newer")
-    assert buffer._waiting.rehashed == {caller.row.pk: (caller.row.digest, digest, "newer")}
+    assert buffer._pending.rehashed == {caller.row.pk: (caller.row.digest, digest, "newer")}
 
 
 @pytest.mark.django_db

@@ -115,7 +115,7 @@ def test_an_observing_route_changes_nothing(door, call, outcome):
 def test_an_observing_route_tells_what_it_would_have_refused(door, call, outcome):
     rows = strict_rows(Route.Mode.OBSERVE)
     _answer(door, call, *rows)
-    assert dict(buffer._waiting.refused) == {(rows[0].pk, str(outcome), False): 1}
+    assert dict(buffer._pending.refused) == {(rows[0].pk, str(outcome), False): 1}
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -124,7 +124,7 @@ def test_an_enforcing_route_tells_what_it_refused(door, call, outcome):
     rows = strict_rows(Route.Mode.ENFORCE)
     response = _answer(door, call, *rows)
     assert response.status_code in (400, 401, 403, 405, 406, 413, 415)
-    assert dict(buffer._waiting.refused) == {(rows[0].pk, str(outcome), True): 1}
+    assert dict(buffer._pending.refused) == {(rows[0].pk, str(outcome), True): 1}
 
 
 def test_an_observed_preflight_is_the_view_s_to_answer():
@@ -151,7 +151,7 @@ def test_an_observed_limit_is_counted_and_refuses_nothing(path, access):
         answers = [call.wsgi() for _ in range(3)]
     assert {response.status_code for response in answers} <= {200, 404}
     assert all("RateLimit" not in response.headers for response in answers)
-    assert dict(buffer._waiting.refused) == {(rows[0].pk, "limit_exceeded", False): 2}
+    assert dict(buffer._pending.refused) == {(rows[0].pk, "limit_exceeded", False): 2}
 
 
 def test_an_observed_credential_is_not_handed_to_a_django_view():
@@ -184,7 +184,7 @@ def test_a_route_that_is_off_is_not_there(door, call, outcome):
     off = _answer(door, call, *strict_rows(Route.Mode.OFF))
     assert off.status_code == without.status_code
     assert cookie_free(off) == cookie_free(without)
-    assert dict(buffer._waiting.refused) == {}
+    assert dict(buffer._pending.refused) == {}
 
 
 def test_under_a_route_that_is_off_a_shorter_one_does_hold():

@@ -220,8 +220,8 @@ def test_the_stages_alone_keep_the_same_order(first, second, away):
     call, rows = _prepare(first, second)
     with guarded(*rows) as snapshot:
         _open(snapshot)
-        passage = call.passage(snapshot)
-        refusal = run(pipeline.before_view(passage), passage).refusal
+        context = call.context(snapshot)
+        refusal = run(pipeline.before_view(context), context).refusal
     assert (refusal.status, refusal.error) == FAULTS[first][1:]
 
 

@@ -423,8 +423,8 @@ def test_a_refusal_says_the_same_under_wsgi_and_asgi(name):
 def test_the_stages_alone_come_to_the_same_verdict(name):
     case = CASES[name]
     with guarded(*_rows(case)) as snapshot:
-        passage = _call(case).passage(snapshot)
-        verdict = run(pipeline.before_view(passage), passage)
+        context = _call(case).context(snapshot)
+        verdict = run(pipeline.before_view(context), context)
     refusal = verdict.refusal
     assert (refusal.status, refusal.error, refusal.detail) == (
         case.status,

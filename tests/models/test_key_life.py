@@ -96,8 +96,8 @@ def test_the_state_the_lists_and_a_request_agree(facts, monkeypatch):
         state = key.state(now)
         listed = [each for each in FILTERABLE if ApiKey.objects.filter(in_state(each, now))]
         assert listed == [KeyState.VALID if state is KeyState.BROKEN else state]
-        passage = SimpleNamespace(settings=conf.current(), address="192.0.2.1")
-        judged = keys.judge_key(key_record(key), parse(text, "ag"), passage)
+        context = SimpleNamespace(settings=conf.current(), address="192.0.2.1")
+        judged = keys.judge_key(key_record(key), parse(text, "ag"), context)
     assert (judged is None) is (state is KeyState.VALID)
     if len(facts) == 1:
         # Of several reasons a request may find another one first.

@@ -23,7 +23,7 @@ from apiguard.policy import keyring
 from apiguard.policy.compile import compile_rows
 from apiguard.policy.keyring import Keyring
 from apiguard.policy.rows import Rows
-from apiguard.request.failures import FailedCredentials
+from apiguard.request.failed_credentials import FailedCredentials
 from apiguard.rules import keys as key_rules
 from apiguard.rules import origin_patterns
 from apiguard.rules.limits import Limit
@@ -251,7 +251,7 @@ FLOODS = [
 def small(monkeypatch):
     """Tables that are full after a hundred entries."""
     monkeypatch.setattr("apiguard.policy.keyring.MAX_UNKNOWN", 100)
-    monkeypatch.setattr("apiguard.request.failures.MAX_ADDRESSES", 100)
+    monkeypatch.setattr("apiguard.request.failed_credentials.MAX_ADDRESSES", 100)
     monkeypatch.setattr("apiguard.telemetry.buffer.MAX_WAITING", 100)
     monkeypatch.setattr("apiguard.telemetry.buffer.MAX_SHADOWED", 100)
 

@@ -6,13 +6,13 @@ import pytest
 from django.core.cache import cache
 
 from apiguard.counters.factory import forget_counters
-from apiguard.request import failures
+from apiguard.request import failed_credentials
 from apiguard.telemetry.buffer import buffer
 
 
 @pytest.fixture(autouse=True)
 def _fresh_process():
     forget_counters()
-    failures.forget()
+    failed_credentials.forget()
     buffer._reset()
     cache.clear()

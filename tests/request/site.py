@@ -33,8 +33,8 @@ from apiguard.models import Client as ClientRow
 from apiguard.policy.holder import holder
 from apiguard.policy.keyring import Keyring
 from apiguard.policy.snapshot import Snapshot
+from apiguard.request.context import GuardContext
 from apiguard.request.facts import facts_of
-from apiguard.request.passage import Passage
 from apiguard.testing import make_key, snapshot_of
 
 MIDDLEWARE = [
@@ -204,13 +204,13 @@ class Call:
 
         return async_to_sync(ask)()
 
-    def passage(self, snapshot: Snapshot, settings: conf.Settings | None = None) -> Passage:
+    def context(self, snapshot: Snapshot, settings: conf.Settings | None = None) -> GuardContext:
         """The request at the beginning of its way, without any door."""
         request = self.request()
         settings = settings or conf.current()
         facts = facts_of(request.META, self.method, settings, secure=self.secure)
         route = snapshot.routes.find(request.path_info)
-        return Passage(facts, settings, snapshot, route, "the-id")
+        return GuardContext(facts, settings, snapshot, route, "the-id")
 
 
 DOORS: dict[str, Callable[[Call], Any]] = {"wsgi": Call.wsgi, "asgi": Call.asgi}

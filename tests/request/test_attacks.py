@@ -130,8 +130,8 @@ def test_both_doors_say_the_same_bytes_and_no_more(attack):
 def test_operators_are_told_the_reason(attack):
     call = Call(headers={"Authorization": f"Bearer {attack.token()}"})
     with site():
-        passage = call.wsgi().wsgi_request.apiguard
-    assert passage.verdict.outcome is attack.outcome
+        context = call.wsgi().wsgi_request.apiguard
+    assert context.verdict.outcome is attack.outcome
     if attack.outcome is not Outcome.CREDENTIAL_MALFORMED:
-        assert passage.verdict.reason == attack.problem
-    assert passage.credential is None
+        assert context.verdict.reason == attack.problem
+    assert context.credential is None

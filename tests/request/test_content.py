@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from apiguard import conf
 from apiguard.request import content
+from apiguard.request.context import GuardContext
 from apiguard.request.facts import Facts
-from apiguard.request.passage import Passage
 from apiguard.request.verdict import Outcome
 from apiguard.testing import snapshot_of
 from tests.request.site import guarded, route
@@ -23,8 +23,8 @@ SNAPSHOT = snapshot_of(route(accepts=["*/*"]))
 def judged(fields: dict[str, Any], **said: Any) -> Outcome | None:
     facts = Facts(**{"method": "GET", **said})
     with guarded(route(**fields)) as snapshot:
-        verdict = content.judge(
-            Passage(facts, conf.current(), snapshot, snapshot.routes.find("/api/x"))
+        verdict = content.check_content(
+            GuardContext(facts, conf.current(), snapshot, snapshot.routes.find("/api/x"))
         )
     return None if verdict is None else verdict.outcome
 
@@ -159,19 +159,19 @@ def test_a_rule_of_the_route(fields, said, outcome):
 @given(st.text(max_size=60) | st.text(alphabet="chars et=;*'\"/hexzlib-8%", max_size=60))
 def test_no_content_type_is_too_strange_to_judge(content_type):
     facts = Facts(method="POST", content_length="1", content_type=content_type)
-    passage = Passage(facts, conf.current(), SNAPSHOT, SNAPSHOT.routes.find("/api/x"))
-    assert content.judge(passage) is None or content.judge(passage).refused
+    context = GuardContext(facts, conf.current(), SNAPSHOT, SNAPSHOT.routes.find("/api/x"))
+    assert content.check_content(context) is None or content.check_content(context).refused
 
 
 def test_who_names_a_charset_of_no_text_learns_what_is_accepted_if_anything_is():
     facts = Facts(method="PATCH", content_type="text/plain; charset=hex")
     with guarded(route(**JSON)) as snapshot:
-        listed = content.judge(
-            Passage(facts, conf.current(), snapshot, snapshot.routes.find("/api/x"))
+        listed = content.check_content(
+            GuardContext(facts, conf.current(), snapshot, snapshot.routes.find("/api/x"))
         )
     with guarded(route()) as snapshot:
-        unlisted = content.judge(
-            Passage(facts, conf.current(), snapshot, snapshot.routes.find("/api/x"))
+        unlisted = content.check_content(
+            GuardContext(facts, conf.current(), snapshot, snapshot.routes.find("/api/x"))
         )
     json = "application/json"
     assert dict(listed.headers) == {"Accept": json, "Accept-Patch": json}

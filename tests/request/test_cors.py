@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from apiguard import conf
 from apiguard.request import cors
+from apiguard.request.context import GuardContext
 from apiguard.request.facts import Facts
-from apiguard.request.passage import Passage
 from apiguard.request.verdict import Outcome
 from apiguard.testing import snapshot_of
 from tests.rules.origin_oracle import is_allowed
@@ -70,12 +70,12 @@ def test_what_is_granted_is_what_the_policy_permits(snapshot, name, origin, want
         requested_method=wanted,
         requested_headers=names,
     )
-    passage = Passage(facts, conf.current(), snapshot, snapshot.routes.find(f"/{name}/ok"))
-    verdict = cors.judge(passage)
+    context = GuardContext(facts, conf.current(), snapshot, snapshot.routes.find(f"/{name}/ok"))
+    verdict = cors.check_origin(context)
     if verdict is not None:
-        passage.verdict = verdict
+        context.verdict = verdict
     store = {}
-    cors.write(passage, store)
+    cors.write_headers(context, store)
 
     granting = [
         text for text in POLICIES[name].patterns if text not in GRANTS_NOTHING.get(name, ())

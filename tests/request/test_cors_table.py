@@ -11,8 +11,8 @@ from django.test import AsyncClient, Client, override_settings
 from apiguard import conf
 from apiguard.policy.holder import holder
 from apiguard.request import cors
+from apiguard.request.context import GuardContext
 from apiguard.request.facts import facts_of
-from apiguard.request.passage import Passage
 from apiguard.request.verdict import Outcome
 from apiguard.testing import snapshot_of
 
@@ -51,15 +51,15 @@ def test_the_decision_by_itself(case, snapshot, cors_table):
     settings = conf.current()
     route = snapshot.routes.find(unquote(case.path))
     facts = facts_of(environ(case), case.method, settings, secure=False, host="testserver")
-    passage = Passage(facts, settings, snapshot, route, "the-id")
-    verdict = cors.judge(passage)
-    if passage.route is not None and not passage.route.enforced:
+    context = GuardContext(facts, settings, snapshot, route, "the-id")
+    verdict = cors.check_origin(context)
+    if context.route is not None and not context.route.enforced:
         return
     decided = None if verdict is None else verdict.outcome
     if verdict is not None:
-        passage.verdict = verdict
+        context.verdict = verdict
     store = {}
-    cors.write(passage, store)
+    cors.write_headers(context, store)
     headers = [*store.values(), *(verdict.headers if verdict is not None else ())]
     expected = {name: value for name, value in case.expected.items() if name != "vary"}
     if case.is_preflight:

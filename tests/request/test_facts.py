@@ -7,7 +7,7 @@ from django.test import RequestFactory
 
 from apiguard import conf
 from apiguard.request.facts import Facts, facts_of
-from apiguard.request.offered import Offered
+from apiguard.request.presented import PresentedCredential
 from tests.request.site import settings_of
 
 
@@ -111,4 +111,4 @@ def test_no_secret_stands_in_what_a_traceback_shows():
     told = repr(facts({"HTTP_AUTHORIZATION": "Bearer the-token", "HTTP_X_API_KEY": "the-key"}))
     assert "the-token" not in told
     assert "the-key" not in told
-    assert "the-key" not in repr(Offered("key", "ApiKey", "the-key"))
+    assert "the-key" not in repr(PresentedCredential("key", "ApiKey", "the-key"))

@@ -13,9 +13,9 @@ import pytest
 
 from apiguard import conf
 from apiguard.request import credentials
+from apiguard.request.context import GuardContext
 from apiguard.request.effects import run
 from apiguard.request.facts import facts_of
-from apiguard.request.passage import Passage
 from apiguard.request.verdict import REFUSALS
 from tests.request.attacks import ATTACKS, SECRETS, issuers, token
 from tests.request.site import Caller, guarded, route
@@ -84,10 +84,10 @@ def test_whatever_is_offered_there_is_a_verdict_and_nobody_gets_in(access):
         for _ in range(ROUNDS // 2):
             meta = {"REMOTE_ADDR": "192.0.2.1", **headers(known, dice)}
             facts = facts_of(meta, "GET", settings, secure=False)
-            passage = Passage(facts, settings, snapshot, snapshot.routes.find("/api/plain"))
-            verdict = run(credentials.judge(passage), passage)
+            context = GuardContext(facts, settings, snapshot, snapshot.routes.find("/api/plain"))
+            verdict = run(credentials.verify_credential(context), context)
             if verdict is not None:
                 assert REFUSALS[verdict.outcome].status in (400, 401)
-            elif passage.credential is not None:
+            elif context.credential is not None:
                 sent = next(reversed(meta.values())).strip(" \t")
                 assert any(text in sent for text in good), sent

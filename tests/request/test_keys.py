@@ -71,13 +71,13 @@ def site(caller, **members):
         yield snapshot
 
 
-def passage_of(text, scheme="", **headers):
+def context_of(text, scheme="", **headers):
     name, value = ("Authorization", f"{scheme} {text}") if scheme else ("X-API-Key", text)
     return Call(headers={name: value, **headers}).wsgi().wsgi_request.apiguard
 
 
 def outcome(caller, *, text=None, **headers):
-    return passage_of(text or caller.text, **headers).verdict.outcome
+    return context_of(text or caller.text, **headers).verdict.outcome
 
 
 # -- known again -------------------------------------------------------------------
@@ -87,16 +87,16 @@ def test_a_second_request_with_a_key_neither_parses_nor_digests_it(work):
     caller = Caller()
     work.clear()  # It was digested when it was made.
     with site(caller):
-        first = passage_of(caller.text)
+        first = context_of(caller.text)
         assert work == {"parse": 1, "digest": 1}
-        again = [passage_of(caller.text) for _ in range(3)]
+        again = [context_of(caller.text) for _ in range(3)]
     assert work == {"parse": 1, "digest": 1}
-    for passage in (first, *again):
-        assert passage.verdict.outcome is Outcome.ADMITTED
-        assert passage.auth is first.auth
-        assert passage.client is first.client
-        assert passage.credential == first.credential
-        assert passage.principal == f"client:{caller.client.pk}"
+    for context in (first, *again):
+        assert context.verdict.outcome is Outcome.ADMITTED
+        assert context.auth is first.auth
+        assert context.client is first.client
+        assert context.credential == first.credential
+        assert context.principal == f"client:{caller.client.pk}"
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,9 @@ def test_in_another_scheme_it_is_answered_in_that_scheme(order):
 def test_every_request_has_a_user_of_its_own():
     caller = Caller()
     with site(caller):
-        first, second = passage_of(caller.text), passage_of(caller.text)
+        first, second = context_of(caller.text), context_of(caller.text)
         first.credential.user.tenant = "kept on the user by a project"
-        third = passage_of(caller.text)
+        third = context_of(caller.text)
     assert first.credential.user == second.credential.user == third.credential.user
     assert len({id(one.credential.user) for one in (first, second, third)}) == 3
     assert not hasattr(second.credential.user, "tenant")
@@ -151,8 +151,8 @@ def test_two_keys_of_a_client_are_told_apart():
     other.row.client = caller.client
     with guarded(route(access="credentials"), *caller.rows, other.row):
         for _ in range(2):
-            assert passage_of(caller.text).auth.key_id == caller.row.key_id
-            assert passage_of(other.text).auth.key_id == other.row.key_id
+            assert context_of(caller.text).auth.key_id == caller.row.key_id
+            assert context_of(other.text).auth.key_id == other.row.key_id
 
 
 # -- and still judged ----------------------------------------------------------------
@@ -285,9 +285,9 @@ def test_no_other_text_is_taken_for_a_key_that_is_known(data):
         at = data.draw(st.integers(0, len(caller.text)))
         by = data.draw(st.text(alphabet=keys.BASE62 + "_-. é", max_size=2))
         text = caller.text[:at] + by + caller.text[at + data.draw(st.integers(0, 2)) :]
-        passage = Call(headers={"X-API-Key": text}).passage(snapshot)
-        verdict = run(credentials.judge(passage), passage)
-        assert (verdict is None) == (passage.credential is not None)
+        context = Call(headers={"X-API-Key": text}).context(snapshot)
+        verdict = run(credentials.verify_credential(context), context)
+        assert (verdict is None) == (context.credential is not None)
         assert (verdict is None) == (text.strip(" \t") == caller.text)
 
 
@@ -331,19 +331,19 @@ def test_a_digest_of_an_older_pepper_is_renewed_once(work):
     caller = Caller()
     peppers = {"newer": "n" * 32, **settings_of()["KEY_PEPPERS"]}
     with site(caller, KEY_PEPPERS=peppers):
-        before = passage_of(caller.text).auth
-        assert list(buffer._waiting.rehashed) == [caller.row.pk]
+        before = context_of(caller.text).auth
+        assert list(buffer._pending.rehashed) == [caller.row.pk]
         buffer._reset()
         work.clear()
-        again = [passage_of(caller.text) for _ in range(2)]
+        again = [context_of(caller.text) for _ in range(2)]
         assert work == {}
-        assert not buffer._waiting.rehashed
+        assert not buffer._pending.rehashed
         # Under the new pepper alone, as other settings would have it.
         with override_settings(APIGUARD=settings_of(KEY_PEPPERS={"newer": "n" * 32})):
             assert outcome(caller) is Outcome.ADMITTED
     assert caller.row.pepper_id == "tests"
-    assert {one.pepper_id for one in (before, *(passage.auth for passage in again))} == {"newer"}
-    assert {passage.verdict.outcome for passage in again} == {Outcome.ADMITTED}
+    assert {one.pepper_id for one in (before, *(context.auth for context in again))} == {"newer"}
+    assert {context.verdict.outcome for context in again} == {Outcome.ADMITTED}
 
 
 # -- no text is kept -------------------------------------------------------------------
@@ -378,15 +378,15 @@ def test_no_text_of_a_key_is_kept(work):
     with site(caller) as snapshot:
         for scheme in ("", "Bearer", "ApiKey"):
             for text in (caller.text, forged(caller.text)):
-                passage = passage_of(text, scheme)
-        passage = passage_of(caller.text)
-        assert passage.credential is not None
+                context = context_of(text, scheme)
+        context = context_of(caller.text)
+        assert context.credential is not None
         kept = list(reachable(snapshot.keyring))
-        of_the_credential = list(reachable(passage.credential))
-    assert any(one is passage.auth for one in kept)
-    assert any(isinstance(one, str) and one == passage.auth.digest for one in kept)
+        of_the_credential = list(reachable(context.credential))
+    assert any(one is context.auth for one in kept)
+    assert any(isinstance(one, str) and one == context.auth.digest for one in kept)
     assert holds(kept, caller.text) == []
     assert holds(kept, forged(caller.text)) == []
     assert holds(of_the_credential, caller.text) == []
     # The search finds what there is: a request has what it was sent.
-    assert holds(reachable(passage.facts), caller.text)
+    assert holds(reachable(context.facts), caller.text)

@@ -228,7 +228,7 @@ def test_whatever_an_exception_holds_is_a_problem(detail):
     exc.detail = detail
     with guarded(route()) as snapshot:
         request = Call().request()
-        request.apiguard = Call().passage(snapshot)
+        request.apiguard = Call().context(snapshot)
         wrapped = type("R", (), {"_request": request})()
         response = exception_handler(exc, {"request": wrapped})
     assert response.status_code == 418
@@ -377,7 +377,7 @@ def test_a_refusal_is_told_once(middleware, handler, sent, path, outcome, caplog
     if handler == "DRF's" and outcome == "scope_missing":
         expected = []  # Raised by a permission, which DRF also asks where nothing is refused.
     assert told(caplog) == expected
-    assert dict(buffer._waiting.refused) == {(row.pk, *one[::2]): 1 for one in expected}
+    assert dict(buffer._pending.refused) == {(row.pk, *one[::2]): 1 for one in expected}
 
 
 @pytest.mark.parametrize("middleware", [True, False])

@@ -27,7 +27,7 @@ _MALFORMED = re.compile(r"[\s,]")
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class PresentedCredential:
     """A credential as it was sent."""
 
     kind: Literal["key", "token"]
@@ -41,31 +41,31 @@ class Offered:
 
 
 @sensitive_variables()
-def find(
+def extract(
     facts: Facts, settings: Settings, issuers: Container[str], *, judge_all: bool
-) -> list[Offered]:
+) -> list[PresentedCredential]:
     """The credentials of ours in a request; more than one is one too many."""
     found = []
     if facts.authorization is not None:
-        offered = _of_authorization(facts.authorization, settings.key_namespace)
-        if offered and (judge_all or _is_ours(offered, settings.key_namespace, issuers)):
-            found.append(offered)
+        presented = _of_authorization(facts.authorization, settings.key_namespace)
+        if presented and (judge_all or _is_ours(presented, settings.key_namespace, issuers)):
+            found.append(presented)
     if facts.api_key is not None:
-        found.append(Offered("key", "ApiKey", facts.api_key.strip(" \t")))
+        found.append(PresentedCredential("key", "ApiKey", facts.api_key.strip(" \t")))
     return found
 
 
-def _of_authorization(value: str, namespace: str) -> Offered | None:
+def _of_authorization(value: str, namespace: str) -> PresentedCredential | None:
     name, _, rest = value.strip(" \t").partition(" ")
     scheme = _SCHEMES.get(name.lower())
     if scheme is None:
         return None
     credential = rest.strip(" \t")
     is_key = scheme == "ApiKey" or keys.has_key_shape(credential, namespace)
-    return Offered("key" if is_key else "token", scheme, credential)
+    return PresentedCredential("key" if is_key else "token", scheme, credential)
 
 
-def _is_ours(offered: Offered, namespace: str, issuers: Container[str]) -> bool:
-    if offered.kind == "key":
-        return keys.has_key_shape(offered.value, namespace)
-    return issuer_of(offered.value) in issuers
+def _is_ours(presented: PresentedCredential, namespace: str, issuers: Container[str]) -> bool:
+    if presented.kind == "key":
+        return keys.has_key_shape(presented.value, namespace)
+    return issuer_of(presented.value) in issuers

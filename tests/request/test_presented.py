@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from apiguard import conf
 from apiguard.request.facts import Facts
-from apiguard.request.offered import Offered, find
+from apiguard.request.presented import PresentedCredential, extract
 from tests.request.site import token
 
 ISSUERS = {"https://issuer.example"}
@@ -17,7 +17,7 @@ TOKEN = token(secret="s" * 32)
 
 def found(authorization=None, key=None, *, judge_all=True):
     facts = Facts("GET", authorization=authorization, api_key=key)
-    return find(facts, conf.current(), ISSUERS, judge_all=judge_all)
+    return extract(facts, conf.current(), ISSUERS, judge_all=judge_all)
 
 
 @pytest.mark.parametrize(
@@ -27,16 +27,25 @@ def found(authorization=None, key=None, *, judge_all=True):
         pytest.param("", None, [], id="empty"),
         pytest.param("Basic x", None, [], id="foreign"),
         pytest.param("Bearerx", None, [], id="no scheme"),
-        pytest.param(None, "k", [Offered("key", "ApiKey", "k")], id="header"),
-        pytest.param(None, "", [Offered("key", "ApiKey", "")], id="empty header"),
-        pytest.param("ApiKey k", None, [Offered("key", "ApiKey", "k")], id="ApiKey"),
-        pytest.param("bearer a.b.c", None, [Offered("token", "Bearer", "a.b.c")], id="token"),
-        pytest.param("Bearer ag_x", None, [Offered("key", "Bearer", "ag_x")], id="key as Bearer"),
-        pytest.param("Bearer agent", None, [Offered("token", "Bearer", "agent")], id="no key"),
+        pytest.param(None, "k", [PresentedCredential("key", "ApiKey", "k")], id="header"),
+        pytest.param(None, "", [PresentedCredential("key", "ApiKey", "")], id="empty header"),
+        pytest.param("ApiKey k", None, [PresentedCredential("key", "ApiKey", "k")], id="ApiKey"),
+        pytest.param(
+            "bearer a.b.c", None, [PresentedCredential("token", "Bearer", "a.b.c")], id="token"
+        ),
+        pytest.param(
+            "Bearer ag_x", None, [PresentedCredential("key", "Bearer", "ag_x")], id="key as Bearer"
+        ),
+        pytest.param(
+            "Bearer agent", None, [PresentedCredential("token", "Bearer", "agent")], id="no key"
+        ),
         pytest.param(
             "Bearer a",
             "k",
-            [Offered("token", "Bearer", "a"), Offered("key", "ApiKey", "k")],
+            [
+                PresentedCredential("token", "Bearer", "a"),
+                PresentedCredential("key", "ApiKey", "k"),
+            ],
             id="both",
         ),
     ],

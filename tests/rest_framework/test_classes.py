@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory, force_authenticate
 
 from apiguard.request.verdict import ADMITTED, Outcome, Verdict
-from apiguard.rest_framework.adopt import Refused, passage_of
+from apiguard.rest_framework.context import RequestRefused, context_of
 from apiguard.rest_framework.permissions import HasScope
 from apiguard.rest_framework.throttling import TierThrottle
 from apiguard.telemetry.buffer import buffer
@@ -122,7 +122,7 @@ def test_drf_alone_notes_that_a_key_was_used():
     caller = Caller()
     with guarded(route(), *caller.rows, middleware=False):
         by(caller).wsgi()
-    assert buffer._waiting.used == {caller.row.pk}
+    assert buffer._pending.used == {caller.row.pk}
 
 
 def test_a_view_without_our_classes_is_not_touched_by_them():
@@ -263,7 +263,7 @@ def test_a_view_s_refusal_is_told_to_operators():
     row = route()
     with guarded(row, *caller.rows):
         by(caller, "/api/drf/scoped").wsgi()
-    assert dict(buffer._waiting.refused) == {(row.pk, "scope_missing", True): 1}
+    assert dict(buffer._pending.refused) == {(row.pk, "scope_missing", True): 1}
 
 
 def test_one_instance_is_the_permission_of_every_view():
@@ -271,26 +271,26 @@ def test_one_instance_is_the_permission_of_every_view():
     assert permission() is permission
 
 
-# -- Refused --------------------------------------------------------------------
+# -- RequestRefused --------------------------------------------------------------------
 
 
 def test_an_admitting_verdict_is_no_exception():
     with pytest.raises(ValueError, match="admitting"):
-        Refused(Verdict(Outcome.ADMITTED))
+        RequestRefused(Verdict(Outcome.ADMITTED))
 
 
 def test_a_refusal_carries_what_drf_s_own_handler_looks_for():
     verdict = Verdict(
         Outcome.LIMIT_EXCEEDED, retry_after=7, headers=(("WWW-Authenticate", "Bearer"),)
     )
-    refused = Refused(verdict)
+    refused = RequestRefused(verdict)
     assert (refused.status_code, refused.wait, refused.auth_header) == (429, 7, "Bearer")
 
 
-def test_a_passage_is_made_once_and_kept_on_django_s_request():
+def test_a_context_is_made_once_and_kept_on_django_s_request():
     with guarded(route()):
         request = Request(RequestFactory().get("/api/drf", headers={"X-Request-ID": "the-id"}))
-        first, second = passage_of(request), passage_of(request)
+        first, second = context_of(request), context_of(request)
     assert first is second is request._request.apiguard
     assert first.request_id == "the-id"
     assert first.route.prefix == "/api/"

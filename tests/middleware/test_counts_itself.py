@@ -1,17 +1,13 @@
-"""What one door needs to know of the other."""
+"""The middleware leaves counting to DRF views whose throttle counts in tiers."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
-from django.contrib.auth.models import AnonymousUser, User
 from rest_framework.decorators import api_view, throttle_classes
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from apiguard.request.doors import counts_itself, signed_in_user
-from apiguard.request.users import ClientUser
+from apiguard.middleware import counts_itself
 from apiguard.rest_framework.throttling import TierThrottle
 from tests.request import views
 
@@ -65,22 +61,3 @@ class Own(TierThrottle):
 )
 def test_whether_a_view_counts_in_tiers_itself(view, expected):
     assert counts_itself(view) == expected
-
-
-@pytest.mark.parametrize(
-    ("user", "expected"),
-    [
-        pytest.param(User(pk=5), 5, id="a user"),
-        pytest.param(AnonymousUser(), None, id="nobody"),
-        pytest.param(ClientUser("a"), None, id="no row"),
-        pytest.param(None, None, id="None"),
-        pytest.param("olga", None, id="something else"),
-        pytest.param(SimpleNamespace(is_authenticated=True), None, id="no primary key"),
-    ],
-)
-def test_who_is_signed_in(user, expected):
-    assert signed_in_user(SimpleNamespace(user=user)) == expected
-
-
-def test_without_authentication_nobody_is_signed_in():
-    assert signed_in_user(SimpleNamespace()) is None

@@ -1,4 +1,4 @@
-"""The passage of a DRF request: the middleware's, or one made on the spot."""
+"""The context of a DRF request: the middleware's, or one made on the spot."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..policy.holder import PolicyUnavailable, holder
 from ..policy.records import KeyRecord
 from ..policy.snapshot import Snapshot, empty
 from ..request import pipeline
+from ..request.context import GuardContext
 from ..request.effects import run
 from ..request.facts import facts_of
-from ..request.passage import Passage
 from ..request.request_id import ids_of
 from ..request.verdict import Outcome, Verdict
 from ..telemetry import refusals
@@ -24,72 +24,72 @@ from ..telemetry.buffer import buffer
 logger = logging.getLogger("apiguard.request")
 
 
-class Refused(APIException):
+class RequestRefused(APIException):
     """A verdict of ours on its way through DRF's exception handling.
 
     ``auth_header`` and ``wait`` are what DRF's own handler looks for, so that
     challenge and ``Retry-After`` are sent whichever handler is installed.
-    ``told``: word of it is left already.
+    ``recorded``: word of it is left already.
     """
 
-    def __init__(self, verdict: Verdict, *, told: bool = False) -> None:
+    def __init__(self, verdict: Verdict, *, recorded: bool = False) -> None:
         refusal = verdict.refusal
         if refusal is None:
             raise ValueError("An admitting verdict is not an exception.")
         super().__init__(refusal.detail, refusal.error)
         self.verdict = verdict
-        self.told = told
+        self.recorded = recorded
         self.status_code = refusal.status
         self.auth_header = dict(verdict.headers).get("WWW-Authenticate", "")
         if verdict.retry_after is not None:
             self.wait = verdict.retry_after
 
 
-def passage_of(request: Request) -> Passage:
+def context_of(request: Request) -> GuardContext:
     """What is known about this request so far.
 
     Raises:
-        Refused: the policy cannot be read.
+        RequestRefused: the policy cannot be read.
     """
     django_request = request._request
-    passage: Passage | None = getattr(django_request, "apiguard", None)
-    if passage is None:
-        passage = _passage(django_request)
-        django_request.apiguard = passage  # type: ignore[attr-defined]
-    return passage
+    context: GuardContext | None = getattr(django_request, "apiguard", None)
+    if context is None:
+        context = _context(django_request)
+        django_request.apiguard = context  # type: ignore[attr-defined]
+    return context
 
 
-def identified(request: Request) -> Passage:
+def authenticate(request: Request) -> GuardContext:
     """The same, with credentials and access judged if the middleware has not.
 
     Raises:
-        Refused: a credential of ours is bad, or the route wants another one.
+        RequestRefused: a credential of ours is bad, or the route wants another one.
     """
-    passage = passage_of(request)
-    if not passage.identified:
-        verdict = run(pipeline.identify(passage), passage)
+    context = context_of(request)
+    if not context.identified:
+        verdict = run(pipeline.identify(context), context)
         if verdict.refused:
-            refuse(passage, verdict)
-        if isinstance(passage.auth, KeyRecord):
-            buffer.used(passage.auth.pk)
-    return passage
+            refuse(context, verdict)
+        if isinstance(context.auth, KeyRecord):
+            buffer.used(context.auth.pk)
+    return context
 
 
-def refuse(passage: Passage, verdict: Verdict) -> None:
+def refuse(context: GuardContext, verdict: Verdict) -> None:
     """Refuse, unless the route only observes.
 
     Raises:
-        Refused: the verdict, where it is enforced.
+        RequestRefused: the verdict, where it is enforced.
     """
-    tell(passage, verdict)
-    if passage.route is None or passage.route.enforced:
-        raise Refused(verdict, told=True)
+    record_refusal(context, verdict)
+    if context.route is None or context.route.enforced:
+        raise RequestRefused(verdict, recorded=True)
 
 
-def tell(passage: Passage, verdict: Verdict) -> None:
+def record_refusal(context: GuardContext, verdict: Verdict) -> None:
     """Leave word of a refusal, unless the middleware does when the request leaves."""
-    route = passage.route
-    if route is not None and not isinstance(passage, _Alone):
+    route = context.route
+    if route is not None and not isinstance(context, _Alone):
         return
     if route is not None:
         buffer.refused(route.pk, verdict.outcome, verdict.enforced)
@@ -97,23 +97,23 @@ def tell(passage: Passage, verdict: Verdict) -> None:
         route="" if route is None else route.name,
         outcome=verdict.outcome,
         reason=verdict.reason,
-        request_id=passage.request_id,
-        principal=passage.principal,
+        request_id=context.request_id,
+        principal=context.principal,
         # Where no route is, nobody observes: DRF's classes refuse in their own right.
         enforced=verdict.enforced or route is None,
     )
 
 
-class _Alone(Passage):
-    """A passage that no middleware completes."""
+class _Alone(GuardContext):
+    """A context that no middleware completes."""
 
 
-def without_policy(request: Request) -> Passage:
-    """A passage to answer by where no policy can be read."""
-    return _passage(request._request, empty())
+def without_policy(request: Request) -> GuardContext:
+    """A context to answer by where no policy can be read."""
+    return _context(request._request, empty())
 
 
-def _passage(request: Any, snapshot: Snapshot | None = None) -> Passage:
+def _context(request: Any, snapshot: Snapshot | None = None) -> GuardContext:
     settings = conf.current()
     meta, path = request.META, request.path_info
     facts = facts_of(meta, request.method or "", settings, secure=request.scheme == "https")
@@ -123,9 +123,9 @@ def _passage(request: Any, snapshot: Snapshot | None = None) -> Passage:
         snapshot = empty() if aside and silent else _snapshot()
     # Where we stand aside what a view asks of credentials goes on; no route holds.
     route = None if aside else snapshot.routes.find(path)
-    passage = _Alone(facts, settings, snapshot, route, ids_of(meta, settings).request_id)
-    passage.counted = aside  # Then nothing is.
-    return passage
+    context = _Alone(facts, settings, snapshot, route, ids_of(meta, settings).request_id)
+    context.counted = aside  # Then nothing is.
+    return context
 
 
 def _snapshot() -> Snapshot:
@@ -135,4 +135,4 @@ def _snapshot() -> Snapshot:
         # Why was said once, where policy is read.
         logger.debug("No policy can be read, so nothing can be judged: 503.")
         verdict = Verdict(Outcome.POLICY_UNAVAILABLE, retry_after=1)
-        raise Refused(verdict, told=True) from error
+        raise RequestRefused(verdict, recorded=True) from error

@@ -39,7 +39,7 @@ class Credential(NamedTuple):
     user: Any
 
 
-class Passage:
+class GuardContext:
     """One request's way through; what ``request.apiguard`` is.
 
     Attributes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from apiguard import conf
-from apiguard.request import failures
-from apiguard.request.failures import FailedCredentials
+from apiguard.request import failed_credentials
+from apiguard.request.failed_credentials import FailedCredentials
 from apiguard.rules.rates import Rate
 from tests.request.site import settings_of
 
@@ -32,7 +32,7 @@ def test_within_the_limit_every_look_up_may_be_made():
 
 def test_beyond_the_limit_look_ups_are_a_second_apart(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(failures.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(failed_credentials.time, "monotonic", lambda: now[0])
     these = counted(1)
     these.note("ip:a")
     allowed = []
@@ -44,7 +44,7 @@ def test_beyond_the_limit_look_ups_are_a_second_apart(monkeypatch):
 
 
 def test_what_is_remembered_of_addresses_is_bounded(monkeypatch):
-    monkeypatch.setattr(failures, "MAX_ADDRESSES", 3)
+    monkeypatch.setattr(failed_credentials, "MAX_ADDRESSES", 3)
     these = counted(1)
     for number in range(20):
         these.note(f"ip:{number}")
@@ -57,5 +57,5 @@ def test_what_is_remembered_of_addresses_is_bounded(monkeypatch):
 def test_nothing_is_counted_where_it_is_switched_off():
     off, _ = conf.parse(settings_of(FAILED_CREDENTIALS_LIMIT=None), {})
     on, _ = conf.parse(settings_of(), {})
-    assert failures.failures(off) is None
-    assert failures.failures(on) is failures.failures(on)
+    assert failed_credentials.failures(off) is None
+    assert failed_credentials.failures(on) is failed_credentials.failures(on)
