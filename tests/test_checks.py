@@ -213,6 +213,25 @@ def test_nobody_waits_long_for_the_counter(location, options, said):
 
 
 @pytest.mark.parametrize(
+    ("location", "options", "gunicorn", "expected"),
+    [
+        pytest.param("redis://h/1", {"max_connections": 2}, "--threads 8", 8, id="fewer"),
+        pytest.param("redis://h/1", {"max_connections": 8}, "--threads=8", None, id="as many"),
+        pytest.param("redis://h/1?max_connections=3", {}, "-w 2 --threads=4", 4, id="in the URL"),
+        pytest.param("redis://h/1", {"max_connections": 4}, "", 5, id="Python's own threads"),
+        pytest.param("redis://h/1", {}, "--threads 64", None, id="redis-py's own bound"),
+        pytest.param("redis://h/1", {"max_connections": "many"}, "", None, id="no number"),
+    ],
+)
+def test_every_thread_has_a_connection(monkeypatch, location, options, gunicorn, expected):
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", gunicorn)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    found = of_counter(apiguard=in_redis(location, {**FAST, "CONNECTION_POOL_KWARGS": options}))
+    assert ids(found) == ([] if expected is None else ["apiguard.W017"])
+    assert expected is None or f"up to {expected} threads" in found[0].msg
+
+
+@pytest.mark.parametrize(
     "given",
     [
         pytest.param({"COUNTER": "memory"}, id="memory"),

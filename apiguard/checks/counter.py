@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
@@ -22,7 +24,7 @@ TIMEOUTS = ("SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT")
 
 
 def check_counter(**_: Any) -> list[checks.CheckMessage]:
-    """W004 a shared pool, W005 timeouts, W007 a shared database, W008 not django-redis."""
+    """W004 a shared pool, W005 timeouts, W007 a database, W008 not django-redis, W017 too few."""
     name = counter_alias()
     if name is None:
         return []
@@ -36,7 +38,12 @@ def check_counter(**_: Any) -> list[checks.CheckMessage]:
                 id="apiguard.W008",
             )
         ]
-    return [*_shared_pool(name, alias), *_timeouts(name, alias), *_shared_database(name, alias)]
+    return [
+        *_shared_pool(name, alias),
+        *_timeouts(name, alias),
+        *_shared_database(name, alias),
+        *_connections(name, alias),
+    ]
 
 
 def counter_alias() -> str | None:
@@ -83,6 +90,36 @@ def _timeouts(name: str, alias: Mapping[str, Any]) -> Iterator[checks.CheckMessa
             '{"SOCKET_TIMEOUT": 0.05, "SOCKET_CONNECT_TIMEOUT": 0.05}',
             id="apiguard.W005",
         )
+
+
+def _connections(name: str, alias: Mapping[str, Any]) -> Iterator[checks.CheckMessage]:
+    given: Any = _connection(alias, next(iter(_urls(alias)), "")).get("max_connections")
+    try:
+        most = int(given)
+    except (TypeError, ValueError):
+        return  # redis-py's own bound, which is 100 or more.
+    threads = worker_threads()
+    if most < threads:
+        yield checks.Warning(
+            f"The cache {name!r} has at most {most} connections for up to {threads} threads of a "
+            "worker: requests wait for a connection, and are then decided without Redis.",
+            hint=f'CACHES[{name!r}]["OPTIONS"]["CONNECTION_POOL_KWARGS"] = '
+            f'{{"max_connections": {threads}}}',
+            id="apiguard.W017",
+        )
+
+
+def worker_threads() -> int:
+    """Return how many threads of a worker may count at once.
+
+    ``GUNICORN_CMD_ARGS`` says so where it is set; else a worker is taken to have as
+    many as a ``ThreadPoolExecutor`` has by default.
+    """
+    words = os.environ.get("GUNICORN_CMD_ARGS", "").replace("=", " ").split()
+    for option, value in itertools.pairwise(words):
+        if option == "--threads" and value.isascii() and value.isdigit():
+            return int(value)
+    return min(32, (os.cpu_count() or 1) + 4)
 
 
 def _shared_database(name: str, alias: Mapping[str, Any]) -> Iterator[checks.CheckMessage]:

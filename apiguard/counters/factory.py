@@ -10,6 +10,7 @@ from ..rules.limits import Decision
 from .base import Counter, LimitCheck
 from .connect import connector
 from .denials import Denials
+from .faults import Fault, FaultLog
 from .memory import MemoryCounter
 from .redis import RedisCounter
 from .resilient import ResilientCounter
@@ -20,6 +21,10 @@ class Listener(Protocol):
 
     def record_change(self, away: bool) -> None:
         """The store went away, or came back."""
+        ...
+
+    def record_fault(self, fault: Fault) -> None:
+        """A request was decided without the store, although that is not away."""
         ...
 
 
@@ -68,6 +73,7 @@ def counter_for(name: str, prefix: str, listener: Listener) -> PolicyCounter:
         RedisCounter(connector(name), prefix),
         MemoryCounter(),
         CircuitBreaker(on_change),
+        FaultLog(listener.record_fault),
     )
     return PolicyCounter(store, denials)
 

@@ -11,7 +11,7 @@ from .clients import Client, LimitOverride
 from .cors import AllowedOrigin, CorsPolicy
 from .headers import HeaderPolicy, ResponseHeader
 from .hourly_counts import HourlyCount, ShadowCount
-from .incidents import CounterOutage, UntrustedProxy
+from .incidents import CounterFault, CounterOutage, UntrustedProxy
 from .issuers import JwtIssuer
 from .key_identification import Identified, identify
 from .keys import ApiKey
@@ -26,6 +26,7 @@ __all__ = [
     "Client",
     "CompiledModel",
     "CorsPolicy",
+    "CounterFault",
     "CounterOutage",
     "HeaderPolicy",
     "HourlyCount",

@@ -1,4 +1,4 @@
-"""What happened around the counter: it was away, or a proxy is not known as one.
+"""What happened around the counter: an outage, a fault, a proxy that is not known as one.
 
 Not policy: written by telemetry, away from requests, and publishes nothing.
 """
@@ -76,6 +76,62 @@ class CounterOutage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.process}, {self.began_at:%Y-%m-%d %H:%M}"
+
+
+class CounterFaultQuerySet(models.QuerySet["CounterFault"]):
+    """Faults by name, over all processes."""
+
+    def add(self, kind: str, name: str, count: int, at: datetime) -> None:
+        """Count ``count`` more requests that this fault kept from being counted."""
+        row = self.filter(kind=kind, name=name)
+        change = {"count": models.F("count") + count, "last_seen": at}
+        if row.update(**change):
+            return
+        try:
+            with transaction.atomic(using=self.db):
+                self.create(kind=kind, name=name, count=count, first_seen=at, last_seen=at)
+        except IntegrityError:  # Another worker made the row first.
+            row.update(**change)
+
+    def since(self, at: datetime) -> Self:
+        """Faults that were seen after ``at``."""
+        return self.filter(last_seen__gte=at)
+
+    def forget(self, now: datetime) -> None:
+        """Delete what is older than ``KEPT``."""
+        self.filter(last_seen__lt=now - KEPT).delete()
+
+
+class CounterFault(models.Model):
+    """Why limits were not counted in the store although it was not away.
+
+    ``count`` is the number of requests that were decided without the store.
+    """
+
+    class Kind(models.TextChoices):
+        DEFECT = "defect", _("defect")
+        POOL = "pool", _("connection pool exhausted")
+
+    MAX_NAME: ClassVar[int] = 200
+
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices)
+    name = models.CharField(_("name"), max_length=MAX_NAME)
+    count = models.PositiveBigIntegerField(_("requests"))
+    first_seen = models.DateTimeField(_("first seen"))
+    last_seen = models.DateTimeField(_("last seen"))
+
+    objects = CounterFaultQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("fault of the counter")
+        verbose_name_plural = _("faults of the counter")
+        ordering: ClassVar[list[str]] = ["kind", "name"]
+        constraints = (
+            models.UniqueConstraint(fields=["kind", "name"], name="apiguard_fault_name"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.name}"
 
 
 class UntrustedProxyQuerySet(models.QuerySet["UntrustedProxy"]):

@@ -19,7 +19,7 @@ from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from .. import conf
-from ..models import ApiKey, CounterOutage, HourlyCount, ShadowCount, UntrustedProxy
+from ..models import ApiKey, CounterFault, CounterOutage, HourlyCount, ShadowCount, UntrustedProxy
 from ..models.hourly_counts import hour_of
 from ..models.incidents import SAID_AGAIN
 from ..models.state import write_alias
@@ -31,6 +31,9 @@ logger = logging.getLogger("apiguard.telemetry")
 
 # Changes of the counter's store that wait to be written; the newest are kept.
 MAX_OUTAGES = 100
+
+# Different faults of the counter that wait to be written.
+MAX_FAULTS = 100
 
 
 # Distinct entries of a kind that wait for a flush; more are dropped and counted.
@@ -51,6 +54,7 @@ class PendingWrites:
         # Key -> its digest until now, the new one, and the pepper that made it.
         self.rehashed: dict[int, tuple[str, str, str]] = {}
         self.proxies: set[str] = set()
+        self.faults: Counter[tuple[str, str]] = Counter()
 
     def add_refused(self, entry: tuple[int, str, bool]) -> bool:
         """Count a refusal; False where there is no room."""
@@ -83,6 +87,13 @@ class PendingWrites:
         self.rehashed[key_pk] = (old, new, pepper_id)
         return True
 
+    def add_fault(self, kind: str, name: str) -> bool:
+        """Count a request that a fault kept from being counted; False where there is no room."""
+        if (kind, name) not in self.faults and len(self.faults) >= MAX_FAULTS:
+            return False
+        self.faults[kind, name] += 1
+        return True
+
     def write(self, alias: str, at: datetime) -> None:
         """Write everything to the database ``alias``; what is written no longer waits."""
         used = sorted(self.used)
@@ -101,6 +112,9 @@ class PendingWrites:
         for shadow, count in list(self.shadowed.items()):
             ShadowCount.objects.using(alias).add(at, *shadow, count)
             del self.shadowed[shadow]
+        for (kind, name), count in list(self.faults.items()):
+            CounterFault.objects.using(alias).add(kind, name, count, at)
+            del self.faults[kind, name]
         for address in list(self.proxies):
             UntrustedProxy.objects.using(alias).seen(address, at)
             self.proxies.discard(address)
@@ -108,11 +122,12 @@ class PendingWrites:
     @property
     def size(self) -> int:
         """How many events wait."""
-        counted = sum(self.refused.values()) + sum(self.shadowed.values())
+        counted = sum(self.refused.values()) + sum(self.shadowed.values()) + self.faults.total()
         return counted + len(self.used) + len(self.rehashed) + len(self.proxies)
 
     def __str__(self) -> str:
         return (
+            f"{self.faults.total()} faults of the counter, "
             f"{sum(self.refused.values())} refusals and {len(self.used)} uses of keys, "
             f"{sum(self.shadowed.values())} requests over shadow limits, "
             f"{len(self.rehashed)} digests and {len(self.proxies)} proxies"
@@ -173,6 +188,12 @@ class Buffer:
             self._away = away
         self._start()
 
+    def fault(self, kind: str, name: str) -> None:
+        """Count one request that a fault kept from being counted in the store."""
+        with self._lock:
+            self.dropped += not self._pending.add_fault(kind, name[: CounterFault.MAX_NAME])
+        self._start()
+
     def proxy(self, address: str) -> None:
         """Note a proxy that is not trusted; the caller bounds how many there are."""
         with self._lock:
@@ -221,7 +242,7 @@ class Buffer:
         """Delete what nobody looks at any more, once an hour."""
         if self._forgot == hour_of(now):
             return
-        for model in (HourlyCount, ShadowCount, CounterOutage, UntrustedProxy):
+        for model in (HourlyCount, ShadowCount, CounterOutage, CounterFault, UntrustedProxy):
             model.objects.using(alias).forget(now)
         self._forgot = hour_of(now)
 

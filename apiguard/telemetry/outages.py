@@ -1,4 +1,4 @@
-"""Outages of the counter's store, as this process sees them.
+"""Outages of the counter's store and faults in counting, as this process sees them.
 
 The functions are called inside requests; they neither wait for anything nor raise.
 """
@@ -9,6 +9,7 @@ import logging
 
 from django.utils import timezone
 
+from ..counters.faults import Fault
 from .buffer import buffer
 
 logger = logging.getLogger("apiguard.counters")
@@ -27,3 +28,11 @@ def record_change(away: bool) -> None:
         buffer.outage(away, timezone.now())
     except Exception:
         logger.exception("An outage of the counter cannot be recorded.")
+
+
+def record_fault(fault: Fault) -> None:
+    """Have a request that was decided without the store counted under the fault's name."""
+    try:
+        buffer.fault(fault.kind, fault.name)
+    except Exception:
+        logger.exception("A fault of the counter cannot be recorded.")

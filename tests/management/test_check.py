@@ -41,10 +41,12 @@ def test_an_empty_database_is_in_order(run):
         "counter": {
             "where": "memory",
             "answers": None,
+            "counts": None,
             "maxmemory_policy": None,
             "evicts": None,
             "problems": [],
             "outages": [],
+            "faults": [],
         },
         "proxies": [],
         "workers": {

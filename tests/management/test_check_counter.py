@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import redis
 from django.test import override_settings
 from django.utils import timezone
 
+from apiguard import conf
+from apiguard.counters.connect import connector
 from apiguard.management.commands import _counter
-from apiguard.models import CounterOutage, UntrustedProxy
+from apiguard.models import CounterFault, CounterOutage, UntrustedProxy
+from apiguard.telemetry.worker_registry import registry_for
 from tests.servers import free_port
+from tests.stores import redis_cluster, redis_server
 
 FAST = {"SOCKET_TIMEOUT": 5, "SOCKET_CONNECT_TIMEOUT": 5}
 
@@ -48,8 +54,8 @@ def test_a_store_that_answers_and_keeps_counts_is_in_order(run, counted_at, redi
     said = run("check")
     assert said.status == 0
     assert "Counter: apiguard, answers; maxmemory-policy: noeviction." in said.out.splitlines()
-    told = run("check", "--json").json["counter"]
-    assert (told["where"], told["answers"], told["evicts"]) == ("apiguard", True, False)
+    counter = run("check", "--json").json["counter"]
+    assert (counter["where"], counter["answers"], counter["evicts"]) == ("apiguard", True, False)
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
@@ -79,45 +85,108 @@ def test_a_cache_that_is_no_redis_does_not_answer(run, counted_at):
     assert run("check").status == 1
 
 
-class _Silent:
-    """A managed server, which answers, and refuses CONFIG."""
+@pytest.fixture
+def user_of(redis_url):
+    """Make a user of the Redis of the tests, and give its URL."""
+    with redis.Redis.from_url(redis_url) as client:
 
-    def ping(self):
-        return True
+        def make(rules):
+            client.execute_command("ACL SETUSER", "guard", "reset", "on", ">secret", *rules.split())
+            return redis_url.replace("redis://", "redis://guard:secret@")
 
-    def config_get(self, name):
-        raise redis.ResponseError("unknown command 'CONFIG'")
-
-
-def test_a_server_that_does_not_tell_its_settings_is_in_order(monkeypatch):
-    monkeypatch.setattr(_counter, "connector", lambda *given: _Silent)
-    store = _counter.store("apiguard")
-    assert (store.answers, store.evicts, store.problems) == (True, None, [])
+        yield make
+        client.execute_command("ACL DELUSER", "guard")
 
 
-class _Cluster:
-    """Three nodes, one of which evicts; as redis-py tells it, node by node."""
-
-    def __init__(self):
-        self.asked = []
-
-    def ping(self, target_nodes):
-        self.asked.append(target_nodes)
-
-    def config_get(self, name, target_nodes):
-        self.asked.append(target_nodes)
-        policies = {"a:1": b"noeviction", "b:1": "noeviction", "c:1": "allkeys-lru"}
-        return {node: {name: policy} for node, policy in policies.items()}
+def acl_of_the_docs():
+    page = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text(encoding="utf-8")
+    (line,) = [line for line in page.splitlines() if line.startswith("ACL SETUSER guard")]
+    return " ".join(word for word in line.split()[4:] if word != ">password")
 
 
-def test_every_node_of_a_cluster_is_asked_and_no_password_is_shown(monkeypatch):
-    cluster = _Cluster()
-    monkeypatch.setattr(_counter, "connector", lambda *given: lambda: cluster)
-    store = _counter.store("redis+cluster://:secret@127.0.0.1:7000")
-    assert store.where == "redis+cluster://127.0.0.1:7000"
-    assert (store.answers, store.policies) == (True, ("allkeys-lru", "noeviction"))
-    assert store.evicts
-    assert cluster.asked == ["primaries", "primaries"]
+def test_a_user_with_the_commands_of_the_docs_counts_and_reports(run, counted_at, user_of):
+    """Without ``ping`` and ``config``."""
+    counted_at(user_of(acl_of_the_docs()))
+    outcome = run("check", "--json")
+    counter = outcome.json["counter"]
+    assert (counter["answers"], counter["counts"], counter["evicts"]) == (True, True, None)
+    assert outcome.status == 0
+    registry = registry_for(conf.current())
+    registry.write("web-1:42", "text")
+    assert [entry.process for entry in registry.read()] == ["web-1:42"]
+    registry.remove("web-1:42")
+    assert registry.read() == []
+
+
+@pytest.mark.parametrize("missing", ["evalsha", "eval", "time", "mget", "set"])
+def test_a_user_that_lacks_a_command_is_a_problem(run, counted_at, user_of, redis_url, missing):
+    with redis.Redis.from_url(redis_url) as client:
+        client.script_flush()  # Else eval is not needed.
+    counted_at(user_of(f"{acl_of_the_docs()} -{missing}"))
+    outcome = run("check", "--json")
+    assert outcome.status == 1
+    assert (outcome.json["counter"]["answers"], outcome.json["counter"]["counts"]) == (True, False)
+    assert "refuses to count" in outcome.err
+
+
+@contextmanager
+def read_only(client):
+    client.replicaof("127.0.0.1", free_port())
+    yield
+    client.replicaof("NO", "ONE")
+
+
+@contextmanager
+def full(client):
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", 1)
+    yield
+    client.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize("ails", [read_only, full])
+def test_a_server_that_answers_ping_and_cannot_count_is_a_problem(run, counted_at, ails):
+    with redis_server() as server, redis.Redis(port=server.port) as client, ails(client):
+        assert client.ping()
+        counted_at(server.base_url)
+        outcome = run("check", "--json")
+        assert "Counter: apiguard, refuses to count." in run("check").out.splitlines()
+    counter = outcome.json["counter"]
+    assert outcome.status == 1
+    assert (counter["answers"], counter["counts"]) == (True, False)
+    assert "refuses to count" in outcome.err
+
+
+def test_the_probe_leaves_a_key_that_expires_and_no_other(redis_url):
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+        cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis_url}
+        with override_settings(CACHES={"probed": cache}):
+            assert _counter.store("probed", "shop").counts
+        (key,) = client.keys()
+        assert key.startswith(b"shop:{")
+        assert 0 < client.pttl(key) <= 7_000
+
+
+@pytest.mark.slow
+def test_every_primary_of_a_cluster_is_probed_and_no_password_is_shown():
+    with redis_cluster() as servers:
+        url = f"redis+cluster://:secret@127.0.0.1:{servers[0].port}"
+        for server in servers:
+            with redis.Redis(port=server.port) as node:
+                node.config_set("requirepass", "secret")
+                node.config_set("masterauth", "secret")
+        store = _counter.store(url)
+        assert store.where == f"redis+cluster://127.0.0.1:{servers[0].port}"
+        assert (store.counts, store.policies, store.evicts) == (True, ("noeviction",), False)
+        with redis.Redis(port=servers[2].port, password="secret") as node:
+            node.config_set("maxmemory-policy", "allkeys-lru")
+            store = _counter.store(url)
+            assert (store.policies, store.evicts) == (("allkeys-lru", "noeviction"), True)
+            node.config_set("maxmemory-policy", "noeviction")
+            node.config_set("maxmemory", 1)
+            assert _counter.store(url).counts is False
+        connector(url, _counter.CLUSTER_TIMEOUT_SECONDS)().close()
 
 
 def test_a_cluster_that_is_not_there_does_not_answer():
@@ -140,6 +209,19 @@ def test_outages_are_told_open_or_ended_and_change_no_exit_status(run):
         ("web-1:42", True, True),
         ("web-2:43", False, False),
     ]
+
+
+def test_faults_are_reported_under_their_names_and_change_no_exit_status(run):
+    now = timezone.now()
+    CounterFault.objects.add("defect", "KeyError in cluster.py:812", 3, now)
+    CounterFault.objects.add("pool", "connection pool exhausted", 1200, now)
+    CounterFault.objects.add("defect", "ValueError in old.py:1", 1, now - timedelta(days=2))
+    outcome = run("check")
+    assert outcome.status == 0
+    assert "Defect: KeyError in cluster.py:812. 3 requests" in outcome.out
+    assert "1,200 requests were not counted there" in outcome.out
+    faults = run("check", "--json").json["counter"]["faults"]
+    assert [(fault["kind"], fault["count"]) for fault in faults] == [("defect", 3), ("pool", 1200)]
 
 
 def test_proxies_that_are_not_trusted_are_told_with_what_to_do(run):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from apiguard.models import CounterOutage, UntrustedProxy
+from apiguard.models import CounterFault, CounterOutage, UntrustedProxy
 from apiguard.models.incidents import KEPT, SILENCE
 
 pytestmark = pytest.mark.django_db
@@ -69,10 +69,21 @@ def test_a_proxy_has_one_row():
     assert not UntrustedProxy.objects.since(NOW + MINUTE).exists()
 
 
+def test_a_fault_has_one_row_that_counts():
+    for at, count in ((NOW - DAY, 2), (NOW, 3)):
+        CounterFault.objects.add("defect", "KeyError in a.py:1", count, at)
+    CounterFault.objects.add("pool", "KeyError in a.py:1", 1, NOW - DAY)
+    row = CounterFault.objects.get(kind="defect")
+    assert (row.count, row.first_seen, row.last_seen) == (5, NOW - DAY, NOW)
+    assert list(CounterFault.objects.since(NOW)) == [row]
+    assert str(row) == "defect: KeyError in a.py:1"
+
+
 def test_what_is_old_is_forgotten():
     for at in (NOW - KEPT - MINUTE, NOW - KEPT):
         noted(f"web:{at.minute}", (True, at))
         UntrustedProxy.objects.seen(f"10.0.0.{at.minute}", at)
-    for model in (CounterOutage, UntrustedProxy):
+        CounterFault.objects.add("defect", f"{at.minute}", 1, at)
+    for model in (CounterOutage, CounterFault, UntrustedProxy):
         model.objects.forget(NOW)
         assert model.objects.count() == 1

@@ -14,6 +14,7 @@ from django.utils import timezone
 from apiguard.models import (
     ApiKey,
     Client,
+    CounterFault,
     CounterOutage,
     HourlyCount,
     PolicyState,
@@ -265,6 +266,19 @@ def test_a_proxy_is_written_once_with_when_it_was_seen(db):
     assert row.first_seen < row.last_seen
 
 
+def test_faults_are_counted_by_name_and_bounded(db, monkeypatch):
+    monkeypatch.setattr(module, "MAX_FAULTS", 2)
+    buffer = Buffer()
+    for name in ("a", "b", "a", "c", "a"):
+        buffer.fault("defect", name)
+    assert buffer.dropped == 1
+    buffer.flush()
+    buffer.fault("defect", "x" * 1000)
+    buffer.flush()
+    rows = CounterFault.objects.order_by("name").values_list("name", "count")
+    assert list(rows) == [("a", 3), ("b", 1), ("x" * CounterFault.MAX_NAME, 1)]
+
+
 def test_a_flush_forgets_what_nobody_looks_at_any_more_once_an_hour(db, monkeypatch):
     monkeypatch.setattr(module, "hour_of", lambda at: "this hour")
     old, now = timezone.now() - timedelta(days=40), timezone.now()
@@ -273,13 +287,14 @@ def test_a_flush_forgets_what_nobody_looks_at_any_more_once_an_hour(db, monkeypa
         ShadowCount.objects.add(at, 1, "a", 1)
         UntrustedProxy.objects.seen(f"10.0.0.{at.day}", at)
         CounterOutage.objects.create(process="p", began_at=at, seen_at=at)
+        CounterFault.objects.add("pool", f"{at.day}", 1, at)
 
     make(old)
     make(now)
     buffer = Buffer()
     buffer.flush()
-    models = (ShadowCount, UntrustedProxy, CounterOutage)
-    assert [model.objects.count() for model in models] == [1, 1, 1]
+    models = (ShadowCount, UntrustedProxy, CounterOutage, CounterFault)
+    assert [model.objects.count() for model in models] == [1, 1, 1, 1]
     make(old)
     buffer.flush()
     assert ShadowCount.objects.count() == 2

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from apiguard.concurrency import FAILURES, CircuitBreaker
+from apiguard.counters.faults import Fault
 from apiguard.telemetry import outages
 
 
@@ -37,6 +38,20 @@ def test_a_breaker_says_it_once_per_change(noted):
         if phase is not None:
             breaker.failed(phase)
     assert noted == [True]
+
+
+def test_a_fault_is_counted_under_its_name(monkeypatch, caplog):
+    found = []
+    monkeypatch.setattr(outages.buffer, "fault", lambda *given: found.append(given))
+    outages.record_fault(Fault("defect", "KeyError in a.py:1"))
+    assert found == [("defect", "KeyError in a.py:1")]
+
+    def fail(*args):
+        raise RuntimeError("no thread")
+
+    monkeypatch.setattr(outages.buffer, "fault", fail)
+    outages.record_fault(Fault("pool", "exhausted"))
+    assert "cannot be recorded" in caplog.text
 
 
 def test_what_cannot_be_noted_harms_no_request(monkeypatch, caplog):

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from ... import conf
 from ...counters.connect import cluster_host, is_cluster
-from ...models import CounterOutage, UntrustedProxy
+from ...models import CounterFault, CounterOutage, UntrustedProxy
 from ...models.state import write_alias
 from ...telemetry import proxies
 from ...telemetry.formatting import format_time
@@ -40,11 +40,12 @@ class CounterStatus:
     where: str
     is_memory: bool
     outages: list[Outage]
+    faults: list[CounterFault]
     proxies: list[UntrustedProxy]
 
 
 def counter_status() -> CounterStatus:
-    """What was noted; three queries."""
+    """Return what was recorded; four queries."""
     now = timezone.now()
     name = conf.current().counter
     outages = CounterOutage.objects.using(write_alias())
@@ -54,6 +55,7 @@ def counter_status() -> CounterStatus:
         where=_where(name),
         is_memory=name == "memory",
         outages=[*(_lasting(row, now) for row in open_now), *(_ended(row, now) for row in ended)],
+        faults=list(CounterFault.objects.using(write_alias()).since(now - DAY)[:OUTAGES_SHOWN]),
         proxies=proxies.untrusted_since(now - DAY),
     )
 

@@ -1,6 +1,6 @@
-"""``apiguard check``, where limits are counted: does it answer, may it forget, was it away.
+"""``apiguard check``, where limits are counted: does the store count, may it forget, was it away.
 
-The store is asked through the connection that requests use, with its timeouts.
+The probe uses the connection that requests use, with its timeouts, and runs the same script.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any
 
 from django.utils import timezone
 from redis.cluster import RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from ... import conf
 from ...counters.connect import CLUSTER, cluster_host, connector, is_cluster
-from ...models import CounterOutage, UntrustedProxy
+from ...counters.probe import probe_store
+from ...models import CounterFault, CounterOutage, UntrustedProxy
 from ...models.state import write_alias
 from ...telemetry import proxies
 from ._console import moment
@@ -30,20 +31,22 @@ OUTAGES_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """What a store said when it was asked.
+    """What a probe of the store found.
 
-    ``answers`` is None for memory, which is not asked; ``policies`` are the
-    ``maxmemory-policy`` of its servers, empty where they do not tell.
+    ``answers`` and ``counts`` are None for memory, which is not probed: a read-only
+    replica answers, and refuses to count. ``policies`` are the ``maxmemory-policy`` of
+    its servers, empty where they refuse CONFIG.
     """
 
     where: str
     answers: bool | None = None
+    counts: bool | None = None
     error: str = ""
     policies: tuple[str, ...] = ()
 
     @property
     def evicts(self) -> bool | None:
-        """Whether it may forget counts when it is full; None: it does not tell."""
+        """Whether it may forget counts when it is full; None: unknown."""
         return any(name != KEEPS_COUNTS for name in self.policies) if self.policies else None
 
     @property
@@ -51,6 +54,8 @@ class Store:
         """What is wrong with it, with what to do."""
         if self.answers is False:
             return [f"The counter's store does not answer: {self.error}."]
+        if self.counts is False:
+            return [f"The counter's store refuses to count: {self.error}."]
         if self.evicts:
             is_now = f"maxmemory-policy is {', '.join(self.policies)}"
             return [
@@ -67,6 +72,7 @@ class Report:
     now: datetime
     open: list[CounterOutage] = field(default_factory=list)
     ended: list[CounterOutage] = field(default_factory=list)
+    faults: list[CounterFault] = field(default_factory=list)
     proxies: list[UntrustedProxy] = field(default_factory=list)
 
     def data(self) -> dict[str, Any]:
@@ -77,17 +83,19 @@ class Report:
             "counter": {
                 "where": store.where,
                 "answers": store.answers,
+                "counts": store.counts,
                 "maxmemory_policy": ", ".join(store.policies) or None,
                 "evicts": store.evicts,
                 "problems": store.problems,
                 "outages": [_outage(row, is_open=row in self.open) for row in outages],
+                "faults": [_fault(row) for row in self.faults],
             },
             "proxies": [_proxy(row) for row in self.proxies],
         }
 
     def lines(self) -> Iterator[str]:
         """The same for people."""
-        yield f"Counter: {_said(self.store)}"
+        yield f"Counter: {_summary(self.store)}"
         yield from (f"    {problem}" for problem in self.store.problems)
         for row in self.open:
             yield f"    Away since {moment(row.began_at)} in {row.process}."
@@ -95,6 +103,11 @@ class Report:
             yield (
                 f"    Was away from {moment(row.began_at)} to {moment(row.ended_at or row.seen_at)}"
                 f" in {row.process}."
+            )
+        for fault in self.faults:
+            yield (
+                f"    {fault.get_kind_display().capitalize()}: {fault.name}. {fault.count:,} "
+                f"requests were not counted there, the last one {moment(fault.last_seen)}."
             )
         for proxy in self.proxies:
             yield (
@@ -105,21 +118,22 @@ class Report:
 
 
 def report() -> Report:
-    """Ask the store, and read what was noted."""
+    """Probe the store, and read what was recorded."""
     now = timezone.now()
     day_ago = now - timedelta(days=1)
     outages = CounterOutage.objects.using(write_alias())
     return Report(
-        store(conf.current().counter),
+        store(conf.current().counter, conf.current().counter_prefix),
         now,
         list(outages.open(now)[:OUTAGES_SHOWN]),
         list(outages.ended_since(day_ago, now)[:OUTAGES_SHOWN]),
+        list(CounterFault.objects.using(write_alias()).since(day_ago)[:OUTAGES_SHOWN]),
         proxies.untrusted_since(day_ago),
     )
 
 
-def store(name: str) -> Store:
-    """Ask the store that the setting ``COUNTER`` names; never raises."""
+def store(name: str, prefix: str = "apiguard") -> Store:
+    """Probe the store that the setting ``COUNTER`` names; never raises."""
     if name == "memory":
         return Store(name)
     where, everywhere = name, {}
@@ -127,37 +141,41 @@ def store(name: str) -> Store:
         where = f"{CLUSTER}{cluster_host(name)}"
         everywhere = {"target_nodes": RedisCluster.PRIMARIES}
     try:
-        client = connector(name, CLUSTER_TIMEOUT_SECONDS)()
-        client.ping(**everywhere)
-    except Exception as error:  # noqa: BLE001 - whatever the client raises means the same
-        return Store(where, answers=False, error=_words(error))
+        probe_store(name, prefix, CLUSTER_TIMEOUT_SECONDS)
+    except Exception as error:  # noqa: BLE001 - whatever connecting raises means the same
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        answers = isinstance(cause, ResponseError)
+        return Store(where, answers=answers, counts=False, error=_words(cause))
     try:
-        told = client.config_get("maxmemory-policy", **everywhere)
+        client = connector(name, CLUSTER_TIMEOUT_SECONDS)()
+        reply = client.config_get("maxmemory-policy", **everywhere)
     except (RedisError, OSError):  # Managed servers refuse CONFIG.
-        return Store(where, answers=True)
-    return Store(where, answers=True, policies=tuple(sorted(set(_values(told)))))
+        return Store(where, answers=True, counts=True)
+    return Store(where, answers=True, counts=True, policies=tuple(sorted(set(_values(reply)))))
 
 
-def _values(told: Any) -> Iterable[str]:
+def _values(reply: Any) -> Iterable[str]:
     """All policies in a reply: of one server, or of every node of a cluster."""
-    if isinstance(told, Mapping):
-        for value in told.values():
+    if isinstance(reply, Mapping):
+        for value in reply.values():
             yield from _values(value)
-    elif told:
-        yield told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)
+    elif reply:
+        yield reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply)
 
 
 def _words(error: Exception) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__
 
 
-def _said(store: Store) -> str:
+def _summary(store: Store) -> str:
     if store.answers is None:
         return "the memory of each process."
     if not store.answers:
         return f"{store.where}, does not answer."
-    told = ", ".join(store.policies) or "not told"
-    return f"{store.where}, answers; maxmemory-policy: {told}."
+    if not store.counts:
+        return f"{store.where}, refuses to count."
+    policies = ", ".join(store.policies) or "unknown"
+    return f"{store.where}, answers; maxmemory-policy: {policies}."
 
 
 def _outage(row: CounterOutage, *, is_open: bool) -> dict[str, Any]:
@@ -167,6 +185,16 @@ def _outage(row: CounterOutage, *, is_open: bool) -> dict[str, Any]:
         "seen_at": moment(row.seen_at),
         "ended_at": moment(row.ended_at),
         "open": is_open,
+    }
+
+
+def _fault(row: CounterFault) -> dict[str, Any]:
+    return {
+        "kind": row.kind,
+        "name": row.name,
+        "count": row.count,
+        "first_seen": moment(row.first_seen),
+        "last_seen": moment(row.last_seen),
     }
 
 

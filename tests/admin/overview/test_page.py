@@ -13,6 +13,7 @@ from apiguard.admin.overview import page as overview_page
 from apiguard.admin.overview.page import BASELINE_ROWS, PROBLEMS_SHOWN
 from apiguard.models import (
     AllowedOrigin,
+    CounterFault,
     CounterOutage,
     HourlyCount,
     Limit,
@@ -191,6 +192,18 @@ def test_it_lists_outages_of_the_counter_the_open_ones_first(admin_client, route
     ]
     for row in seen:
         assert row.when in page.content.decode()
+
+
+def test_it_lists_faults_of_the_counter_under_their_own_names(admin_client, route):
+    now = timezone.now()
+    CounterFault.objects.add("pool", "connection pool exhausted", 12, now)
+    CounterFault.objects.add("defect", "KeyError in <b>.py:1", 3, now)
+    CounterFault.objects.add("defect", "of another day", 3, now - timedelta(days=2))
+    page = page_of(admin_client)
+    assert [fault.count for fault in page.context["counter"].faults] == [3, 12]
+    text = page.content.decode()
+    assert "KeyError in &lt;b&gt;.py:1" in text
+    assert "max_connections" in text
 
 
 def test_times_of_another_day_name_the_day(db):
