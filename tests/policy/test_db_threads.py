@@ -9,6 +9,7 @@ from django.db import InterfaceError, OperationalError, connection, connections,
 from django.test.utils import override_settings
 
 from apiguard import concurrency
+from apiguard.policy import db_threads
 from apiguard.policy.db_threads import DatabaseThreads, must_run_inline
 from tests.policy.processes import SECONDS_TO_WAIT
 
@@ -89,3 +90,32 @@ def test_tests_read_here(over_the_network):
 def test_a_file_is_read_here(over_the_network, monkeypatch):
     monkeypatch.setattr(type(connections["default"]), "vendor", "sqlite")
     assert must_run_inline("default")
+
+
+@pytest.fixture
+def pooled(monkeypatch):
+    """The database is taken for one whose connections come from a pool."""
+    settings = connections["default"].settings_dict
+    monkeypatch.setitem(settings, "OPTIONS", {**settings.get("OPTIONS", {}), "pool": True})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_of_a_pool_goes_back_after_every_query(threads, monkeypatch):
+    # SQLite takes no such option, and only new connections read it.
+    monkeypatch.setattr(db_threads, "_is_pooled", lambda connection: True)
+
+    def use():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return connections["default"]
+
+    for _ in range(3):
+        assert threads.call(use, LONG).connection is None
+
+
+@pytest.mark.parametrize("has_one", [True, False])
+def test_a_thread_that_holds_a_connection_of_a_pool_waits_for_no_second_one(
+    over_the_network, pooled, has_one
+):
+    connection.ensure_connection() if has_one else connection.close()
+    assert must_run_inline("default") == has_one
