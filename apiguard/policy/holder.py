@@ -50,6 +50,8 @@ logger = logging.getLogger("apiguard.policy")
 MAX_REFRESHES = 3
 # A request that begins a refresh it need not wait for waits so long: mostly that is enough.
 GRACE_SECONDS = 0.25
+# Keys in use that a reload reads again; more of them are looked up when they are needed.
+MAX_REREAD = 1_000
 # More refreshes than this never hang at once.
 threads = DatabaseThreads("apiguard-policy", most=8, max_queue=8)
 
@@ -226,7 +228,9 @@ class PolicyHolder:
             state = load.state()
             with self._lock:
                 self._state = refresh.step(self._state, refresh.Answered(attempt.number), _now())
-            return build.incremental(held, state)
+            read = build.incremental(held, state)
+            _reread_keys(held, read.snapshot)
+            return read
         except (DatabaseError, load.PolicyMoved):
             if not build.tables_are_missing(held):
                 raise
@@ -303,6 +307,19 @@ class PolicyHolder:
             if build.tables_are_missing(self._held):
                 return None
             raise PolicyUnavailable from error
+
+
+def _reread_keys(held: Snapshot | None, successor: Snapshot | None) -> None:
+    """Read again the keys that a successor does not take over, because they are in use.
+
+    Else an edit would make each of them unknown, and a good key behind an address with
+    too many failed ones would have to wait for its turn.
+    """
+    if held is None or successor is None or held.keyring is successor.keyring:
+        return
+    lost = held.keyring.ids_missing_from(successor.keyring)
+    for record in load.keys(lost[-MAX_REREAD:]):
+        successor.keyring.put(record.key_id, record)
 
 
 def _now() -> Moment:

@@ -62,6 +62,11 @@ class Keyring:
             return record
         return UNKNOWN if self.closed or self._unknown.get(key_id) else None
 
+    def ids_missing_from(self, other: Keyring) -> list[str]:
+        """Return the ids of the keys that only this keyring holds, the last used ones last."""
+        held = (record.key_id for record in self._records.values())
+        return [key_id for key_id in held if other.get(key_id) is None]
+
     def put(self, key_id: str, record: KeyRecord | None) -> None:
         """Keep what the database said of one id."""
         if record is None:

@@ -6,7 +6,8 @@ lagging revision beside fresh rows would be served for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 ATTEMPTS = 10
 # Rows of one query.
 CHUNK = 1000
+# Keys of one query; databases bound how many values it may hold.
+KEYS_AT_ONCE = 500
 
 
 class PolicyMoved(Exception):
@@ -141,17 +144,29 @@ _OVERRIDE_PK = f"override_{LimitOverride._meta.pk.attname}"
 
 def key(key_id: str) -> KeyRecord | None:
     """The record of a key with its client and overrides; ``None`` if there is none. One query."""
+    return next(_key_records([key_id]), None)
+
+
+def keys(key_ids: Sequence[str]) -> Iterator[KeyRecord]:
+    """The records of those of these keys that there are, a few hundred in one query."""
+    for start in range(0, len(key_ids), KEYS_AT_ONCE):
+        yield from paced(_key_records(key_ids[start : start + KEYS_AT_ONCE]))
+
+
+def _key_records(key_ids: Sequence[str]) -> Iterator[KeyRecord]:
     joined = {name: F(f"client__overrides__{column}") for name, column in _OVERRIDE.items()}
-    # The key once for each override of its client; once without any, too.
-    found = list(
+    # A key once for each override of its client; once without any, too.
+    found = (
         ApiKey._base_manager.using(write_alias())
         .select_related("client")
         .annotate(**joined)
-        .filter(key_id=key_id)
-        .order_by("client__overrides__pk")
+        .filter(key_id__in=key_ids)
+        .order_by("pk", "client__overrides__pk")
     )
-    overrides = [_override(row) for row in found if getattr(row, _OVERRIDE_PK) is not None]
-    return key_record(found[0], overrides) if found else None
+    for _pk, group in groupby(found, key=lambda row: row.pk):
+        rows = list(group)
+        overrides = [_override(row) for row in rows if getattr(row, _OVERRIDE_PK) is not None]
+        yield key_record(rows[0], overrides)
 
 
 def _override(row: Any) -> LimitOverride:

@@ -92,13 +92,6 @@ def test_a_file_is_read_here(over_the_network, monkeypatch):
     assert must_run_inline("default")
 
 
-@pytest.fixture
-def pooled(monkeypatch):
-    """The database is taken for one whose connections come from a pool."""
-    settings = connections["default"].settings_dict
-    monkeypatch.setitem(settings, "OPTIONS", {**settings.get("OPTIONS", {}), "pool": True})
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_of_a_pool_goes_back_after_every_query(threads, monkeypatch):
     # SQLite takes no such option, and only new connections read it.
@@ -115,7 +108,11 @@ def test_a_connection_of_a_pool_goes_back_after_every_query(threads, monkeypatch
 
 @pytest.mark.parametrize("has_one", [True, False])
 def test_a_thread_that_holds_a_connection_of_a_pool_waits_for_no_second_one(
-    over_the_network, pooled, has_one
+    over_the_network, monkeypatch, has_one
 ):
-    connection.ensure_connection() if has_one else connection.close()
-    assert must_run_inline("default") == has_one
+    connection.ensure_connection()
+    with monkeypatch.context() as patch:
+        patch.setitem(connection.settings_dict, "OPTIONS", {"pool": True})
+        if not has_one:
+            patch.setattr(connections["default"], "connection", None)
+        assert must_run_inline("default") == has_one

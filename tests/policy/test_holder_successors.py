@@ -7,6 +7,7 @@ from django.db import transaction
 
 from apiguard.models import ApiKey, Client, PolicyState, everything
 from apiguard.models.state import publish
+from apiguard.policy import holder as module
 from apiguard.policy import load, lookups
 from apiguard.policy.keyring import UNKNOWN
 from tests.policy.processes import (
@@ -30,8 +31,13 @@ def keys(holder):
     return made
 
 
-def known(snapshot, keys):
-    return {name for name, key in keys.items() if snapshot.keyring.get(key.key_id) is not None}
+def taken_over(before, after, keys):
+    ids = {name: key.key_id for name, key in keys.items()}
+    return {name for name, i in ids.items() if after.keyring.get(i) is before.keyring.get(i)}
+
+
+def revoked(snapshot, keys):
+    return {name for name, key in keys.items() if snapshot.keyring.get(key.key_id).revoked}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,10 @@ def test_a_successor_keeps_what_did_not_change(holder, clock, keys, change, kept
     clock.forward(AGE)
     after = holder.snapshot()
     assert after is not before
-    assert known(after, keys) == kept
+    assert taken_over(before, after, keys) == kept
+    # The others are in use: they are there as they are now.
+    now = {name: load.key(key.key_id) for name, key in keys.items()}
+    assert {name: after.keyring.get(key.key_id) for name, key in keys.items()} == now
     assert (after.routes is before.routes) is not recompiled
     assert after.keyring.get("nobody") is None
     assert before.keyring.get("nobody") == UNKNOWN
@@ -97,8 +106,11 @@ def test_a_key_revoked_while_rows_are_read_is_forgotten_too(holder, clock, keys,
 
     elsewhere(lambda: add_route("r"))
     clock.forward(AGE)
+    before = holder._held
     monkeypatch.setattr(load, "_all_rows", read_while_a_key_is_revoked)
-    assert known(holder.snapshot(), keys) == {"b"}
+    after = holder.snapshot()
+    assert taken_over(before, after, keys) == {"b"}
+    assert revoked(after, keys) == {"a"}
 
 
 def test_a_record_that_was_read_too_early_dies_with_its_snapshot(holder, clock, keys):
@@ -108,5 +120,17 @@ def test_a_record_that_was_read_too_early_dies_with_its_snapshot(holder, clock, 
     clock.forward(AGE)
     after = holder.snapshot()
     before.keyring.put(stale.key_id, stale)
-    assert known(after, keys) == {"b"}
+    assert taken_over(before, after, keys) == {"b"}
+    assert revoked(after, keys) == {"a"}
     assert lookups.key(after, keys["a"].key_id).revoked
+
+
+def test_of_very_many_keys_in_use_the_last_used_ones_are_read_again(
+    holder, clock, keys, monkeypatch
+):
+    monkeypatch.setattr(module, "MAX_REREAD", 1)
+    holder.snapshot().keyring.get(keys["a"].key_id)
+    elsewhere(publish_all)
+    clock.forward(AGE)
+    after = holder.snapshot()
+    assert [after.keyring.get(keys[name].key_id) is not None for name in "ab"].count(True) == 1
