@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
+from django.db import router, transaction
 from django.http import (
     Http404,
     HttpRequest,
@@ -29,6 +32,7 @@ from ..rules.jwks import KeyProblem, KeySet, VerifyingKey
 from .base import PolicyAdmin
 from .display import DASH, as_strings
 from .issuer_form import IssuerForm, KeySetField
+from .issuer_pages import IssuerPagesMixin
 
 DROPPED_WORDS = {
     KeyProblem.NOT_A_KEY: _("no key"),
@@ -43,7 +47,7 @@ DROPPED_WORDS = {
 }
 
 
-class JwtIssuerAdmin(PolicyAdmin):
+class JwtIssuerAdmin(IssuerPagesMixin, PolicyAdmin):
     """Who signs tokens, and what a token must say."""
 
     form = IssuerForm
@@ -113,6 +117,19 @@ class JwtIssuerAdmin(PolicyAdmin):
             field.help_text = f"{field.help_text} {known}"
         return form
 
+    def save_related(
+        self, request: HttpRequest, form: Any, formsets: Sequence[Any], change: bool
+    ) -> None:
+        """Save, and fetch the keys of a new or changed URL once that is committed."""
+        super().save_related(request, form, formsets, change)
+        issuer = form.instance
+        decided = {"jwks_url", "algorithms", "key_source"} & set(form.changed_data)
+        if issuer.jwks_url and (decided or not change):
+            using = router.db_for_write(self.model)
+            fetch = partial(self._fetch_after_commit, request, issuer.pk, using)
+            # Not before: a fetch takes up to three seconds, and the revision's row is locked.
+            transaction.on_commit(fetch, using=using, robust=True)
+
     # -- fetching keys ------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
@@ -135,6 +152,11 @@ class JwtIssuerAdmin(PolicyAdmin):
             reverse(change, args=[issuer.pk], current_app=self.admin_site.name)
         )
 
+    def _fetch_after_commit(self, request: HttpRequest, pk: Any, using: str) -> None:
+        issuer = self.model._default_manager.using(using).filter(pk=pk).first()
+        if issuer is not None and not issuer.problems():
+            self._fetch(request, issuer)
+
     def _fetch(self, request: HttpRequest, issuer: JwtIssuer) -> None:
         problems = issuer.problems()
         if problems or not issuer.jwks_url:
@@ -148,7 +170,9 @@ class JwtIssuerAdmin(PolicyAdmin):
             self.message_user(request, text, messages.ERROR)
             return
         text = ngettext("%d key was fetched.", "%d keys were fetched.", len(keys)) % len(keys)
-        self.message_user(request, f"{text} {_dropped(keys)}".strip(), messages.SUCCESS)
+        held = gettext("Held now: %(keys)s.") % {"keys": "; ".join(map(_words, keys.keys))}
+        parts = (text, _dropped(keys), held)
+        self.message_user(request, " ".join(filter(None, parts)), messages.SUCCESS)
 
     # -- columns ------------------------------------------------------------------
 

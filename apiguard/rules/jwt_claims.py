@@ -151,15 +151,15 @@ def _check_kind(claims: dict[str, Any], rules: TokenRules, now: float) -> None:
         if value is None or any(required == name for required, _ in rules.required_claims):
             continue
         kinds = value if isinstance(value, list) else [value]
-        for kind in kinds:
-            grants_none = isinstance(kind, str) and _kind_of(kind) in _NO_ACCESS
-            require(not grants_none, TokenProblem.NOT_AN_ACCESS_TOKEN)
+        require(all(map(is_access_kind, kinds)), TokenProblem.NOT_AN_ACCESS_TOKEN)
 
 
-def _kind_of(text: str) -> str:
-    """Return "refresh" for ``refresh``, ``Refresh``, ``refresh_token`` and ``refresh+jwt``."""
-    letters = _NOT_A_LETTER.sub("", text.lower())
-    return letters.removesuffix("jwt").removesuffix("token")
+def is_access_kind(kind: object) -> bool:
+    """Return False for a kind that grants no access: refresh, Refresh, refresh_token, id+jwt, …"""
+    if not isinstance(kind, str):
+        return True
+    letters = _NOT_A_LETTER.sub("", kind.lower())
+    return letters.removesuffix("jwt").removesuffix("token") not in _NO_ACCESS
 
 
 def _check_required(claims: dict[str, Any], rules: TokenRules, now: float) -> None:
