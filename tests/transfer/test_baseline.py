@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
-from django.test import override_settings
+from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.test import Client, override_settings
+from django.urls import path
 
 from apiguard.errors import PathError
 from apiguard.models import (
@@ -22,6 +26,8 @@ from apiguard.policy import load
 from apiguard.policy.compile import compile_rows
 from apiguard.transfer import baseline
 from apiguard.transfer.baseline import PRESETS, write_baseline
+from apiguard.transfer.corsheaders import write as import_origins
+from apiguard.transfer.corsheaders_settings import read as read_settings
 
 pytestmark = pytest.mark.django_db
 
@@ -61,7 +67,9 @@ def test_the_strict_preset_leaves_nothing_to_the_views():
     assert sent.pop("Permissions-Policy").startswith("accelerometer=(), autoplay=(), camera=()")
     assert sent == {
         "Cache-Control": "no-store",
-        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Content-Security-Policy": (
+            "default-src 'none'; frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
+        ),
         "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
@@ -161,6 +169,91 @@ def test_the_route_asks_for_credentials_and_json(enforce, mode):
     assert route.user_tier.slug == "free"
 
 
+def test_a_project_that_signs_people_in_by_itself_goes_on_as_before():
+    write_baseline(access="application")
+    route = Route.objects.get()
+    assert (route.access, route.mode) == ("application", "observe")
+    assert (route.accepts, route.produces, route.methods) == ([], [], [])
+    assert (route.max_body_bytes, route.cors_policy) == (None, None)
+    tiers = (route.anonymous_tier, route.user_tier)
+    assert {limit.mode for tier in tiers for limit in tier.limits.all()} == {"shadow"}
+    assert {row.mode for row in route.header_policy.headers.all()} == {"default", "remove"}
+    of_json = route.header_policy.headers.exclude(content_types=[])
+    assert {row.name for row in of_json} == {
+        *("Cache-Control", "Content-Security-Policy"),
+        *("Expires", "Pragma"),
+    }
+
+
+def test_both_baselines_stand_side_by_side():
+    write_baseline()
+    assert "route '/shop/'" in write_baseline("/shop/", access="application")
+    assert "route '/shop/v2/'" in write_baseline("/shop/v2/", access="application")
+    tier = Route.objects.get(path_prefix="/api/").anonymous_tier
+    assert {limit.mode for limit in tier.limits.all()} == {"enforce"}
+
+
+def test_origins_are_imported_into_a_route_without_a_cors_policy():
+    write_baseline(access="application")
+    settings = SimpleNamespace(CORS_ALLOWED_ORIGINS=["https://app.example.com"])
+    assert "route 'api'" in import_origins(read_settings(settings), prefix="/api/")
+    assert Route.objects.get().cors_policy.name == "corsheaders"
+
+
+def upload(request):
+    return JsonResponse({"body": len(request.body), "type": request.content_type})
+
+
+def page(request):
+    return HttpResponse("<form></form>", headers={"X-Frame-Options": "SAMEORIGIN"})
+
+
+def events(request):
+    return StreamingHttpResponse(["data: 1\n\n"], content_type="text/event-stream")
+
+
+urlpatterns = [path("api/upload", upload), path("api/page", page), path("api/events", events)]
+
+
+@pytest.fixture
+def guarded(settings):
+    settings.ROOT_URLCONF = __name__
+    write_baseline(access="application", enforce=True)
+    return Client()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"data": b"\x89PNG", "content_type": "image/png"},
+        {"data": b"x" * 2_000_000, "content_type": "application/octet-stream"},
+        {"data": {"a": "b"}},
+        {"data": b"a=b", "content_type": "application/x-www-form-urlencoded"},
+        {"data": b"{ me }", "content_type": "application/graphql-response+json"},
+    ],
+)
+def test_uploads_and_forms_are_accepted(guarded, sent):
+    assert guarded.post("/api/upload", **sent).status_code == 200
+
+
+def test_a_put_without_a_content_type_is_accepted(guarded):
+    assert guarded.generic("PUT", "/api/upload", b"abc", content_type="").json()["body"] == 3
+
+
+@pytest.mark.parametrize("accept", ["text/html", "text/event-stream", "image/png"])
+def test_every_accept_header_is_accepted(guarded, accept):
+    assert guarded.get("/api/page", headers={"Accept": accept}).status_code == 200
+
+
+def test_pages_and_event_streams_are_sent_as_the_view_made_them(guarded):
+    sent, streamed = guarded.get("/api/page"), guarded.get("/api/events")
+    assert sent["X-Frame-Options"] == "SAMEORIGIN"
+    for response in (sent, streamed):
+        assert "Content-Security-Policy" not in response
+        assert "Cache-Control" not in response
+    assert guarded.get("/api/upload")["Content-Security-Policy"]
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_baseline_compiles_without_a_problem(preset):
     write_baseline(preset=preset)
@@ -237,7 +330,7 @@ def test_all_of_it_is_written_or_nothing():
 def test_rows_that_somebody_makes_meanwhile_are_taken(monkeypatch):
     calls = []
 
-    def lost_race(prefix, enforce, preset):
+    def lost_race(prefix, enforce, preset, fields):
         calls.append(prefix)
         if len(calls) == 1:
             raise IntegrityError

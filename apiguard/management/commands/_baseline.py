@@ -13,13 +13,19 @@ from ._console import Console, Options, SubCommand, found, refused
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """``[--prefix /api/] [--enforce] [--preset api|strict]``."""
+    """``[--prefix /api/] [--access credentials] [--enforce] [--preset api]``."""
     parser.add_argument("--prefix", default="/api/", help="path prefix of the route (/api/)")
     parser.add_argument(
         "--enforce", action="store_true", help="refuse from the start, instead of only observing"
     )
     parser.add_argument(
-        "--preset", choices=PRESETS, default="api", help="response headers of the route (api)"
+        "--access",
+        choices=(Route.Access.CREDENTIALS.value, Route.Access.APPLICATION.value),
+        default=Route.Access.CREDENTIALS.value,
+        help="application: for a project that signs people in by itself (credentials)",
+    )
+    parser.add_argument(
+        "--preset", choices=PRESETS, help="response headers of the route (api, or application)"
     )
 
 
@@ -31,16 +37,17 @@ def run(console: Console, options: Options) -> None:
             enforce; exit status 2, a value is refused.
     """
     prefix, enforce, preset = options["prefix"], options["enforce"], options["preset"]
+    access = options["access"]
     with acting(name="apiguard baseline (command line)", reason="The recommended baseline."):
         try:
-            made = write_baseline(prefix, enforce, preset)
+            made = write_baseline(prefix, enforce, preset, access)
         except (PolicyError, ValidationError) as error:
             raise refused(error, f"The baseline cannot be written for {prefix!r}") from error
     lines = [f"Made {line}." for line in made]
     console.answer({"created": made}, lines or ["Everything is there already."])
     route = Route.objects.filter(path_prefix=prefix).select_related("header_policy").first()
     sent = str(route.header_policy) if route is not None and route.header_policy else ""
-    if route is not None and preset != "api" and sent != preset:
+    if route is not None and preset is not None and sent != preset:
         console.note(
             f"The route {route.name!r} was there already and keeps its header policy"
             f"{f' {sent!r}' if sent else ''}. Choose {preset!r} for it in the admin."
