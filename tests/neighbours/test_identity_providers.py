@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from apiguard.models import JwtIssuer
@@ -66,3 +69,17 @@ def test_a_supabase_secret_that_was_replaced_still_verifies(settings):
         with guarded(route(access="credentials"), row, JWT_SECRETS=secrets):
             call = Call(headers={"Authorization": f"Bearer {text}"})
             assert call.wsgi().status_code == status
+
+
+def test_the_documented_claims_are_those_of_the_table():
+    page = (Path(__file__).parents[2] / "docs" / "identity-providers.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    for provider in PROVIDERS:
+        name = provider.name.partition(" (")[0]
+        (documented,) = (row for row in rows if row.split(" | ")[0].endswith(name))
+        audience = provider.row.get("audience_claim", "aud")
+        assert (f"audience claim `{audience}`" in documented) is (audience != "aud")
+        assert set(provider.row.get("required_claims", {})) <= {
+            *re.findall(r'"([^"]+)":', documented),
+            "ver",
+        }
