@@ -26,11 +26,6 @@ BANNED = frozenset(
     }
 )
 LEFT: dict[str, set[str]] = {
-    "apiguard.admin.base": {"asked"},
-    "apiguard.admin.headers": {"says"},
-    "apiguard.admin.keys.identify": {"told"},
-    "apiguard.admin.keys.revoke": {"ask"},
-    "apiguard.admin.keys.rotate": {"ask"},
     "apiguard.counters.pool": {"waiting"},
     "apiguard.management.commands._console": {"said"},
     "apiguard.management.commands._counter": {"said", "told"},

@@ -1,4 +1,4 @@
-"""The desk: one screen per kind of row in the Django admin, and an overview.
+"""The admin pages: one screen per kind of row, and an overview.
 
 Screens are stock ``ModelAdmin``s on ``django.contrib.admin.site`` unless the
 setting ``ADMIN`` is false; ``register(site)`` puts them on a site of your own,
@@ -21,7 +21,7 @@ __all__ = ["register"]
 
 
 def register(site: AdminSite) -> None:
-    """Put all screens of apiguard on ``site``; those that are there already stay."""
+    """Register all screens of apiguard on ``site``, except models registered there already."""
     from . import clients, cors, headers, history, issuers, routes, tiers
     from .keys import list as keys
     from .overview import page as overview

@@ -1,8 +1,9 @@
-"""What all screens share: who edits, what an edit may not break, what a list shows.
+"""Base classes of all screens: recorded author, validated edits, marked problems.
 
-Every write is recorded under the name of who is signed in. An edit that adds
-an error to policy is refused at its form (see ``refused``). Lists mark rows
-that have an error, say what they are for, and what to do while they are empty.
+Every write is recorded in the history under the name of the signed-in user. An
+edit that adds an error to policy is refused at its form (see
+``edit_validation``). Lists mark rows that have an error, explain the purpose of
+the rows, and suggest the first step while they are empty.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ else:
 
 
 def current_snapshot() -> Snapshot | None:
-    """The policy that this process judges requests by; ``None`` if it cannot be read."""
+    """Return the policy that this process enforces; ``None`` if it cannot be read."""
     try:
         return holder.snapshot()
     except PolicyUnavailable:
@@ -56,18 +57,18 @@ def current_snapshot() -> Snapshot | None:
 
 
 def record_actor(request: HttpRequest, reason: str = "") -> AbstractContextManager[None]:
-    """Record what is written meanwhile under the name of who is signed in."""
+    """Record all writes inside the block under the name of the signed-in user."""
     request_id = getattr(getattr(request, "apiguard", None), "request_id", "") or ""
     user = request.user if request.user.is_authenticated else None
     return acting(user, request_id=request_id, reason=reason)
 
 
 class Screen(StockAdmin):
-    """A screen of the desk.
+    """Base class of all screens of apiguard.
 
     Class attributes:
-        about: one sentence above the list, what these rows are for.
-        when_empty: what to do while there are none.
+        about: one sentence above the list: the purpose of the rows.
+        when_empty: the text shown instead of an empty list.
     """
 
     about: ClassVar[Any] = ""
@@ -91,18 +92,18 @@ class Screen(StockAdmin):
         return retry_conflicts(request, router.db_for_write(self.model), view)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        # A digest that can be filtered by can be guessed digit by digit.
+        # A digest that can be filtered by can be guessed character by character.
         if "digest" in lookup or "pepper" in lookup:
             return False
         return super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 
 
 class PolicyAdmin(Screen):
-    """A screen whose rows are policy.
+    """Base class of screens whose rows are policy.
 
     Class attributes:
         can_break_policy: false where no value of these rows is compiled, so
-            that an edit need not be held against all others.
+            that an edit needs no validation against the other rows.
     """
 
     form = PolicyForm
@@ -134,7 +135,7 @@ class PolicyAdmin(Screen):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if self.can_break_policy:
             record_problems(request)
-        if not change or form.has_changed():  # Looking at a row is no revision.
+        if not change or form.has_changed():  # Saving an unchanged form is no revision.
             super().save_model(request, obj, form, change)
 
     def save_related(
@@ -149,9 +150,9 @@ class PolicyAdmin(Screen):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        asked = partial(super().delete_view, request, object_id, extra_context)
+        view = partial(super().delete_view, request, object_id, extra_context)
         with record_actor(request):
-            return self.retry_conflicts(request, asked)
+            return self.retry_conflicts(request, view)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         # One by one, so that the history names each row.
@@ -171,7 +172,7 @@ class PolicyAdmin(Screen):
 
     @admin.display(description=_("problems"))
     def problems_marker(self, row: Any) -> SafeString:
-        """A red mark with all reasons, where the row has errors."""
+        """Return a red badge with all reasons where the row has errors."""
         problems: Sequence[PolicyError] = getattr(row, "apiguard_problems", ())
         if not problems:
             return format_html('<span class="apiguard-quiet">{}</span>', _("none"))
@@ -180,7 +181,7 @@ class PolicyAdmin(Screen):
 
 
 def problems_of(row: Any, snapshot: Snapshot | None) -> list[PolicyError]:
-    """What the policy in force says is wrong with ``row``; no query."""
+    """Return the problems of ``row`` in the policy in force; no query."""
     if snapshot is None:
         return []
     key = (row._meta.model_name, row.pk)
@@ -192,14 +193,14 @@ def problems_of(row: Any, snapshot: Snapshot | None) -> list[PolicyError]:
 
 
 class PolicyInline(StockInline):
-    """Rows that are edited inside another's form."""
+    """Base class of rows that are edited inside another row's form."""
 
     form = PolicyForm
     extra = 0
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        # Four icons beside every select of every row hide what the rows say.
+        # Four icons beside every select of every row would hide the values.
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget = field.widget.widget
         return field

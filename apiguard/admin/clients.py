@@ -1,4 +1,4 @@
-"""Clients: who calls, in which tier, with which keys."""
+"""The screen of clients, with their tier, owner and limit overrides."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ else:
 
 
 class LimitChoice(LimitChoiceBase):
-    """A limit by its tier and rate: names such as per-minute occur in every tier."""
+    """Labels a limit with its tier and rate: a name such as per-minute occurs in every tier."""
 
     def label_from_instance(self, obj: Limit) -> str:
         return f"{obj.tier.name}: {obj.name} ({format_rate(obj)})"
 
 
 class OverrideInline(PolicyInline):
-    """Other amounts for this client, of limits of its tier."""
+    """Amounts of this client that replace those of its tier's limits."""
 
     model = LimitOverride
     fields = ("limit", "amount", "until", "reason")
@@ -53,12 +53,12 @@ class OverrideInline(PolicyInline):
 
 
 class ClientAdmin(PolicyAdmin):
-    """Who calls."""
+    """The screen of clients."""
 
     form = ClientForm
     can_break_policy = False
     about = _("Limits are counted per client, whatever key is used. Untick “enabled” to stop one.")
-    when_empty = _("There are no clients. Add one, then make its first key.")
+    when_empty = _("There are no clients. Add one, then create its first key.")
     list_display = ("name", "slug", "tier", "key_count", "enabled", "owner")
     list_filter = ("enabled", "tier")
     search_fields = ("name", "slug")
@@ -91,7 +91,7 @@ class ClientAdmin(PolicyAdmin):
         return form
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
-        # Whose limits there are to choose from is known once the client has its tier.
+        # The limits to choose from are known once the client has a tier.
         return [] if obj is None else [OverrideInline]
 
     # -- and its first key -------------------------------------------------------
@@ -106,13 +106,13 @@ class ClientAdmin(PolicyAdmin):
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """To the form of a key, if that is what was asked for."""
+        """Redirect to the form of a key after "Save and create a key"."""
         if "_make_key" in request.POST and self._may_create_keys(request):
             return self._to_a_new_key(request, obj)
         return super().response_add(request, obj, post_url_continue)
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        """To the form of a key, if that is what was asked for."""
+        """Redirect to the form of a key after "Save and create a key"."""
         if "_make_key" in request.POST and self._may_create_keys(request):
             return self._to_a_new_key(request, obj)
         return super().response_change(request, obj)
@@ -121,7 +121,7 @@ class ClientAdmin(PolicyAdmin):
         return bool(request.user.has_perm("apiguard.add_apikey"))
 
     def _to_a_new_key(self, request: HttpRequest, client: Any) -> HttpResponse:
-        text = _("The client “%(name)s” is saved. Now its key.") % {"name": client.name}
+        text = _("The client “%(name)s” was saved. Create its key now.") % {"name": client.name}
         self.message_user(request, text, messages.SUCCESS)
         return HttpResponseRedirect(f"{self._keys('add')}?client={client.pk}")
 
@@ -146,7 +146,7 @@ class ClientAdmin(PolicyAdmin):
             _("not revoked"),
             self._keys("add"),
             client.pk,
-            _("make a key"),
+            _("create a key"),
         )
 
     def _keys(self, view: str) -> str:

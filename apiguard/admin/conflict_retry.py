@@ -1,9 +1,9 @@
-"""What becomes of an edit that another editor's transaction overtook.
+"""Retries of an edit whose transaction conflicted with another editor's.
 
-Where the database isolates transactions as REPEATABLE READ or SERIALIZABLE,
-the second of two editors is refused by it; at any level a deadlock or a lock
-that cannot be had may be. Nothing was written then, so the edit is tried
-again, and a person is told if that does not help. Never a server error.
+At isolation level REPEATABLE READ or SERIALIZABLE the database aborts the
+second of two concurrent edits; at any level it may abort one because of a
+deadlock or a lock timeout. Nothing was written then, so the edit is retried.
+If it still fails, the person sees a warning, never a server error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NUMBERS = frozenset({1213, 1205})
 
 
 def is_retryable(error: OperationalError) -> bool:
-    """Whether the same statements may well succeed when they are sent again."""
+    """Return whether the same statements may succeed when they are sent again."""
     cause = error.__cause__
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     number = error.args[0] if error.args else None
@@ -47,10 +47,10 @@ def retry_conflicts(
             if not is_retryable(error):
                 raise
         if storage is not None:
-            # What the rolled back try had to say is not so.
+            # Messages of the attempt that was rolled back are not true.
             storage._queued_messages[:] = queued
         if connections[using].in_atomic_block:
-            # ATOMIC_REQUESTS: what is broken is not ours to begin again.
+            # ATOMIC_REQUESTS: the transaction belongs to Django and cannot be restarted here.
             transaction.set_rollback(True, using=using)
             break
     text = _("Somebody else changed policy at the same moment. Nothing was saved: try again.")

@@ -1,4 +1,4 @@
-"""CORS policies and their origins: which sites' scripts may call."""
+"""The screens of CORS policies and allowed origins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .base import PolicyAdmin, PolicyInline
 from .display import DASH, as_strings, badge, lines
 from .suggestions import SuggestionForm, SuggestionsMixin
 
-# More rows than this make a form that no browser enjoys.
+# A form with more rows than this is slow in a browser.
 MOST_INLINE = 100
 
 
@@ -29,11 +29,13 @@ class OriginInline(PolicyInline):
 
 
 class CorsPolicyAdmin(SuggestionsMixin, PolicyAdmin):
-    """What the scripts of allowed origins may send and read."""
+    """The screen of CORS policies."""
 
     form = SuggestionForm
-    about = _("Which sites' scripts may call the routes that use a policy, and what they may read.")
-    when_empty = _("There are no CORS policies. Routes without one do not look at Origin.")
+    about = _(
+        "Which websites may call the API from a browser, and which response headers they may read."
+    )
+    when_empty = _("There are no CORS policies. Routes without one ignore the Origin header.")
     list_display = (
         "name",
         "problems_marker",
@@ -70,7 +72,7 @@ class CorsPolicyAdmin(SuggestionsMixin, PolicyAdmin):
         return rows.prefetch_related("routes")
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
-        # What was typed is kept, however many rows somebody else has added meanwhile.
+        # A sent form keeps its rows, however many another person has added since.
         typed = "origins-TOTAL_FORMS" in request.POST
         many = obj is not None and not typed and obj.origins.count() > MOST_INLINE
         return [] if many else [OriginInline]

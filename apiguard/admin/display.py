@@ -1,7 +1,7 @@
-"""Policy in words, as lists and the overview show it. No query, no HTML by hand.
+"""Policy values as text, for lists and the overview. No query, no HTML by hand.
 
-Rows may say anything: what slipped in past the forms is shown as it stands,
-because the page that lists mistakes must not fall over them.
+A row may hold any value: values written past the forms are shown unchanged,
+because the page that lists problems must not fail because of one.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ TONES = {
 
 
 def badge(text: str, tone: str = "") -> SafeString:
-    """``text`` in a box; the colour repeats what the text says, never more."""
+    """Return ``text`` in a box; the colour carries no information of its own."""
     return format_html(
         '<span class="apiguard-badge apiguard-{}">{}</span>', tone or TONES.get(text, "quiet"), text
     )
 
 
 def lines(items: Iterable[object]) -> SafeString | str:
-    """One item per line; a dash for none."""
+    """Return one item per line; a dash for none."""
     return format_html_join("", '<span class="apiguard-line">{}</span>', ((i,) for i in items)) or (
         DASH
     )
 
 
 def as_strings(value: object) -> list[str]:
-    """The members of a list of strings; of anything else, how it looks."""
+    """Return the members of a list as strings; of any other value, its ``repr``."""
     return [str(item) for item in value] if isinstance(value, list) else [repr(value)]
 
 
 def format_rate(limit: Limit) -> str:
-    """Such as "100 per minute"; what cannot be counted, as it stands."""
+    """Format the rate of a limit, such as "100 per minute"; an invalid one as stored."""
     try:
         return limit.rate
     except RateError:
@@ -55,7 +55,7 @@ def format_rate(limit: Limit) -> str:
 
 
 def format_limit(limit: Limit) -> str:
-    """Such as "10 per minute (only counted) on export"."""
+    """Format a limit, such as "10 per minute (only counted) on export"."""
     if limit.route_id is None or limit.route is None:
         return _counted(limit)
     return _("%(rate)s on %(route)s") % {"rate": _counted(limit), "route": limit.route.name}
@@ -68,7 +68,7 @@ def _counted(limit: Limit) -> str:
 
 
 def format_tier_limits(tier: Tier | None, route_pk: Any = None) -> list[str]:
-    """The limits of ``tier`` that count at a route; needs ``limits`` prefetched."""
+    """Format the limits of ``tier`` that apply to a route; needs ``limits`` prefetched."""
     if tier is None:
         return []
     at_this_route = (None, route_pk)
@@ -76,9 +76,9 @@ def format_tier_limits(tier: Tier | None, route_pk: Any = None) -> list[str]:
 
 
 def format_route_limits(route: Route) -> list[str]:
-    """Who is counted by what at ``route``; needs the tiers' ``limits`` prefetched.
+    """Format the limits of ``route`` by kind of caller; needs the tiers' ``limits`` prefetched.
 
-    Only where the project says who is signed in does the users' tier count anybody.
+    The users' tier counts only where the project authenticates users itself.
     """
     result = [f"anonymous: {limit}" for limit in format_tier_limits(route.anonymous_tier, route.pk)]
     if route.access == Route.Access.APPLICATION:
@@ -87,7 +87,7 @@ def format_route_limits(route: Route) -> list[str]:
 
 
 def format_principal(principal: str, client_names: Mapping[str, str]) -> str:
-    """Who was counted, as people know them: a client's name, "address 192.0.2.1".
+    """Format a principal: a client's name, "address 192.0.2.1".
 
     Args:
         client_names: name by primary key, as text.
@@ -105,7 +105,7 @@ def format_principal(principal: str, client_names: Mapping[str, str]) -> str:
 
 
 def format_size(size: int) -> str:
-    """Bytes as people say them: "1 MiB", "1,000 bytes"."""
+    """Format a number of bytes: "1 MiB", "1,000 bytes"."""
     for unit, length in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if size >= length and size % length == 0:
             return f"{size // length:,} {unit}"
@@ -113,17 +113,17 @@ def format_size(size: int) -> str:
 
 
 def format_scopes(route: Route) -> list[str]:
-    """What a credential needs besides being one: "+ orders:read", unbroken."""
+    """Format the required scopes of a route, each as "+ orders:read" without a line break."""
     return [f"+\u00a0{scope}" for scope in as_strings(route.required_scopes)]
 
 
 def model_label(model_name: str) -> str:
-    """How people call the rows of a model of apiguard: "allowed origin"."""
+    """Return the verbose name of a model of apiguard, such as "allowed origin"."""
     return str(apps.get_model("apiguard", model_name)._meta.verbose_name)
 
 
 def format_content_rules(route: Route) -> list[str]:
-    """What a route checks about requests before anything else."""
+    """Format the content rules of a route."""
     rules = [
         (_("methods"), ", ".join(as_strings(route.methods))),
         (_("takes"), ", ".join(as_strings(route.accepts))),
@@ -138,5 +138,5 @@ def format_content_rules(route: Route) -> list[str]:
 
 
 def first_hour_of_day(now: datetime) -> datetime:
-    """Where the "24 hours" of hourly numbers begin."""
+    """Return the hour in which the "24 hours" of hourly numbers begin."""
     return now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=23)

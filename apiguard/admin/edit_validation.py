@@ -1,11 +1,10 @@
-"""Edits that would put a new error into policy, and how their forms say so.
+"""Validation of an edit against all other policy rows.
 
-Whether a row fits the others can be told only when all of them are saved,
-inlines included. So the edit is saved, policy is compiled inside the same
-transaction, and if there is an error that was not there before, the
-transaction is rolled back and the form is shown again with everything that
-was typed. Errors that were there before are nobody's fault just now; the
-overview shows them.
+Whether a row fits the others is known only when all of them are saved, inlines
+included. So the edit is saved, policy is compiled inside the same transaction,
+and if there is an error that was not there before, the transaction is rolled
+back and the form is shown again with everything that was typed. Errors from
+before the edit do not block it; the overview shows them.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What an edit would have broken: in the row's own form, and in its inlines.
+    """The errors that an edit would have added, in the row's own form and in its inlines.
 
     Each error stands beside the field that shows it; "" is the form as a whole.
     """
@@ -46,7 +45,7 @@ class Refusal:
 
 
 class EditRefused(Exception):
-    """Raised out of the transaction of an edit, so that it is rolled back."""
+    """Raised out of the transaction of an edit to roll it back."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__("This edit would break policy.")
@@ -54,7 +53,7 @@ class EditRefused(Exception):
 
 
 class FormRefusalMixin:
-    """Mixed into a form class; ``refusal`` is what the first try met."""
+    """Mixin of a form class that shows ``refusal``, the result of the first attempt."""
 
     refusal: Refusal
 
@@ -64,7 +63,7 @@ class FormRefusalMixin:
 
 
 class InlineRefusalMixin:
-    """The same for the formset class of an inline."""
+    """Mixin of an inline formset class that shows ``refusal``."""
 
     refusal: Refusal
 
@@ -81,28 +80,28 @@ def _add_errors(form: Any, errors: Iterable[tuple[str, ValidationError]]) -> Non
 
 
 def with_refusal(kind: type[Any], mixin: type[Any], request: HttpRequest) -> type[Any]:
-    """``kind``, a form or formset class, with what was refused a moment ago, if anything."""
+    """Return ``kind``, a form or formset class, with the refusal of this request, if any."""
     refusal = getattr(request, "_apiguard_refusal", None)
     return kind if refusal is None else type(kind.__name__, (mixin, kind), {"refusal": refusal})
 
 
 def set_refusal(request: HttpRequest, refusal: Refusal) -> None:
-    """Let the forms of this request show ``refusal`` when they are built again."""
+    """Make the forms of this request show ``refusal`` when they are built again."""
     request._apiguard_refusal = refusal  # type: ignore[attr-defined]
 
 
 def record_problems(request: HttpRequest) -> None:
-    """Keep what is wrong before the edit; to be called in its transaction, before its writes."""
-    # The lock that every edit takes first: nobody else's error is taken for this edit's.
+    """Store the problems before the edit; call this in its transaction, before its writes."""
+    # Every edit takes this lock first, so that a concurrent edit's error is not blamed on this one.
     PolicyState.objects.using(write_alias()).select_for_update().filter(pk=1).first()
     request._apiguard_problems = current_problems()  # type: ignore[attr-defined]
 
 
 def current_problems() -> tuple[RowProblem, ...]:
-    """Everything that is wrong with the rows as this transaction sees them.
+    """Return all problems of the rows as this transaction sees them.
 
-    Policy is compiled for it only where nobody in this process or transaction
-    has compiled this revision yet.
+    Policy is compiled only if this process or transaction has not compiled
+    this revision yet.
     """
     state = load.state()
     known = holder.snapshot()
@@ -112,10 +111,10 @@ def current_problems() -> tuple[RowProblem, ...]:
 
 
 def refuse_new_problems(request: HttpRequest, form: Any, formsets: Sequence[Any]) -> None:
-    """Compare with what ``record_problems`` kept, after all writes of the edit.
+    """Compare with the problems that ``record_problems`` stored, after all writes of the edit.
 
     Raises:
-        EditRefused: something is wrong that was not wrong before.
+        EditRefused: there is a problem that was not there before.
     """
     before = {_identity(problem) for problem in getattr(request, "_apiguard_problems", ())}
     added = [problem for problem in current_problems() if _identity(problem) not in before]
@@ -161,7 +160,7 @@ def _row(instance: Any) -> tuple[str, Any]:
 
 
 def _message(error: PolicyError, of: str = "") -> ValidationError:
-    """``error`` as one line: whose it is, the value, the reason, the hint."""
+    """Format ``error`` as one line: row, value, reason, hint."""
     text = with_value(error.value, str(error))
     if error.suggestion:
         text = f"{text} Such as: {error.suggestion}"

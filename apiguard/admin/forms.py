@@ -1,8 +1,8 @@
-"""The form of a policy row: it refuses what this edit adds, not what was there.
+"""The form of a policy row: it refuses errors that this edit adds, not older ones.
 
-Whoever switches a route off at night must not first have to mend its methods.
-Errors of the stored row are forgiven, at whichever field; the overview goes on
-with_refusal them.
+A person who switches a route off at night must not have to correct its methods
+first. Errors of the stored row are accepted at any field; the overview goes on
+showing them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ else:
 
 
 class PolicyForm(PolicyFormBase):
-    """A form whose row is policy.
+    """Base class of the forms of policy rows.
 
     Class attributes:
         shown_as: columns that the form does not have -> the field that stands for them.
@@ -37,7 +37,7 @@ class PolicyForm(PolicyFormBase):
             super()._update_errors(errors)  # type: ignore[misc]
 
     def _added(self, errors: Mapping[str, list[ValidationError]]) -> dict[str, Any]:
-        """The errors that the stored row does not have, each at a field of this form."""
+        """Return the errors that the stored row does not have, by field of this form."""
         stored = _errors_of_stored(self.instance)
         added: dict[str, Any] = {}
         for column, found in errors.items():
@@ -52,13 +52,13 @@ class PolicyForm(PolicyFormBase):
 
 
 def with_value(value: object, text: str) -> str:
-    """``text`` with the value that it is about in front: one of many lines may be wrong."""
+    """Return ``text`` with ``value`` in front, because a field may hold many values."""
     shown = "" if value is None else str(value)[:200]
     return f"{shown}: {text}" if shown and not text.startswith((shown, repr(shown))) else text
 
 
 def _errors_of_stored(row: PolicyModel) -> set[tuple[str, str]]:
-    """Code and value of everything that is wrong with ``row`` as it is in the database."""
+    """Return code and value of each problem of ``row`` as stored in the database."""
     if row.pk is None:
         return set()
     stored = type(row)._base_manager.filter(pk=row.pk).first()

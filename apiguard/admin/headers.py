@@ -1,4 +1,4 @@
-"""Header policies: what every response of a route carries."""
+"""Header policies: the headers of every response of a route."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ else:
 
 
 class HeaderFormSet(HeaderFormSetBase):
-    """Each name once for the same types, whatever its case: the database compares them so too."""
+    """Allows each header name once per list of content types, case-insensitively."""
 
     def clean(self) -> None:
         super().clean()
@@ -75,11 +75,11 @@ class HeaderPolicyAdmin(PolicyAdmin):
 def format_header(header: ResponseHeader) -> str:
     """Such as "Expires: 0 (default)"; "without X-Powered-By (text/html)"."""
     removed = header.mode == ResponseHeader.Mode.REMOVE
-    says = f"without {header.name}" if removed else f"{header.name}: {header.value}"
+    text = f"without {header.name}" if removed else f"{header.name}: {header.value}"
     notes = [header.mode] if header.mode == ResponseHeader.Mode.DEFAULT else []
     notes += ["https"] if header.condition == ResponseHeader.Condition.HTTPS else []
     notes += as_strings(header.content_types)
-    return says + (f" ({', '.join(notes)})" if notes else "")
+    return text + (f" ({', '.join(notes)})" if notes else "")
 
 
 SCREENS = {HeaderPolicy: HeaderPolicyAdmin}

@@ -1,4 +1,4 @@
-"""Policy changes: who changed what, when, from what to what. To be read only."""
+"""The history of policy: author, time and difference of each change; read-only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def policy_models() -> list[type[PolicyModel]]:
 
 
 class KindFilter(admin.SimpleListFilter):
-    """Changes by kind of row; the kinds are known without asking the table."""
+    """Filter changes by kind of row; the choices need no query."""
 
     title = _("kind of row")
     parameter_name = "model"

@@ -93,7 +93,7 @@ def _networks(texts: Iterable[str]) -> list[Network]:
 
 
 class ClientForm(PolicyForm):
-    """A client as ``user``, who is signed in, may edit it."""
+    """The form of a client, with the permissions of ``user``, who is signed in."""
 
     user: Any = None
 
@@ -108,7 +108,7 @@ class ClientForm(PolicyForm):
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
-        stored = self.instance  # What was typed is put into it after this.
+        stored = self.instance  # The typed values are assigned to it after this.
         acts = self.cleaned_data.get("acts_as_owner", stored.acts_as_owner)
         owner = self.cleaned_data.get("owner", stored.owner)
         if not acts or owner is None:

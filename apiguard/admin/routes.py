@@ -1,4 +1,4 @@
-"""Routes: the one list that shows what is enforced where."""
+"""The screen of routes: path prefixes and the rules enforced under them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .display import (
 
 
 def refusals_of_a_day(enforced: bool) -> Coalesce:
-    """How often each route refused, or would have, in 24 hours; one query with the rows."""
+    """Return the number of refused (or observed) requests per route in 24 hours, as a subquery."""
     counts = (
         HourlyCount.objects.order_by()
         .filter(
@@ -41,7 +41,7 @@ def refusals_of_a_day(enforced: bool) -> Coalesce:
 
 
 class RouteAdmin(PolicyAdmin):
-    """What is enforced under a path."""
+    """The screen of routes."""
 
     about = _(
         "The longest matching prefix decides; nothing is inherited from a shorter one. "
@@ -49,7 +49,7 @@ class RouteAdmin(PolicyAdmin):
     )
     when_empty = _(
         "There are no routes, so nothing is guarded. Write the recommended baseline from the "
-        "overview, or add a route; begin in mode “observe” to see what would be refused."
+        "overview, or add a route. Start in mode “observe” to see which requests it would refuse."
     )
     list_display = (
         "name",
@@ -121,7 +121,7 @@ class RouteAdmin(PolicyAdmin):
 
 
 def number(count: int) -> str:
-    """A count, or a dash for none, so that numbers stand out."""
+    """Format a count; zero is a dash, so that other numbers stand out."""
     return format_html('<span class="apiguard-number">{}</span>', f"{count:,}") if count else DASH
 
 

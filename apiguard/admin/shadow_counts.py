@@ -20,7 +20,7 @@ PRINCIPALS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class ShadowTotal:
-    """What one shadow limit would have refused in 24 hours, and of whom most."""
+    """The requests over one shadow limit in 24 hours, with the top principals."""
 
     count: int
     most: tuple[tuple[str, int], ...]
@@ -30,17 +30,17 @@ class ShadowTotal:
         """Such as "1,234 (Acme: 1,200; address 192.0.2.1: 34)"."""
         if not self.count:
             return _("nothing")
-        return f"{self.count:,} ({'; '.join(f'{who}: {count:,}' for who, count in self.most)})"
+        return f"{self.count:,} ({'; '.join(f'{name}: {count:,}' for name, count in self.most)})"
 
 
 def shadow_totals(limit_pks: Iterable[Any]) -> dict[Any, int]:
-    """How many requests each of these limits would have refused, if any; one query."""
+    """Return the number of requests that each of these limits would have refused; one query."""
     rows = _counts_of_a_day().filter(limit_pk__in=list(limit_pks))
     return dict(rows.values_list("limit_pk").annotate(Sum("count")))
 
 
 def shadow_details(limit_pks: Iterable[Any]) -> dict[Any, ShadowTotal]:
-    """The same, with whose requests they were.
+    """Return the totals of these limits with their top principals.
 
     One query for all, one for each limit that has a number, one for names.
     """
@@ -55,9 +55,9 @@ def shadow_details(limit_pks: Iterable[Any]) -> dict[Any, ShadowTotal]:
         )
         for pk in totals
     }
-    names = _client_names(who for entries in most.values() for who, _total in entries)
+    names = _client_names(principal for entries in most.values() for principal, _total in entries)
     return {
-        pk: ShadowTotal(count, tuple((format_principal(who, names), n) for who, n in most[pk]))
+        pk: ShadowTotal(count, tuple((format_principal(name, names), n) for name, n in most[pk]))
         for pk, count in totals.items()
     }
 
@@ -68,7 +68,7 @@ def _counts_of_a_day() -> ShadowCountQuerySet:
 
 
 def _client_names(principals: Iterable[str]) -> Mapping[str, str]:
-    pks = {who.removeprefix("client:") for who in principals if who.startswith("client:")}
+    pks = {each.removeprefix("client:") for each in principals if each.startswith("client:")}
     known = Client._base_manager.using(write_alias())
     found = known.filter(pk__in=[pk for pk in pks if pk.isascii() and pk.isdigit()])
     return {str(pk): name for pk, name in found.values_list("pk", "name")}

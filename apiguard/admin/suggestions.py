@@ -1,7 +1,7 @@
-"""One click for the spelling that an error suggests. No script is needed.
+"""A button that accepts the spelling which an error suggests. No script is needed.
 
-A form that refuses a field offers a button beside it; the button sends the
-whole form again, with what was typed there and what is to be written instead.
+A form that refuses a field offers a button beside it. The button sends the
+whole form again, with the refused text and the suggested one.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from ..models import PolicyModel
 from .forms import PolicyForm
 
 ACCEPT = "accept-"
-"""Begins the name of a button; the name of its field follows."""
+"""Prefix of a button's name; the name of its field follows."""
 
 
 class SuggestionForm(PolicyForm):
-    """A form that offers the accepted spelling of what it refuses."""
+    """A form that offers the accepted spelling of a refused value."""
 
     def full_clean(self) -> None:
         super().full_clean()
         if not self.is_bound or not self.errors:
             return
-        for field, instead in suggested(self.instance):
+        for field, instead in suggestions_for(self.instance):
             if field in self.errors:
                 name = self.add_prefix(field)
                 button = _button(name, str(self.data.get(name, "")), instead)
@@ -38,15 +38,15 @@ class SuggestionForm(PolicyForm):
 
 
 class SuggestionsMixin:
-    """Mixed into a screen whose forms offer spellings."""
+    """Mixin of a screen whose forms offer suggestions."""
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        request.POST = accepted(request.POST)  # type: ignore[assignment]
+        request.POST = apply_suggestion(request.POST)  # type: ignore[assignment]
         return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc]
 
 
-def suggested(row: PolicyModel) -> Iterator[tuple[str, str]]:
-    """Field -> its text with everything mended that can be mended; lists one per line."""
+def suggestions_for(row: PolicyModel) -> Iterator[tuple[str, str]]:
+    """Yield each field with its text after all suggestions are applied; lists one item per line."""
     instead: dict[str, dict[Any, str]] = {}
     for problem in row.problems():
         if problem.suggestion is not None:
@@ -57,10 +57,10 @@ def suggested(row: PolicyModel) -> Iterator[tuple[str, str]]:
         yield field, "\n".join(by_value.get(item, item) for item in items)
 
 
-def accepted(post: QueryDict) -> QueryDict:
-    """What was sent, with the accepted spelling in its field.
+def apply_suggestion(post: QueryDict) -> QueryDict:
+    """Return the POST data with the accepted spelling in its field.
 
-    Enter presses a form's first button: a field that was edited since is left alone.
+    The Enter key presses a form's first button, so a field that was edited since is kept.
     """
     changed = post
     for name in [name for name in post if name.startswith(ACCEPT)]:

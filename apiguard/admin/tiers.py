@@ -1,4 +1,4 @@
-"""Tiers and their limits, which are typed as people say them: "100 per minute"."""
+"""Tiers and their limits; the form takes a limit as text, such as "100 per minute"."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .display import format_limit, format_rate, lines
 from .forms import PolicyForm
 from .shadow_counts import ShadowTotal, shadow_details, shadow_totals
 
-# While the counter is away: how many too many may pass, in a word, and what happens to requests.
+# While the counter is away: the choice with the excess it allows, and its effect on requests.
 STORE_FAILURE_LABELS = {
     Limit.OnStoreFailure.LOCAL: _("local: amount per process"),
     Limit.OnStoreFailure.OPEN: _("open: no bound"),
@@ -38,14 +38,14 @@ STORE_FAILURE_EFFECTS = {
         "Requests pass, and this limit does not count them: any number may be admitted in excess."
     ),
     Limit.OnStoreFailure.CLOSED: _(
-        "Requests are answered 503, whatever the other limits say: none is admitted in excess. "
-        "In mode shadow it refuses nobody, and is not counted meanwhile."
+        "Requests are answered 503, whatever the other limits decide: none is admitted in excess. "
+        "In mode shadow the limit refuses nothing, and does not count until the counter is back."
     ),
 }
 
 
 class LimitForm(PolicyForm):
-    """A limit with its rate in one text field instead of four columns."""
+    """The form of a limit, with its rate in one text field instead of four columns."""
 
     rate = forms.CharField(
         label=_("rate"),
@@ -74,7 +74,7 @@ class LimitForm(PolicyForm):
             self.initial.setdefault("rate", format_rate(self.instance))
 
     def clean_rate(self) -> Rate | None:
-        """The rate; ``None`` for one that was left alone, right or wrong."""
+        """Return the rate; ``None`` if it was not edited, valid or not."""
         text = self.cleaned_data["rate"]
         if self.instance.pk is not None and "rate" not in self.changed_data:
             return None
@@ -85,8 +85,8 @@ class LimitForm(PolicyForm):
             raise ValidationError(f"{text}: {error}{suggestion}", code=error.code) from error
 
     def _post_clean(self) -> None:
-        # The row checks itself next, and wants a whole rate to check; a form
-        # whose rate cannot be read is never saved.
+        # The row is validated next and needs a complete rate; a form whose rate
+        # cannot be parsed is never saved.
         rate = Rate(1, 60) if "rate" in self.errors else self.cleaned_data.get("rate")
         if rate is not None:
             set_rate(self.instance, rate)
@@ -113,7 +113,7 @@ def shadow_limits(tier: Tier) -> list[Limit]:
 
 
 class TierAdmin(PolicyAdmin):
-    """How much a client may ask for."""
+    """The screen of tiers: how many requests a client may send."""
 
     about = _("A request is admitted only if all limits of its tier admit it.")
     when_empty = _("There are no tiers, so nothing is counted. The baseline brings three.")
@@ -163,7 +163,7 @@ class TierAdmin(PolicyAdmin):
 
     @admin.display(description=_("would have refused (24 h)"))
     def shadow_totals_list(self, tier: Tier) -> SafeString | str:
-        """Requests over each limit that only counts, and whose they were."""
+        """Return the requests over each shadow limit, by principal."""
         limits = shadow_limits(tier)
         found = shadow_details(limit.pk for limit in limits)
         nothing = ShadowTotal(0, ())

@@ -9,7 +9,7 @@ import re
 import pytest
 from django.http import QueryDict
 
-from apiguard.admin.suggestions import accepted
+from apiguard.admin.suggestions import apply_suggestion
 from apiguard.models import AllowedOrigin, CorsPolicy
 
 from .pages import errors_of, fields_of, fill_in, url
@@ -105,7 +105,7 @@ def test_an_accepted_spelling_is_judged_like_a_typed_one(admin_client, cors):
 def test_a_made_up_button_changes_nothing(value):
     post = QueryDict(mutable=True)
     post.update({"pattern": "a", "accept-pattern": value, "accept-": '["", "b"]'})
-    assert accepted(post)["pattern"] == "a"
+    assert apply_suggestion(post)["pattern"] == "a"
 
 
 def test_what_a_page_shows_of_a_pattern_is_escaped(admin_client, cors):

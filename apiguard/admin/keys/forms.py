@@ -1,4 +1,4 @@
-"""The forms of the key screen: what may be decided about a key, and what may be changed later."""
+"""The forms of the key screen."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GRACES = (
 
 
 class KeyForm(PolicyForm):
-    """What may be decided, and changed later, about a key, by ``user``, who is signed in."""
+    """The form of an existing key, and the base of the form of a new one, for ``user``."""
 
     user: Any = None
 
@@ -50,7 +50,7 @@ class KeyForm(PolicyForm):
         begins = self.cleaned_data.get("not_before", self.instance.not_before)
         ends = self.cleaned_data.get("expires_at")
         if begins and ends and ends <= begins:
-            self.add_error("expires_at", _("The key would end before it begins."))
+            self.add_error("expires_at", _("The key would expire before it becomes valid."))
         self._refuse_widening()
         return cleaned
 
@@ -84,7 +84,7 @@ def widened_fields(stored: Any, typed: Mapping[str, Any]) -> list[str]:
 
 
 def scope_choice(registry: frozenset[str], stored: object) -> forms.MultipleChoiceField:
-    """The registered scopes to tick, and those that the row has besides."""
+    """Return a field with the registered scopes, and the other scopes of the row."""
     others = [] if not isinstance(stored, list) else [str(scope) for scope in stored]
     choices = [(scope, scope) for scope in sorted(registry)]
     choices += [
@@ -97,7 +97,7 @@ def scope_choice(registry: frozenset[str], stored: object) -> forms.MultipleChoi
         choices=choices,
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text=_("What the key may do; none ticked: nothing that needs a scope."),
+        help_text=_("With none ticked, the key may use nothing that needs a scope."),
     )
 
 
@@ -106,7 +106,7 @@ def _form_token_field() -> forms.CharField:
 
 
 class SingleUseForm(FormBase):
-    """Mixed into a form with a field ``form_token``; ``user`` is who may send it."""
+    """Mixin of a form with a field ``form_token``, for ``user`` only."""
 
     user: Any = None
 
@@ -123,7 +123,7 @@ class SingleUseForm(FormBase):
 
 
 class NewKeyForm(SingleUseForm, KeyForm):
-    """The form that makes a key, once."""
+    """The form that creates a key."""
 
     form_token = _form_token_field()
 
@@ -136,7 +136,7 @@ class NewKeyForm(SingleUseForm, KeyForm):
 
 
 class RotateForm(SingleUseForm, forms.Form):
-    """Why, and for how long the old key goes on."""
+    """The reason of a rotation, and the time for which the old key stays valid."""
 
     form_token = _form_token_field()
 
@@ -144,27 +144,27 @@ class RotateForm(SingleUseForm, forms.Form):
         label=_("Why now"),
         widget=forms.RadioSelect,
         choices=(
-            ("leaked", _("Leaked: the old key ends now")),
-            ("planned", _("Planned: the old key goes on for a while")),
+            ("leaked", _("Leaked: the old key stops working now")),
+            ("planned", _("Planned: the old key works for a while longer")),
         ),
     )
     grace = forms.TypedChoiceField(
-        label=_("If planned, the old key ends after"),
+        label=_("If planned, the old key works for"),
         choices=GRACES,
         coerce=int,
         initial=7 * 24 * HOUR,
-        help_text=_("Both keys work meanwhile. Long enough to put the new one everywhere."),
+        help_text=_("Both keys work during this time. Choose enough time to deploy the new one."),
     )
     reason = forms.CharField(
         label=_("Reason"),
         max_length=255,
         widget=forms.TextInput(attrs={"class": "vTextField"}),
-        help_text=_("For whoever asks later. Such as: yearly rotation."),
+        help_text=_("Kept in the history. Such as: yearly rotation."),
     )
-    # When the key was rotated last, as far as who sends this has seen.
+    # When the key was last rotated, at the time the form was rendered.
     seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
     @property
     def grace_seconds(self) -> int:
-        """How long the old key goes on."""
+        """Return the seconds for which the old key stays valid."""
         return 0 if self.cleaned_data["how"] == "leaked" else int(self.cleaned_data["grace"])

@@ -1,7 +1,7 @@
-"""Whose key is this? A box for a text that was found somewhere.
+"""The page that identifies API keys in a pasted text.
 
-What is pasted is compared and forgotten: it comes by POST, so that no URL, log
-or history of a browser holds it, and no page repeats it.
+The text is compared and not stored. It is sent by POST, so that no URL, log or
+browser history holds it, and no page repeats it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_KEYS = 20
 
 
 class IdentifyForm(forms.Form):
-    """A box that no browser fills in, keeps or spell-checks elsewhere."""
+    """A text box with autocompletion and spell checking switched off."""
 
     text = forms.CharField(
         label=_("Key, or text with keys in it"),
@@ -48,7 +48,7 @@ class IdentifyForm(forms.Form):
 
 
 class IdentifyMixin(KeyPageMixin):
-    """The part of the key screen that tells whose a key is."""
+    """Mixin of the key screen with the page that identifies keys."""
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.identify_view)
@@ -57,7 +57,7 @@ class IdentifyMixin(KeyPageMixin):
     @method_decorator(sensitive_post_parameters("text"))
     @sensitive_variables("form", "parts")
     def identify_view(self, request: HttpRequest) -> HttpResponse:
-        """GET shows the box, POST the answer above an empty one."""
+        """Show the form on GET; on POST the result above an empty form."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         sent = request.method == "POST"
@@ -66,14 +66,14 @@ class IdentifyMixin(KeyPageMixin):
         mistyped = False
         if sent and form.is_valid():
             parts, mistyped = _parts_in(form.cleaned_data["text"])
-            found = [self._told(each) for each in identify(parts, timezone.now())]
-        # A form that is shown again would repeat what was pasted.
+            found = [self._context(each) for each in identify(parts, timezone.now())]
+        # A bound form would repeat the pasted text.
         box = IdentifyForm()
         return uncached(
             self.page(
                 request,
                 "identify",
-                _("Whose key is this?"),
+                _("Identify a key"),
                 box=box,
                 errors=list(form.errors.get("text", ())) if sent else [],
                 found=found,
@@ -81,7 +81,7 @@ class IdentifyMixin(KeyPageMixin):
             )
         )
 
-    def _told(self, found: Identified) -> dict[str, Any]:
+    def _context(self, found: Identified) -> dict[str, Any]:
         now = timezone.now()
         badge: SafeString | str = ""
         if found.key is not None and found.is_ours:
@@ -91,7 +91,7 @@ class IdentifyMixin(KeyPageMixin):
 
 @sensitive_variables("text", "parts")
 def _parts_in(text: str) -> tuple[list[KeyParts], bool]:
-    """The keys in a text, and whether something looks like one and has a wrong checksum."""
+    """Return the keys in a text, and whether a candidate has a wrong checksum."""
     namespace = conf.current().key_namespace
     data = text.encode("utf-8", "replace")
     parts = [each for _end, each in find(data, namespace)]

@@ -1,8 +1,8 @@
-"""API keys: made here, shown once, revoked here, never deleted.
+"""The screen of API keys: created here, shown once, revoked here, never deleted.
 
-The text of a new key goes from ``ApiKey.objects.build`` into the one response
-that answers the form, and nowhere else: no message, session, log or URL holds
-it. Digests are neither shown nor searched nor filtered by.
+The text of a new key goes from ``ApiKey.objects.build`` into the response to
+the form, and nowhere else: no message, session, log or URL holds it. Digests
+are not shown, and cannot be searched or filtered by.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from .rotate import RotateMixin
 from .state import StateFilter, UnusedFilter, state_badge
 
 WHOLE_KEY_SEARCHED = _(
-    "That was a whole key, and searches stand in the browser's history and in access logs. "
-    "If they are kept or shared, rotate the key. Use “Whose key is this?” for whole keys."
+    "You searched for a whole key. Searches are kept in the browser's history and in access logs. "
+    "If others can read these, rotate the key. Use “Identify a key” for whole keys."
 )
 
 
 class ApiKeyAdmin(RotateMixin, RevokeMixin, IdentifyMixin, PolicyAdmin):
-    """Credentials of clients."""
+    """The screen of API keys."""
 
     can_break_policy = False
     about = _("Search takes a name, a client, or a key's public beginning; never a whole key.")
-    when_empty = _("There are no keys. Add a client first, then make a key for it.")
+    when_empty = _("There are no keys. Add a client first, then create a key for it.")
     list_display = (
         "masked",
         "state",
@@ -73,7 +73,7 @@ class ApiKeyAdmin(RotateMixin, RevokeMixin, IdentifyMixin, PolicyAdmin):
         return [
             *(revoked if obj.revoked_at else []),
             (None, {"fields": (*self.decided, *self.facts)}),
-            (_("What it may do"), {"fields": self.editable}),
+            (_("What the key may do"), {"fields": self.editable}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
@@ -105,7 +105,7 @@ class ApiKeyAdmin(RotateMixin, RevokeMixin, IdentifyMixin, PolicyAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    # -- making ---------------------------------------------------------------
+    # -- creating -------------------------------------------------------------
 
     @sensitive_variables("built", "text")
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -163,10 +163,10 @@ class ApiKeyAdmin(RotateMixin, RevokeMixin, IdentifyMixin, PolicyAdmin):
 
     @admin.display(description=_("before and after it"))
     def line(self, key: ApiKey) -> SafeString | str:
-        """The key that this one replaces, and those that replace it."""
+        """Return links to the key that this one replaces, and to those that replace it."""
         found = [(_("replaces"), key.replaces)] if key.replaces is not None else []
         found += [(_("replaced by"), other) for other in key.replaced_by.order_by("pk")]
-        links = [(word, self._link(other)) for word, other in found]
+        links = [(label, self._link(other)) for label, other in found]
         return format_html_join("", '<span class="apiguard-line">{} {}</span>', links) or DASH
 
     def _link(self, key: ApiKey) -> SafeString:

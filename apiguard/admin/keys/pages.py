@@ -1,7 +1,7 @@
-"""The pages about one key that are no form of its row: shown once, made before, asked.
+"""Pages about one key beside its form: the new key shown once, and a form sent twice.
 
-The text of a new key goes into the one response that answers the form which
-made it, and nowhere else: no message, session, log or URL holds it.
+The text of a new key is in the response to the form that created the key, and
+nowhere else: no message, session, log or URL holds it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ else:
 
 
 def uncached(response: HttpResponse) -> HttpResponse:
-    """``response``, kept by no cache and named to no other site."""
+    """Set headers so that no cache keeps ``response`` and no other site gets its URL."""
     response["Cache-Control"] = "no-store"
     # Not no-referrer: forms of such a page, signing out among them, send Origin: null.
     response["Referrer-Policy"] = "same-origin"
@@ -34,12 +34,12 @@ def uncached(response: HttpResponse) -> HttpResponse:
 
 
 def public_part(key: ApiKey) -> str:
-    """What may be shown of a key."""
+    """Return the part of a key that may be shown."""
     return shown(conf.current().key_namespace, key.environment, key.key_id)
 
 
 class Redacted:
-    """Text for a template that stands in no ``repr``.
+    """Text for a template that does not appear in its ``repr``.
 
     Django's templates log their whole context, at level DEBUG, for every
     variable that is not in it.
@@ -58,12 +58,12 @@ class Redacted:
 
 
 class KeyPageMixin(Base):
-    """The part of the key screen that these pages share."""
+    """Mixin of the key screen with the pages that all actions share."""
 
     def page(
         self, request: HttpRequest, template: str, title: Any, *, status: int = 200, **more: Any
     ) -> TemplateResponse:
-        """A page of the desk; ``template`` without folder and ending."""
+        """Return an admin page; ``template`` is a file name without folder and suffix."""
         request.current_app = self.admin_site.name
         context = {
             **self.admin_site.each_context(request),
@@ -80,7 +80,7 @@ class KeyPageMixin(Base):
     def secret_page(
         self, request: HttpRequest, key: ApiKey, text: str, old: ApiKey | None = None
     ) -> HttpResponse:
-        """The one response that holds the text of the key."""
+        """Return the only response that holds the text of the key."""
         response = self.page(
             request,
             "created",
@@ -96,20 +96,22 @@ class KeyPageMixin(Base):
         return uncached(response)
 
     def already_created_page(self, request: HttpRequest, key_pk: int | None) -> HttpResponse:
-        """The answer to a form that has made its key already."""
+        """Return the page for a form that has created its key already."""
         key = ApiKey.objects.select_related("client").filter(pk=key_pk).first()
         masked = public_part(key) if key is not None else ""
-        title = _("This key was made already")
+        title = _("This key was created already")
         return self.page(request, "already_created", title, status=409, key=key, masked=masked)
 
 
 def why_refused(key: ApiKey) -> str:
-    """What a key that was just made is refused for, and what to do; empty if it is good."""
+    """Return why requests with a new key are refused, and the remedy; "" for a valid key."""
     text = {
-        KeyState.CLIENT_DISABLED: _("Its client is not enabled, so it is refused: enable it."),
-        KeyState.TEST_REFUSED: _("This site refuses test keys: make a live one."),
-        KeyState.NOT_YET_VALID: _("It is refused until it begins, as you said."),
-        KeyState.EXPIRED: _("It has expired already: make another."),
-        KeyState.BROKEN: _("Its client has a mistake, so it is refused: mend the client."),
+        KeyState.CLIENT_DISABLED: _(
+            "Its client is not enabled, so the key is refused. Enable the client."
+        ),
+        KeyState.TEST_REFUSED: _("This site refuses test keys. Create a live one."),
+        KeyState.NOT_YET_VALID: _("The key is refused until its start time."),
+        KeyState.EXPIRED: _("The key has expired already. Create another one."),
+        KeyState.BROKEN: _("Its client has an error, so the key is refused. Correct the client."),
     }
     return text.get(key.state(), "")

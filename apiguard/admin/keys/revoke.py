@@ -1,4 +1,4 @@
-"""Revoking keys: a page that asks why, and says that it cannot be undone."""
+"""Revocation of keys, with a confirmation page that takes a reason."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from ...models import ApiKey
 from ..base import record_actor
 from .pages import KeyPageMixin, public_part
 
-# What one form may bring back: DATA_UPLOAD_MAX_NUMBER_FIELDS is 1,000.
+# One form may send that many: DATA_UPLOAD_MAX_NUMBER_FIELDS is 1,000.
 MOST_AT_ONCE = 500
 
 
 class RevokeForm(forms.Form):
-    """Why."""
+    """The reason of a revocation."""
 
     reason = forms.CharField(
         label=_("Reason"),
         max_length=255,
         widget=forms.TextInput(attrs={"class": "vTextField", "autofocus": True}),
-        help_text=_("For whoever asks why calls are refused. Such as: found in a public log."),
+        help_text=_("Kept in the history. Such as: found in a public log."),
     )
 
 
 class RevokeMixin(KeyPageMixin):
-    """The part of the key screen that ends keys: a button and an action."""
+    """Mixin of the key screen that revokes keys, by a button and an action."""
 
     actions = ("revoke_selected",)
 
@@ -50,11 +50,11 @@ class RevokeMixin(KeyPageMixin):
         ]
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        """Whether who is signed in may end keys."""
+        """Return whether the signed-in user may revoke keys."""
         return bool(request.user.has_perm("apiguard.revoke_apikey"))
 
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """GET asks, POST revokes."""
+        """Show the confirmation page on GET; revoke the key on POST."""
         if not self.has_revoke_permission(request):
             raise PermissionDenied
         key = self.get_object(request, unquote(object_id))
@@ -63,7 +63,7 @@ class RevokeMixin(KeyPageMixin):
         return self.retry_conflicts(request, partial(self._revoke_one, request, key))
 
     def _revoke_one(self, request: HttpRequest, key: ApiKey) -> HttpResponse:
-        done = self._ask_or_revoke(request, [key], sent=request.method == "POST")
+        done = self._confirm_or_revoke(request, [key], sent=request.method == "POST")
         if done is not None:
             return done
         here = self.admin_site.name
@@ -74,18 +74,18 @@ class RevokeMixin(KeyPageMixin):
 
     @admin.action(description=_("Revoke selected keys"), permissions=["revoke"])
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """The same for the rows that are ticked in the list."""
+        """Revoke the keys that are selected in the list."""
         keys = list(queryset.select_related("client")[: MOST_AT_ONCE + 1])
         if len(keys) > MOST_AT_ONCE:
-            text = _("These are too many to look over. Filter the list, or tick at most %d keys.")
+            text = _("These are too many to check. Filter the list, or select at most %d keys.")
             self.message_user(request, text % MOST_AT_ONCE, messages.ERROR)
             return None
-        return self._ask_or_revoke(request, keys, sent="post" in request.POST, action=True)
+        return self._confirm_or_revoke(request, keys, sent="post" in request.POST, action=True)
 
-    def _ask_or_revoke(
+    def _confirm_or_revoke(
         self, request: HttpRequest, keys: Sequence[ApiKey], *, sent: bool, action: bool = False
     ) -> HttpResponse | None:
-        """The page that asks, or ``None`` when the keys are revoked."""
+        """Return the confirmation page, or ``None`` when the keys are revoked."""
         form = RevokeForm(request.POST if sent else None)
         alive = [key for key in keys if key.revoked_at is None]
         if sent and form.is_valid():
@@ -110,5 +110,5 @@ class RevokeMixin(KeyPageMixin):
             for key in keys:
                 key.revoke(reason, by)
                 self.log_change(request, key, [{"changed": {"fields": ["revoked_at"]}}])
-        text = ngettext("%d key is revoked.", "%d keys are revoked.", len(keys)) % len(keys)
+        text = ngettext("%d key was revoked.", "%d keys were revoked.", len(keys)) % len(keys)
         self.message_user(request, text, messages.SUCCESS)

@@ -1,4 +1,4 @@
-"""Rotating a key: a page that asks why, and the successor's text, shown once."""
+"""Rotation of a key: a confirmation page, and the text of the successor, shown once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .pages import KeyPageMixin, public_part
 
 
 class RotateMixin(KeyPageMixin):
-    """The part of the key screen that makes successors."""
+    """Mixin of the key screen that rotates keys."""
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.rotate_view)
@@ -34,11 +34,11 @@ class RotateMixin(KeyPageMixin):
         ]
 
     def has_rotate_permission(self, request: HttpRequest) -> bool:
-        """Whether who is signed in may make successors of keys."""
+        """Return whether the signed-in user may rotate keys."""
         return bool(request.user.has_perm("apiguard.rotate_apikey"))
 
     def rotate_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """GET asks, POST rotates and shows the new key."""
+        """Show the confirmation page on GET; rotate and show the new key on POST."""
         if not self.has_rotate_permission(request):
             raise PermissionDenied
         key = self.get_object(request, unquote(object_id))
@@ -51,7 +51,7 @@ class RotateMixin(KeyPageMixin):
                 return self._rotate_or_refuse(request, form, key)
             except form_tokens.FormTokenUsed as used:
                 return self.already_created_page(request, used.key_pk)
-        return self._ask(request, form, key)
+        return self._confirmation_page(request, form, key)
 
     def _rotate_or_refuse(
         self, request: HttpRequest, form: RotateForm, key: ApiKey
@@ -59,10 +59,10 @@ class RotateMixin(KeyPageMixin):
         try:
             return self.retry_conflicts(request, partial(self._rotate, request, form, key.pk))
         except ValidationError as refused:
-            # The second of two clicks comes too late because of the first.
+            # The second of two clicks fails because of the first.
             form_tokens.check_unused(request, form.cleaned_data["form_token"])
-            self._show_anew(form, key, refused)
-        return self._ask(request, form, key)
+            self._show_refusal(form, key, refused)
+        return self._confirmation_page(request, form, key)
 
     @sensitive_variables("text")
     def _rotate(self, request: HttpRequest, form: RotateForm, pk: Any) -> HttpResponse:
@@ -86,14 +86,16 @@ class RotateMixin(KeyPageMixin):
         return self.secret_page(request, key, text, old)
 
     @staticmethod
-    def _show_anew(form: RotateForm, key: ApiKey, refused: ValidationError) -> None:
-        """Say why nothing was done; sent once more, the form means the key as it is now."""
+    def _show_refusal(form: RotateForm, key: ApiKey, refused: ValidationError) -> None:
+        """Show why nothing was done, and make the form refer to the key as it is now."""
         key.refresh_from_db()
         form.data = {**form.data.dict(), "seen": _seen(key)}  # type: ignore[attr-defined]
         for message in refused.messages:
             form.add_error(None, message)
 
-    def _ask(self, request: HttpRequest, form: RotateForm, key: ApiKey) -> HttpResponse:
+    def _confirmation_page(
+        self, request: HttpRequest, form: RotateForm, key: ApiKey
+    ) -> HttpResponse:
         state = key.state()
         successors = [(other, public_part(other)) for other in key.replaced_by.order_by("-pk")]
         return self.page(

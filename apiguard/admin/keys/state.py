@@ -1,4 +1,4 @@
-"""What a key can do right now, and how it is used: badges, and list filters by them."""
+"""State and use of keys: badges and list filters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNUSED_DAYS = (30, 90)
 
 
 def state_badge(key: ApiKey, now: datetime) -> SafeString:
-    """The state of a key, and that it ends soon, or that it was rotated."""
+    """Return the state of a key, with a warning if the key expires soon."""
     state = key.state(now)
     shown = badge(state, TONES.get(state, "warn"))
     if state is KeyState.VALID and key.expires_at is not None and key.expires_at <= now + SOON:
@@ -36,7 +36,7 @@ def state_badge(key: ApiKey, now: datetime) -> SafeString:
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Keys by what they can do right now."""
+    """Filter keys by their current state."""
 
     title = gettext_lazy("state")
     parameter_name = "state"
@@ -54,7 +54,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 class UnusedFilter(admin.SimpleListFilter):
-    """Keys that nobody would miss: neither revoked nor expired, and long not used."""
+    """Filter keys that are neither revoked nor expired and were not used for a long time."""
 
     title = gettext_lazy("unused")
     parameter_name = "unused"

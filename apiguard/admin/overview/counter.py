@@ -1,6 +1,7 @@
-"""What the overview says of the counter, and a tier of its shadow limits: what was noted, no look.
+"""The counter section of the overview: where limits are counted, and recorded outages.
 
-Nothing here asks the store: one that hangs would take the desk along.
+This module reads the database only. It sends no command to Redis, because a
+store that hangs would block the page.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from ...telemetry import proxies
 from ...telemetry.formatting import format_time
 
 DAY = timedelta(days=1)
-# Per page: who wants to see more looks into the log.
+# Per page; the log has the rest.
 OUTAGES_SHOWN = 20
 PRINCIPALS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """One outage as the page says it: "away since 22:10", in which process."""
+    """One outage as the page shows it: "away since 22:10", in which process."""
 
     process: str
     when: str
@@ -35,7 +36,7 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class CounterStatus:
-    """Where limits are counted, and what went wrong with it in the last 24 hours."""
+    """Where limits are counted, and the outages of the last 24 hours."""
 
     where: str
     is_memory: bool
@@ -74,7 +75,7 @@ def _lasting(row: CounterOutage, now: datetime) -> Outage:
 
 
 def _ended(row: CounterOutage, now: datetime) -> Outage:
-    # A process that fell silent is taken to have ended then.
+    # A process that stopped reporting counts as ended at its last report.
     began, ended = format_time(row.began_at, now), format_time(row.ended_at or row.seen_at, now)
     when = _("away from %(began)s to %(ended)s") % {"began": began, "ended": ended}
     return Outage(row.process, when, lasts=False)

@@ -1,4 +1,4 @@
-"""The overview: what is in force and in whom, wrong, enforced where, refused, and counted where."""
+"""The overview: policy in force, workers, problems, routes, refusals and the counter."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ from ..display import (
 from .counter import counter_status
 from .workers import workers_status
 
-# What the baseline writes; whoever may not add one of these may not write it.
+# The models of the baseline; writing it needs the add permission of each.
 BASELINE_ROWS = (Route, CorsPolicy, HeaderPolicy, ResponseHeader, Tier, Limit)
 
-# A table of tens of thousands helps nobody, and takes the page along.
+# A table of tens of thousands of rows would slow the page down and help nobody.
 PROBLEMS_SHOWN = 100
 
 # Rows that are edited inside another's form: its model, and how to get there.
@@ -61,7 +61,7 @@ EDITED_INSIDE: Mapping[str, tuple[type[Any], str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ShownProblem:
-    """One mistake as the page lists it; ``url`` leads to where it can be mended."""
+    """One problem as the page lists it; ``url`` is the form where it can be fixed."""
 
     problem: RowProblem
     kind: str
@@ -70,7 +70,7 @@ class ShownProblem:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """How often one route refused, or would have, for one reason in 24 hours."""
+    """Requests that one route refused, or would have refused, for one reason in 24 hours."""
 
     route: str
     url: str
@@ -84,7 +84,7 @@ class Refusals:
 
 
 def add_to(site: AdminSite) -> None:
-    """Give ``site`` the page "apiguard/overview/"; twice is once."""
+    """Add the page "apiguard/overview/" to ``site``, unless ``site`` has it."""
     if getattr(site, "_apiguard_overview", False):
         return
     stock_urls = site.get_urls
@@ -99,7 +99,7 @@ def add_to(site: AdminSite) -> None:
 
 
 def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
-    """GET shows it; POST writes the baseline while there are no routes."""
+    """Show the overview on GET; write the baseline on POST while there are no routes."""
     if not _may(request, "view", "route"):
         raise PermissionDenied
     if request.method == "POST":
@@ -127,7 +127,7 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
 
 def _may(request: HttpRequest, verb: str, model: str) -> bool:
     verbs = ("view", "change") if verb == "view" else (verb,)
-    return any(request.user.has_perm(f"apiguard.{word}_{model}") for word in verbs)
+    return any(request.user.has_perm(f"apiguard.{each}_{model}") for each in verbs)
 
 
 def _may_write_baseline(request: HttpRequest) -> bool:
@@ -135,7 +135,7 @@ def _may_write_baseline(request: HttpRequest) -> bool:
 
 
 def _url(request: HttpRequest, site: AdminSite, model: str, pk: Any) -> str:
-    """Where the row is edited; "" where this user may not look."""
+    """Return the URL of the row's form; "" where this user may not view the row."""
     if pk is None or not _may(request, "view", model):
         return ""
     try:
@@ -147,7 +147,7 @@ def _url(request: HttpRequest, site: AdminSite, model: str, pk: Any) -> str:
 def _problems(
     request: HttpRequest, site: AdminSite, found: Sequence[RowProblem]
 ) -> list[ShownProblem]:
-    """Each problem with the way to its row: one query per kind of inline."""
+    """Return each problem with the URL of its row; one query per kind of inline."""
     parents: dict[tuple[str, Any], tuple[str, Any]] = {}
     for name, (model, column, parent) in EDITED_INSIDE.items():
         pks = [problem.pk for problem in found if problem.model == name]

@@ -1,7 +1,7 @@
-"""What the overview says of the workers: which runs what, as they themselves left word.
+"""The workers section of the overview: the policy that each worker enforces, from its heartbeats.
 
-The one question that a page asks a store; it waits for half a second at most,
-so that a store that hangs does not take the desk along.
+Reading the heartbeats from Redis is the only store access of an admin page. It
+waits for half a second at most, so that a store that hangs does not block the page.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...telemetry.worker_registry import registry_for
 from ...telemetry.workers import TIMEOUT_SECONDS, Fleet, State, Worker, fleet
 from ..display import DASH, badge
 
-# Who runs more looks with "manage.py apiguard check".
+# "manage.py apiguard check" prints all of them.
 WORKERS_SHOWN = 100
 
 TONES = {
@@ -47,7 +47,7 @@ class ShownWorker:
 
 @dataclass(frozen=True, slots=True)
 class WorkersStatus:
-    """The sentence, its mark, those who need somebody, and everybody."""
+    """A summary with its badge, the workers that need attention, and all workers."""
 
     mark: SafeString
     summary: str
@@ -58,7 +58,7 @@ class WorkersStatus:
 
 
 def workers_status() -> WorkersStatus:
-    """Ask where workers leave word; a few queries, and half a second at most."""
+    """Read the heartbeats; a few queries, and half a second at most."""
     registry = registry_for(conf.current())
     seen = fleet(registry, is_worker=True, patience=TIMEOUT_SECONDS)
     return WorkersStatus(

@@ -3,17 +3,17 @@
 {
     const key = document.getElementById("apiguard-key");
     const copy = document.getElementById("apiguard-copy");
-    const said = document.getElementById("apiguard-copied");
+    const status = document.getElementById("apiguard-copied");
 
     copy.hidden = false;
     copy.addEventListener("click", async () => {
         key.select();
         try {
             await navigator.clipboard.writeText(key.value);
-            said.textContent = copy.dataset.done;
+            status.textContent = copy.dataset.done;
         } catch {
             // No clipboard without https, or not allowed: the older way, then the person.
-            said.textContent = document.execCommand("copy")
+            status.textContent = document.execCommand("copy")
                 ? copy.dataset.done
                 : copy.dataset.failed;
         }
