@@ -8,8 +8,8 @@ the rows, and suggest the first step while they are empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +17,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db import models, router, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -32,12 +32,14 @@ from .edit_validation import (
     EditRefused,
     FormRefusalMixin,
     InlineRefusalMixin,
-    record_problems,
-    refuse_new_problems,
+    begin_edit,
     set_refusal,
+    validate_deletion,
+    validate_edit,
     with_refusal,
 )
 from .forms import PolicyForm
+from .lockout import LockedOut
 
 if TYPE_CHECKING:
     # Django's classes take no subscript at run time.
@@ -81,7 +83,10 @@ class Screen(StockAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         context = {"about": self.about, "when_empty": self.when_empty, **(extra_context or {})}
-        view = partial(super().changelist_view, request, context)
+        return self.confirmed(request, partial(super().changelist_view, request, context))
+
+    def confirmed(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
+        """Return the response of ``view``, which may run an action that needs a confirmation."""
         with record_actor(request):
             return self.retry_conflicts(request, view)
 
@@ -134,7 +139,7 @@ class PolicyAdmin(Screen):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if self.can_break_policy:
-            record_problems(request)
+            begin_edit(request)
         if not change or form.has_changed():  # Saving an unchanged form is no revision.
             super().save_model(request, obj, form, change)
 
@@ -143,7 +148,7 @@ class PolicyAdmin(Screen):
     ) -> None:
         super().save_related(request, form, formsets, change)
         if self.can_break_policy:
-            refuse_new_problems(request, form, formsets)
+            validate_edit(request, form, formsets)
 
     # -- deleting -------------------------------------------------------------
 
@@ -151,14 +156,45 @@ class PolicyAdmin(Screen):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         view = partial(super().delete_view, request, object_id, extra_context)
-        with record_actor(request):
-            return self.retry_conflicts(request, view)
+        return self.confirmed(request, view)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        with self._validated_deletion(request):
+            super().delete_model(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        # One by one, so that the history names each row.
-        with transaction.atomic(using=queryset.db):
+        with transaction.atomic(using=queryset.db), self._validated_deletion(request):
+            # One by one, so that the history names each row.
             for row in queryset:
                 row.delete()
+
+    @contextmanager
+    def _validated_deletion(self, request: HttpRequest) -> Iterator[None]:
+        if self.can_break_policy:
+            begin_edit(request)
+        yield
+        if self.can_break_policy:
+            validate_deletion(request)
+
+    def confirmed(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
+        """Return the response of ``view``, or its confirmation page with the reason and a box."""
+        if request.method != "POST":
+            return super().confirmed(request, view)
+        try:
+            return super().confirmed(request, partial(self._in_transaction, view))
+        except LockedOut as locked:
+            # Without the confirmation, the pages delete nothing and show their form again.
+            sent = request.POST.copy() if "action" in request.POST else QueryDict(mutable=True)
+            sent.pop("post", None)
+            request.POST = sent  # type: ignore[assignment]
+            answer = view()
+            answer.context_data["lockout"] = locked.message  # type: ignore[attr-defined]
+            return answer
+
+    def _in_transaction(self, view: Callable[[], HttpResponse]) -> HttpResponse:
+        # Django records what an action deletes before it deletes it.
+        with transaction.atomic(using=router.db_for_write(self.model)):
+            return view()
 
     # -- lists ----------------------------------------------------------------
 

@@ -22,9 +22,10 @@ from ..models.state import write_alias
 from ..policy import load
 from ..policy.compile import compile_rows
 from ..policy.holder import holder
-from ..policy.snapshot import RowProblem
+from ..policy.snapshot import RowProblem, Snapshot
 from .display import model_label
 from .forms import with_value
+from .lockout import LockedOut, check_lockout
 
 if TYPE_CHECKING:
     from django.forms import BaseForm, BaseFormSet
@@ -90,15 +91,15 @@ def set_refusal(request: HttpRequest, refusal: Refusal) -> None:
     request._apiguard_refusal = refusal  # type: ignore[attr-defined]
 
 
-def record_problems(request: HttpRequest) -> None:
-    """Store the problems before the edit; call this in its transaction, before its writes."""
+def begin_edit(request: HttpRequest) -> None:
+    """Store the policy before the edit; call this in its transaction, before its writes."""
     # Every edit takes this lock first, so that a concurrent edit's error is not blamed on this one.
     PolicyState.objects.using(write_alias()).select_for_update().filter(pk=1).first()
-    request._apiguard_problems = current_problems()  # type: ignore[attr-defined]
+    request._apiguard_before = transaction_snapshot()  # type: ignore[attr-defined]
 
 
-def current_problems() -> tuple[RowProblem, ...]:
-    """Return all problems of the rows as this transaction sees them.
+def transaction_snapshot() -> Snapshot:
+    """Return the policy of the rows as this transaction sees them.
 
     Policy is compiled only if this process or transaction has not compiled
     this revision yet.
@@ -106,20 +107,40 @@ def current_problems() -> tuple[RowProblem, ...]:
     state = load.state()
     known = holder.snapshot()
     if known is not None and (known.revision, known.stamp) == (state.revision, state.stamp):
-        return known.problems
-    return compile_rows(load.rows(state)[1]).problems
+        return known
+    return compile_rows(load.rows(state)[1])
 
 
-def refuse_new_problems(request: HttpRequest, form: Any, formsets: Sequence[Any]) -> None:
-    """Compare with the problems that ``record_problems`` stored, after all writes of the edit.
+def validate_edit(request: HttpRequest, form: Any, formsets: Sequence[Any]) -> None:
+    """Compare with the policy that ``begin_edit`` stored, after all writes of the edit.
 
     Raises:
-        EditRefused: there is a problem that was not there before.
+        EditRefused: there is a problem that was not there before, or staff would be locked out.
     """
-    before = {_identity(problem) for problem in getattr(request, "_apiguard_problems", ())}
-    added = [problem for problem in current_problems() if _identity(problem) not in before]
+    before, after = _before(request), transaction_snapshot()
+    known = {_identity(problem) for problem in before.problems}
+    added = [problem for problem in after.problems if _identity(problem) not in known]
     if added:
         raise EditRefused(_placed(added, form, formsets))
+    try:
+        check_lockout(request, before, after)
+    except LockedOut as locked:
+        error = ValidationError(locked.message, "locked_out")
+        raise EditRefused(Refusal((("", error),))) from locked
+
+
+def validate_deletion(request: HttpRequest) -> None:
+    """Compare with the policy that ``begin_edit`` stored, after all rows are deleted.
+
+    Raises:
+        LockedOut: staff would be locked out.
+    """
+    check_lockout(request, _before(request), transaction_snapshot())
+
+
+def _before(request: HttpRequest) -> Snapshot:
+    before: Snapshot = request._apiguard_before  # type: ignore[attr-defined]
+    return before
 
 
 def _identity(problem: RowProblem) -> tuple[Any, ...]:

@@ -89,6 +89,10 @@ class RouteAdmin(PolicyAdmin):
         )
         return rows.prefetch_related("anonymous_tier__limits")
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        # A new route refuses nothing until a person has seen what it would refuse.
+        return {"mode": Route.Mode.OBSERVE, **super().get_changeform_initial_data(request)}
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if form.has_changed():

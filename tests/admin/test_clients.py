@@ -72,7 +72,7 @@ def test_a_client_is_saved_and_its_key_is_made_next(admin_client, acme, known):
     assert response["Location"] == f"{url('apikey_add')}?client={shop.pk}"
     page = admin_client.get(response["Location"]).content.decode()
     assert f'<option value="{shop.pk}" selected>Shop' in page
-    assert "is saved. Now its key." in page
+    assert "was saved. Create its key now." in page
 
 
 def test_a_client_with_an_error_leads_to_no_key(admin_client):

@@ -81,3 +81,10 @@ def test_a_value_that_is_refused_changes_nothing(run, arguments, text):
     assert (done.status, done.out) == (2, "")
     assert text in done.err
     assert PolicyState.objects.get().revision == before
+
+
+def test_a_route_that_has_errors_can_be_switched_off(run):
+    Route.objects.create(name="all", path_prefix="/", methods=["get"])
+    assert run("route", "set", "/", "--methods", "post").status == 2
+    assert run("route", "set", "/", "--mode", "off").status == 0
+    assert Route.objects.get().mode == "off"

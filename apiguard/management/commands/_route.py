@@ -60,7 +60,9 @@ def _set(console: Console, options: Options) -> None:
         setattr(route, name, value)
     with acting(name="apiguard route set (command line)"):
         try:
-            route.full_clean()
+            if is_new or set(values) - {"mode"}:
+                route.full_clean()
+            # Else the route may have errors: they must not keep it from being switched off.
         except ValidationError as error:
             raise refused(error, "No route was changed") from error
         if is_new or values:

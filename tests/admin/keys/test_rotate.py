@@ -75,7 +75,7 @@ def test_a_planned_rotation_shows_the_successor_once_and_lets_the_old_key_go_on(
 def test_a_leaked_key_ends_now_whatever_grace_the_form_says(admin_client, admin_user, key, address):
     response = fill_in(admin_client, address, **LEAKED)
     old = ApiKey.objects.get(pk=key.pk)
-    assert "has ended" in response.content.decode()
+    assert "has expired" in response.content.decode()
     assert (old.revoke_reason, old.revoked_by) == ("found in a log", admin_user)
     assert text_in(response)
 
@@ -153,7 +153,7 @@ def test_what_is_over_is_not_offered_to_be_rotated(admin_client, key, address, e
     else:
         ApiKey.objects.update(expires_at=timezone.now())
     page = admin_client.get(address).content.decode()
-    assert "make a new key" in page
+    assert "create a new key" in page
     assert f"{url('apikey_add')}?client={key.client_id}" in page
     assert 'name="how"' not in page
 
