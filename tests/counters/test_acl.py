@@ -45,7 +45,7 @@ def check_everything_works():
         assert [entry.text for entry in registry.read()] == ["a report"]
         registry.remove("a process")
         assert registry.read() == []
-        assert _counter.store("apiguard").answers
+        assert _counter.store("apiguard").counts
 
 
 @pytest.fixture

@@ -134,14 +134,15 @@ def test_refused_and_uncounted_requests_write_nothing(redis_client, counter):
 
 
 @pytest.mark.parametrize("period", [1, 60, 3600, 86400, 7 * 86400, 31 * 86400])
-def test_a_full_log_takes_no_more_than_512_bytes(redis_client, period):
+def test_a_full_log_has_33_entries_in_382_bytes(redis_client, period):
     now = START
     counter = RedisCounter(lambda: redis_client, "test", clock=lambda: now)
     limit = Limit(1, "full", "window", 100_000, period)
     for _ in range(130):
         now += period * MICROSECONDS // 96 + 1
         check(counter, "p", [limit], 800)
-    assert redis_client.memory_usage(KEYS[0]) <= 512
+    # What a server adds to that depends on its allocator: see benchmarks.limits.
+    assert len(redis_client.get(KEYS[0])) == 19 + 33 * 11
 
 
 def plant_hash(client: Redis, key: str) -> None:
