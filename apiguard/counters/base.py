@@ -35,7 +35,8 @@ class PoolExhausted(CounterUnavailable):
 class LimitCheck(NamedTuple):
     """Whether ``cost`` units of ``principal`` fit all ``limits``.
 
-    With ``commit=False`` nothing is counted or written.
+    With ``commit=False`` nothing is counted or written; the decision is the one that
+    a committed check would get.
     """
 
     principal: str

@@ -75,10 +75,11 @@ class MemoryCounter:
             )
             rows = []
             for i, (limit, tally, wait) in enumerate(zip(limits, tallies, waits, strict=True)):
-                counts = allowed and commit and wait == 0
+                # Without commit the copy alone is changed: the decision is the same.
+                counts = allowed and wait == 0
                 if counts:
                     tally.add(now, limit, cost)
-                if counts or (commit and moved[i]):
+                if commit and (counts or moved[i]):
                     self._hold(keys[i], tally, tally.expires(limit), now)
                 rows.append((limit, wait == 0, tally.used, wait, tally.reset(now, limit)))
         return decision_of(now, rows, allowed=allowed)

@@ -176,7 +176,8 @@ for i = 1, #KEYS do
   reply[place], reply[place + 1], reply[place + 2] = used, wait, reset
 end
 
-for i = 1, commit and #KEYS or 0 do
+-- Without commit the reply is the same, and nothing is written.
+for i = 1, #KEYS do
   -- A shift is kept even when the request is refused, else the log would not
   -- age until the clock has caught up.
   local raw = reply[2] == 1 and counted[i]
@@ -186,7 +187,7 @@ for i = 1, commit and #KEYS or 0 do
   else
     raw = shifts and shifts[i]
   end
-  if raw then
+  if raw and commit then
     if expiries[i] then
       call('SET', KEYS[i], raw, 'PX', math.ceil((expiries[i] - now + SLACK) / 1000))
     else

@@ -151,8 +151,8 @@ def test_a_period_that_was_changed_keeps_what_it_still_covers(counter, clock):
     clock.advance(20 * SECOND)
     check(counter, "p", [window(2, 60)], 1)
     clock.advance(SECOND)
-    assert check(counter, "p", [window(2, 10)], 1, commit=False).counted[0].used == 1
-    assert check(counter, "p", [window(2, 3600)], 1, commit=False).counted[0].used == 2
+    assert check(counter, "p", [window(3, 10)], 1, commit=False).counted[0].used == 1 + 1
+    assert check(counter, "p", [window(3, 3600)], 1, commit=False).counted[0].used == 2 + 1
 
 
 def test_a_period_that_grows_again_and_again_keeps_both_counters_alike(redis_client, clock):
@@ -179,9 +179,28 @@ def test_judging_without_counting_changes_nothing(counter):
     check(counter, "p", limits, 1)
     for _ in range(5):
         judged = check(counter, "p", limits, 1, commit=False)
-        assert (judged.allowed, [one.used for one in judged.counted]) == (True, [1, 1])
+        assert (judged.allowed, [one.used for one in judged.counted]) == (True, [2, 2])
     assert not check(counter, "p", limits, 2, commit=False).allowed
     assert check(counter, "p", limits, 1).allowed
+
+
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    trace=st.lists(
+        st.tuples(st.integers(-SECOND, 20 * SECOND), st.integers(1, 40)), min_size=1, max_size=40
+    )
+)
+def test_a_check_that_is_not_committed_answers_as_if_it_were(redis_client, trace):
+    clock, principal = Clock(), f"dry:{next(FRESH)}"
+    limits = [window(100), quota(300), window(40, 10, pk=3, shadow=True)]
+    stored = RedisCounter(lambda: redis_client, "test", clock=clock)
+    for counter in (MemoryCounter(clock), stored):
+        for step, cost in trace:
+            clock.advance(step)
+            answered = [check(counter, principal, limits, cost, commit=False) for _ in range(2)]
+            assert answered == [check(counter, principal, limits, cost)] * 2
 
 
 def test_a_clock_that_steps_back_neither_blocks_nor_forgets(counter, clock):

@@ -91,7 +91,7 @@ def test_closed_limits_refuse_while_the_store_is_away(counter, store):
         with pytest.raises(CounterUnavailable, match="limit-3 must be counted"):
             check(counter, "p", [LOCAL, OPEN, CLOSED], 1)
     store.error = None
-    assert check(counter, "q", [LOCAL], 1, commit=False).counted[0].used == 0
+    assert check(counter, "q", [LOCAL], 1, commit=False).counted[0].used == 1
 
 
 def test_a_closed_limit_refuses_before_anything_is_counted_here(counter, store):
