@@ -30,7 +30,7 @@ from ..errors import PolicyError
 from ..models import JwtIssuer
 from ..policy.compilers.issuers import issuer_policy
 from ..policy.discovery import Provider, discover
-from ..rules.jwt import MAX_TOKEN_LENGTH, TokenRefused, claim_at, parse
+from ..rules.jwt import FAMILIES, MAX_TOKEN_LENGTH, TokenRefused, claim_at, parse
 from ..rules.jwt_explain import Explanation, Finding, explain_token
 from ..rules.openid import suggest_fields, suggest_required
 from ..rules.scopes import split_scope_claim
@@ -85,7 +85,9 @@ class IssuerPagesMixin(Base):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         fields = self._fields_of_example(request)
-        typed = request.POST.get("provider_url", "").strip() or fields.get("issuer", "")
+        typed = request.POST.get("provider_url", "").strip()
+        if not typed and fields.get("key_source") != "secret_name":
+            typed = fields.get("issuer", "")
         if typed:
             fields |= self._fields_of_provider(request, typed)
         elif not fields:
@@ -132,7 +134,7 @@ class IssuerPagesMixin(Base):
             ) % {"iss": provider.issuer}
             self.message_user(request, text, messages.WARNING)
 
-    @sensitive_variables("text", "parsed")
+    @sensitive_variables()
     def _fields_of_example(self, request: HttpRequest) -> dict[str, Any]:
         """Return fields that fit an example token; nobody has verified it."""
         text = request.POST.get("example_token", "").strip()
@@ -145,8 +147,10 @@ class IssuerPagesMixin(Base):
             self.message_user(request, words, messages.ERROR)
             return {}
         issuer = parsed.claims.get("iss")
-        named = {"issuer": issuer} if isinstance(issuer, str) else {}
-        return {**named, **suggest_fields(parsed.claims)}
+        fields: dict[str, Any] = {"issuer": issuer} if isinstance(issuer, str) else {}
+        if parsed.algorithm in FAMILIES["HS"]:  # Such issuers publish no keys.
+            fields |= {"algorithms": [parsed.algorithm], "key_source": "secret_name"}
+        return {**fields, **suggest_fields(parsed.claims)}
 
     # -- try a token ----------------------------------------------------------------
 

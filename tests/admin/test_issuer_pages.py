@@ -7,6 +7,7 @@ import time
 
 import pytest
 from django.utils.html import escape
+from django.views.debug import ExceptionReporter
 
 from apiguard import conf
 from apiguard.admin.token_problems import PROBLEM_WORDS
@@ -108,6 +109,14 @@ def test_an_example_token_suggests_the_rest(admin_client, provider):
     assert '"tid": "t1"' in fields["required_claims"]
     assert fields["scope_claim"] == "realm_access.roles"
     assert fields["algorithms"] == "RS256"
+
+
+def test_an_example_with_an_hmac_needs_no_provider(admin_client):
+    page = discover(admin_client, example_token=hmac_token())
+    fields = fields_of(page)
+    assert (fields["algorithms"], fields["key_source"]) == ("HS256", "secret_name")
+    assert (fields["issuer"], fields["audiences"]) == ("https://issuer.example", "api")
+    assert "Nothing was filled in" not in page
 
 
 def test_an_issuer_that_calls_itself_otherwise_is_pointed_out(admin_client, provider):
@@ -235,6 +244,22 @@ def test_a_tried_token_is_neither_stored_nor_logged_nor_repeated(admin_client, i
             assert part not in said
     assert response.headers["Cache-Control"].startswith("no-store")
     assert PolicyState.objects.get().revision == before
+
+
+@pytest.mark.parametrize("name", ["explain_token", "issuer_policy", "parse", "suggest_fields"])
+def test_no_report_of_a_defect_holds_the_token(admin_client, issuer, monkeypatch, caplog, name):
+    def defect(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(f"apiguard.admin.issuer_pages.{name}", defect)
+    admin_client.raise_request_exception = False
+    text = hmac_token()
+    try_token(admin_client, issuer, text)
+    admin_client.post(url("jwtissuer_discover"), {"example_token": text})
+    (record,) = (record for record in caplog.records if record.exc_info)
+    report = ExceptionReporter(record.request, *record.exc_info).get_traceback_html()
+    assert "ZeroDivisionError" in report
+    assert not [part for part in text.split(".") if part in report]
 
 
 def test_trying_is_for_those_who_may_change_issuers(viewer, admin_client, issuer):

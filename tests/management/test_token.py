@@ -51,6 +51,40 @@ def test_the_scope_stands_in_the_claim_that_the_issuer_uses(run, issuer):
     assert "scope" not in claims
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"audience_claim": "client_id"},
+        {"audience_claim": "https://acme.example/aud"},
+        {"required_claims": {"token_use": "access", "tenant.id": ["t1", "t2"], "level": 1}},
+        {"scope_claim": "realm_access.roles"},
+        {"scope_claim": "https://acme.example/roles", "required_claims": {"a.b.c": True}},
+    ],
+    ids=str,
+)
+def test_the_token_says_what_the_row_requires(run, issuer, client, fields):
+    JwtIssuer.objects.update(**fields)
+    run("baseline", "--enforce")
+    said = token(run, "--scope", "orders:read", "--json").json
+    assert said["scope"] == "orders:read"
+    answer = client.get("/api/plain", headers={"Authorization": f"Bearer {said['token']}"})
+    assert answer.status_code == 200
+
+
+def test_claims_that_are_in_each_others_way_are_refused(run, issuer):
+    JwtIssuer.objects.update(required_claims={"sub.id": "x"})
+    said = token(run)
+    assert (said.status, said.out) == (2, "")
+    assert "no object" in said.err
+
+
+def test_the_newest_secret_signs(run, issuer, settings):
+    secrets = {"demo": ["the-new-secret-" * 3, SECRET]}
+    settings.APIGUARD = {**settings.APIGUARD, "JWT_SECRETS": secrets}
+    text = token(run).out.strip()
+    assert jwt.decode(text, secrets["demo"][0], ["HS256"], audience="orders")["sub"] == "alice"
+
+
 def test_a_request_may_bring_the_token(run, issuer, client):
     run("baseline", "--enforce")
     answer = client.get("/api/plain", headers={"Authorization": f"Bearer {token(run).out.strip()}"})
