@@ -77,7 +77,7 @@ def finish(request: HttpRequest, context: GuardContext, response: HttpResponseBa
     verdict, decision = context.verdict, context.decision
     apply_writes(_writes_of(context, response), table, refused=verdict.refused)
     cors.write_headers(context, table)
-    vary = _vary_of(context, route, verdict)
+    vary = _vary_of(context, route, verdict, is_public=_is_public(table))
     if decision is not None:
         table.update(rate_limit_headers(decision, context.settings.rate_limit_headers))
     if vary:
@@ -110,17 +110,30 @@ def apply_writes(writes: HeaderWrites, table: HeaderTable, *, refused: bool) -> 
     table.update({**defaults, **table, **writes.force})
 
 
-def _vary_of(context: GuardContext, route: RoutePolicy, verdict: Verdict) -> tuple[str, ...]:
-    """What the response depends on, as far as it is ours."""
+def _vary_of(
+    context: GuardContext, route: RoutePolicy, verdict: Verdict, *, is_public: bool
+) -> tuple[str, ...]:
+    """Return the request headers that the response depends on, as far as apiguard decides it.
+
+    Where credentials decide, a response without one depends on there being none: a cache
+    outside must not send it to a client. Public routes, and on application routes
+    responses marked ``public`` (RFC 9111 section 3.5), are for everybody.
+    """
     if verdict.outcome in cors.PREFLIGHT_OUTCOMES:
         return ()  # A preflight's own Vary is complete, and no credential is wanted there.
     facts, names = context.facts, []
     if route.cors is not None and not route.cors.origins.any:
         names.append("Origin")
     sent = facts.authorization is not None or facts.api_key is not None
-    if sent or route.access == "credentials":
+    if sent or route.access == "credentials" or (route.access == "application" and not is_public):
         names += ["Authorization", context.settings.api_key_header]
     return tuple(names)
+
+
+def _is_public(table: HeaderTable) -> bool:
+    """Whether the response says that every cache may store it for everybody."""
+    value = table["cache-control"][1].lower() if "cache-control" in table else ""
+    return "public" in (part.strip() for part in value.split(","))
 
 
 _merged_vary = lru_cache(maxsize=256)(merge_vary)

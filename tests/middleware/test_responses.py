@@ -360,7 +360,7 @@ def test_the_security_middleware_s_redirect_is_completed_too():
     ("access", "sent", "vary"),
     [
         pytest.param("public", {}, None, id="public"),
-        pytest.param("application", {}, None, id="application"),
+        pytest.param("application", {}, "Authorization, X-API-Key", id="application"),
         pytest.param(
             "public", {"Authorization": "Basic eDp5"}, "Authorization, X-API-Key", id="foreign"
         ),
@@ -372,6 +372,24 @@ def test_vary_names_credentials_where_one_was_sent_or_is_wanted(access, sent, va
     with guarded(route(access=access)):
         response = Call(path="/api/get-only", headers=sent).wsgi()
     assert response.headers.get("Vary") == vary
+
+
+@pytest.mark.parametrize(
+    ("access", "cache_control", "vary"),
+    [
+        pytest.param("application", "Public, max-age=60", None, id="for everybody"),
+        pytest.param("application", "max-age=60", "Authorization, X-API-Key", id="not said"),
+        pytest.param("credentials", "public", "Authorization, X-API-Key", id="behind credentials"),
+    ],
+)
+def test_a_response_that_the_view_marks_public_varies_only_behind_credentials(
+    access, cache_control, vary
+):
+    caller = Caller()
+    sent = {"X-API-Key": caller.text} if access == "credentials" else {}
+    with guarded(route(access=access), *caller.rows):
+        path = f"/api/decorated?Cache-Control={cache_control}"
+        assert Call(path=path, headers=sent).wsgi().headers.get("Vary") == vary
 
 
 @pytest.mark.parametrize(
