@@ -49,7 +49,7 @@ logger = logging.getLogger("apiguard.policy")
 # must see, or before the machine slept, is not good enough.
 MAX_REFRESHES = 3
 # A request that begins a refresh it need not wait for waits so long: mostly that is enough.
-GRACE_SECONDS = 0.25
+GRACE_SECONDS = 0.05
 # Keys in use that a reload reads again; more of them are looked up when they are needed.
 MAX_REREAD = 1_000
 # More refreshes than this never hang at once.

@@ -246,6 +246,11 @@ def may_go_on(state: State, bounds: Bounds, now: Moment) -> bool:
     """Whether requests may go on with what is held, although a refresh is due."""
     failing = failure(state)
     if failing is None:
+        if isinstance(state, Refreshing) and state.attempt.is_answered:
+            # The database answers, and rows are read and compiled, for as long as that takes.
+            if state.attempt.hangs(now):
+                return False
+            now = Moment(state.attempt.begun.at, now.changes)
         return _is_young(last_read(state), bounds, now, ages=2)
     # What this process has committed since, it must see: the database is back.
     return failing.is_certain(now) and failing.changes == now.changes

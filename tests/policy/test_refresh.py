@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -133,6 +134,9 @@ def test_what_follows(state, event, now, following):
     assert step(state, event, now) == following
 
 
+RELOADING = Refreshing(replace(FIRST, is_answered=True), FRESH)
+
+
 @pytest.mark.parametrize(
     ("state", "now", "allowed"),
     [
@@ -144,6 +148,15 @@ def test_what_follows(state, event, now, following):
         pytest.param(FRESH, at(100.1, 8), "----", id="this process has changed something"),
         pytest.param(Refreshing(FIRST, FRESH), at(101.5), "-gn-", id="others go on"),
         pytest.param(Refreshing(FIRST, FRESH), at(102.0), "----", id="others wait"),
+        pytest.param(RELOADING, at(112.0), "-gn-", id="others go on while rows are read"),
+        pytest.param(RELOADING, at(112.0, 8), "----", id="a change of this process is waited for"),
+        pytest.param(RELOADING, at(121.0), "----", id="rows are read for too long"),
+        pytest.param(
+            Refreshing(replace(SECOND, is_answered=True), FRESH),
+            at(112.0),
+            "----",
+            id="what is held was too old when rows began to be read",
+        ),
         pytest.param(ONCE, at(102.0), "-gn-", id="known to be away"),
         pytest.param(ONCE, at(103.0), "-g--", id="the next try is due"),
         pytest.param(ONCE, at(104.6), "----", id="an old failure says nothing of now"),
