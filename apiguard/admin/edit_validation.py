@@ -19,10 +19,9 @@ from django.http import HttpRequest
 from ..errors import PolicyError
 from ..models import PolicyState
 from ..models.state import write_alias
-from ..policy import load
-from ..policy.compile import compile_rows
+from ..policy import build, load
 from ..policy.holder import holder
-from ..policy.snapshot import RowProblem, Snapshot
+from ..policy.snapshot import RowProblem, Snapshot, empty
 from .display import model_label
 from .forms import with_value
 from .lockout import LockedOut, check_lockout
@@ -102,13 +101,14 @@ def transaction_snapshot() -> Snapshot:
     """Return the policy of the rows as this transaction sees them.
 
     Policy is compiled only if this process or transaction has not compiled
-    this revision yet.
+    this revision yet, and then only what changed.
     """
     state = load.state()
     known = holder.snapshot()
     if known is not None and (known.revision, known.stamp) == (state.revision, state.stamp):
         return known
-    return compile_rows(load.rows(state)[1])
+    read = build.incremental(known, state) if state.revision else build.full(state)
+    return read.snapshot or empty()
 
 
 def validate_edit(request: HttpRequest, form: Any, formsets: Sequence[Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from django.test import override_settings
 
-from apiguard.admin import edit_validation
 from apiguard.models import (
     AllowedOrigin,
     CorsPolicy,
@@ -16,8 +15,7 @@ from apiguard.models import (
     Route,
     Tier,
 )
-from apiguard.policy import reading
-from apiguard.policy.compile import compile_rows
+from apiguard.policy import build
 from tests.policy.processes import elsewhere
 
 from .pages import errors_of, fields_of, fill_in, url
@@ -239,12 +237,15 @@ def compilations(monkeypatch):
     """Every snapshot that is compiled from here on."""
     made = []
 
-    def compile_and_note(*args, **kwargs):
-        made.append(compile_rows(*args, **kwargs))
-        return made[-1]
+    def noting(compile_):
+        def compile_and_note(*args, **kwargs):
+            made.append(compile_(*args, **kwargs))
+            return made[-1]
 
-    for module in (reading, edit_validation):
-        monkeypatch.setattr(module, "compile_rows", compile_and_note)
+        return compile_and_note
+
+    for name in ("compile_rows", "recompile"):
+        monkeypatch.setattr(build, name, noting(getattr(build, name)))
     return made
 
 
