@@ -188,7 +188,7 @@ def build_seconds(makers: dict[str, Callable[[], Any]]) -> dict[str, float]:
 
 
 def run(
-    sizes: Sequence[int], seconds: float, workers: int
+    sizes: Sequence[int], kinds: Sequence[str], seconds: float, workers: int
 ) -> list[tuple[int, Phase, Phase, float]]:
     """Measure every size and kind: (origins, phase, the phase without changes, build seconds)."""
     results = []
@@ -207,7 +207,7 @@ def run(
                 idle = measure(server, call, "nothing", makers["nothing"], seconds)
                 results.append((size, idle, idle, 0.0))
                 for kind, make in makers.items():
-                    if kind != "nothing":
+                    if kind != "nothing" and (not kinds or kind in kinds):
                         progress(f"{size} origins, {kind}")
                         phase = measure(server, call, kind, make, seconds)
                         results.append((size, phase, idle, alone[kind]))
@@ -269,10 +269,11 @@ def main(arguments: Sequence[str]) -> int:
     """Run it; 1 if a request waited too long for the change of one row."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--sizes", type=int, nargs="+", default=[0, 10_000, 50_000])
+    parser.add_argument("--kinds", nargs="+", default=[], help='such as "a limit"; all of them')
     parser.add_argument("--seconds", type=float, default=12)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args(arguments)
-    results = run(given.sizes, given.seconds, given.workers)
+    results = run(given.sizes, given.kinds, given.seconds, given.workers)
     say(table(results, given.workers).text())
     late = [
         f"{size:,} origins, {phase.change}: {max(phase.longest):.3f} s"
