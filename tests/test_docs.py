@@ -84,8 +84,18 @@ def test_every_error_code_is_documented() -> None:
 def test_every_folder_of_the_package_is_on_the_map() -> None:
     on_the_map = " ".join(table_cells("docs/architecture.md", 0))
     for folder in (CHECKOUT / "apiguard").iterdir():
-        if (folder / "__init__.py").exists() and folder.name not in ("management", "migrations"):
+        if (folder / "__init__.py").exists() and folder.name != "migrations":
             assert f"`{folder.name}/`" in on_the_map
+
+
+def test_every_module_and_class_that_the_architecture_names_exists() -> None:
+    page = (CHECKOUT / "docs/architecture.md").read_text()
+    files = list((CHECKOUT / "apiguard").rglob("*.py"))
+    for name in re.findall(r"`(?:\w+/)*(\w+\.py)`", page):
+        assert name in {file.name for file in files} or (CHECKOUT / "tests" / name).exists(), name
+    source = "".join(file.read_text() for file in files)
+    for name in re.findall(r"`([A-Z][a-z]+[A-Za-z]*)`", page):
+        assert name == "None" or re.search(rf"^(class )?{name}\b", source, re.M), name
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:
