@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from . import jwt
 from .jwks import KeySet
 from .jwt import ParsedToken, TokenProblem, TokenRefused, TokenRules, claim_at
-from .jwt_claims import CHECKS, KIND_CLAIMS, check_required_claim
+from .jwt_claims import CHECKS, KIND_CLAIMS, Check, check_required_claim
 
 
 class Finding(NamedTuple):
@@ -92,8 +92,23 @@ def _of_claims(claims: dict[str, Any], rules: TokenRules, now: float) -> Iterato
             yield from _of_required(claims, rules)
             continue
         problem = _problem(check, claims, rules, now)
+        if name == "times" and problem is not None:
+            yield from _of_times(claims, check, rules, now)
+            return  # Nothing can be compared with such a time.
         for subject in _subjects(name, claims, rules):
             yield Finding(subject, claim_at(claims, subject), problem)
+
+
+def _of_times(
+    claims: dict[str, Any], check: Check, rules: TokenRules, now: float
+) -> Iterator[Finding]:
+    """Judge each time by itself, beside an ``exp`` that is good."""
+    for name in ("exp", "nbf", "iat"):
+        if name in claims:
+            alone = {"exp": 0, name: claims[name]}
+            yield Finding(name, claims[name], _problem(check, alone, rules, now))
+    if "exp" not in claims:
+        yield Finding("exp", None, TokenProblem.MISSING_EXP)
 
 
 def _of_required(claims: dict[str, Any], rules: TokenRules) -> Iterator[Finding]:

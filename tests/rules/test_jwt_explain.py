@@ -58,6 +58,13 @@ def test_everything_that_does_not_hold_is_found_at_once(policies):
     assert ("level", 1, None, False) in explained.findings
 
 
+def test_a_time_that_is_none_is_named_and_the_others_are_not(policies):
+    explained = explain(token("hs", nbf="soon", exp=None), policies)
+    wrong = [(found.subject, found.problem) for found in explained.findings if found.problem]
+    assert wrong == [("nbf", P.BAD_TIME), ("exp", P.MISSING_EXP)]
+    assert ("iat", None) in [(found.subject, found.problem) for found in explained.findings]
+
+
 def test_a_forged_token_is_not_called_signed(policies):
     forged = token("hs")[:-4] + "AAAA"
     explained = explain(forged, policies)
