@@ -1,10 +1,10 @@
 """Denials that are still true: a client that hammers costs no round trip.
 
 A remembered denial answers only the same principal at the same cost, under the
-same policy and the same limits. What costs less may fit; what costs more waits
-longer: both ask. It says what the store would say if nobody else had used the
-quota since: its waits count down, and it is forgotten as soon as any number on
-it changes otherwise, the first unit that returns included. After ``LONGEST``
+same policy and the same limits. A lower cost may fit and a higher one waits longer,
+so that both go to the store. A remembered denial equals the store's answer if nobody
+else used the quota since: its waits count down, and it is forgotten as soon as any
+other number on it changes, the first unit that returns included. After ``LONGEST``
 seconds it is forgotten at all events, so that a quota that was raised or reset
 elsewhere, or a store that came back, is soon seen.
 

@@ -64,7 +64,7 @@ class FaultLog:
         fault = Fault("pool", "connection pool exhausted")
         if self._is_due(fault):
             logger.warning(
-                "The counter's connection pool is exhausted: %s. Redis was not asked; each limit "
+                "The counter's connection pool is exhausted: %s. Redis was not called; each limit "
                 "is decided as its on_store_failure says. Raise max_connections to the number "
                 "of threads.",
                 error,

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError
 
+SLICES = 10
+
 
 class SlotTimeout(Exception):
     """No slot became free in time."""
@@ -55,7 +57,9 @@ class ConnectionSlots:
             turn = threading.Lock()
             turn.acquire()
             self._queue.append(turn)
-        if turn.acquire(timeout=timeout):
+        # In slices: while a busy machine does not let this process run, no slot can become
+        # free, and all of that time passes in one slice.
+        if any(turn.acquire(timeout=timeout / SLICES) for _ in range(SLICES)):
             return True
         with self._lock:
             if turn in self._queue:
@@ -77,8 +81,11 @@ def is_exhausted(error: BaseException) -> bool:
     Releases before redis-py 6.3 and ``BlockingConnectionPool`` raise a plain
     ``ConnectionError``, which else means that the server cannot be reached.
     """
-    if isinstance(error, MaxConnectionsError):
+    if isinstance(error, MaxConnectionsError) or has_waited(error):
         return True
-    return type(error) is RedisConnectionError and (
-        isinstance(error.__context__, queue.Empty) or str(error) == "Too many connections"
-    )
+    return type(error) is RedisConnectionError and str(error) == "Too many connections"
+
+
+def has_waited(error: BaseException) -> bool:
+    """Whether a ``BlockingConnectionPool`` raised this, after the time that it waits itself."""
+    return type(error) is RedisConnectionError and isinstance(error.__context__, queue.Empty)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -26,7 +27,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from ..rules.limits import MICROSECONDS, Decision, Limit
 from .base import LimitCheck, PoolExhausted, StoreFailed, hash_principal, key_for
 from .connect import TIMEOUT_SECONDS
-from .pool import ConnectionSlots, SlotTimeout, is_exhausted
+from .pool import ConnectionSlots, SlotTimeout, has_waited, is_exhausted
 
 _SCRIPT = files("apiguard.counters").joinpath("window.lua").read_text(encoding="utf-8")
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -45,6 +46,8 @@ CLUSTER_ERRORS = (AttributeError, RuntimeError)
 
 # A pool that others use, too, may be exhausted although a slot was free.
 _POLL_SECONDS = 0.001
+
+_making_slots = threading.Lock()
 
 
 class RedisCounter:
@@ -101,10 +104,19 @@ class RedisCounter:
         return _decision(reply, check.limits)
 
     def _slots_of(self, pool: Any) -> ConnectionSlots:
-        held, process = self._slots, os.getpid()
-        if held is None or held[1] is not pool or held[0] != process:
-            held = self._slots = (process, pool, ConnectionSlots(pool.max_connections))
+        held = self._slots
+        if held is None or held[1] is not pool or held[0] != os.getpid():
+            held = self._make_slots(pool)
         return held[2]
+
+    def _make_slots(self, pool: Any) -> tuple[int, Any, ConnectionSlots]:
+        # Threads that start together must share them: a second set would let more
+        # threads to the pool than it has connections for.
+        with _making_slots:
+            held, process = self._slots, os.getpid()
+            if held is None or held[1] is not pool or held[0] != process:
+                held = self._slots = (process, pool, ConnectionSlots(pool.max_connections))
+            return held
 
     def _evaluate_in_cluster(self, client: Any, arguments: Sequence[Any]) -> Any:
         try:
@@ -114,15 +126,15 @@ class RedisCounter:
 
     def _evaluate(self, client: Any, arguments: Sequence[Any]) -> Any:
         """Run the script, and wait while others hold all connections."""
-        deadline = time.monotonic() + self._wait
-        while True:
+        for _ in range(int(self._wait / _POLL_SECONDS)):
             try:
                 return _run_script(client, arguments)
             except RedisError as error:
                 # Nothing was sent, so this is no retry.
-                if not is_exhausted(error) or time.monotonic() >= deadline:
+                if not is_exhausted(error) or has_waited(error):
                     raise
             time.sleep(_POLL_SECONDS)
+        return _run_script(client, arguments)
 
     def _arguments(self, check: LimitCheck) -> list[Any]:
         """Number of keys, keys, and what else the script reads."""

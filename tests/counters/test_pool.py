@@ -92,6 +92,22 @@ def counter_memory_is_fresh(counter: ResilientCounter) -> None:
     counter._local.clear()
 
 
+def test_a_pool_that_waits_itself_is_not_waited_for_again(redis_url, monkeypatch):
+    with pool_of(redis_url, BlockingConnectionPool, max_connections=1, timeout=0.01) as client:
+        waits, get = [], BlockingConnectionPool.get_connection
+
+        def counted(self, *args, **options):
+            waits.append(1)
+            return get(self, *args, **options)
+
+        others = client.connection_pool.get_connection()
+        monkeypatch.setattr(BlockingConnectionPool, "get_connection", counted)
+        with pytest.raises(PoolExhausted):
+            check(RedisCounter(lambda: client, "pool", wait=PATIENT), "p", [LIMIT], 1)
+        client.connection_pool.release(others)
+    assert len(waits) == 1
+
+
 def test_a_connection_that_others_hold_for_a_moment_is_waited_for(redis_client, redis_url):
     with pool_of(redis_url, ConnectionPool, max_connections=1) as client:
         counter = RedisCounter(lambda: client, "pool", wait=PATIENT)
