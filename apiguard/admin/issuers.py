@@ -28,7 +28,7 @@ from ..errors import PolicyError
 from ..models import JwtIssuer
 from ..policy import jwks
 from ..policy.compilers.issuers import keys_at_hand
-from ..rules.jwks import KeyProblem, KeySet, VerifyingKey
+from ..rules.key_set import KeyProblem, KeySet, VerifyingKey
 from .base import PolicyAdmin
 from .display import DASH, as_strings
 from .issuer_form import IssuerForm, KeySetField
@@ -51,7 +51,7 @@ class JwtIssuerAdmin(IssuerPagesMixin, PolicyAdmin):
     """Who signs tokens, and what a token must say."""
 
     form = IssuerForm
-    about = _("A token is held against the one issuer whose name is exactly its “iss”.")
+    about = _("A token is judged by the one issuer whose name is exactly its “iss”.")
     when_empty = _("There are no issuers, so no JSON Web Token is accepted.")
     list_display = (
         "name",
@@ -138,7 +138,7 @@ class JwtIssuerAdmin(IssuerPagesMixin, PolicyAdmin):
         return [path("<path:object_id>/fetch/", view, name=name), *super().get_urls()]
 
     def fetch_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """POST fetches the keys of an issuer now, and says what came of it."""
+        """POST fetches the keys of an issuer now, and shows the result."""
         issuer = self.get_object(request, unquote(object_id))
         if not self.has_change_permission(request, issuer):
             raise PermissionDenied
@@ -200,7 +200,7 @@ def _words(key: VerifyingKey) -> str:
     """Such as "2026-01: RSA, 2048 bits, for signatures"."""
     name = key.kid if key.kid is not None else gettext("without a name")
     # Keys for anything else are not held (RFC 7517 section 4.2).
-    use = gettext("for signatures") if key.use else gettext("use not said")
+    use = gettext("for signatures") if key.use else gettext("use not stated")
     bits = gettext("%(bits)d bits") % {"bits": key.bits}
     return f"{name}: {key.kind}, {bits}, {use}"
 

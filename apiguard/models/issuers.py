@@ -13,9 +13,10 @@ from django.views.decorators.debug import sensitive_variables
 
 from .. import conf
 from ..errors import IssuerError, PolicyError
-from ..rules.jwks import KeyProblem, parse_key_set
+from ..rules.jwks import parse_key_set
 from ..rules.jwks_url import parse_keys_url
 from ..rules.jwt import check_algorithms, is_claim_name, parse_required_claims, prepare_key
+from ..rules.key_set import KeyProblem
 from .base import CompiledModel, PolicyQuerySet
 from .fields import ForeignKey, StringListField, list_problems, number_problem, rule_problem
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import conf
-from ..rules.jwks import KeySet
+from ..rules.key_set import KeySet
 from ..rules.openid import choose_algorithms, configuration_url, read_configuration
 from .jwks_fetch import fetch
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """What a provider says of itself: values for an issuer's row, and the keys that it has now."""
+    """Values for an issuer's row, and the keys that the provider has now."""
 
     issuer: str
     jwks_url: str
@@ -24,7 +24,7 @@ def discover(url: str) -> Provider:
     """Read the document of the issuer at ``url``, and its keys: two requests, for people.
 
     Raises:
-        IssuerError: one of them cannot be had, or cannot be used; the message says why.
+        IssuerError: one of them cannot be fetched or used; the message has the reason.
     """
     settings = conf.current()
     networks, ca_file = settings.jwks_allowed_networks, settings.jwks_ca_file

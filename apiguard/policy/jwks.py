@@ -33,7 +33,8 @@ from ..concurrency import Busy, DaemonThreads, Flight, SingleFlight, wait
 from ..errors import IssuerError
 from ..models import JwtIssuer
 from ..models.state import write_alias
-from ..rules.jwks import KeySet, read_key_set
+from ..rules.jwks import read_key_set
+from ..rules.key_set import KeySet
 from . import load
 from .compilers.issuers import issuer_policy
 from .jwks_fetch import fetch

@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from ..errors import PolicyError
-from ..rules.jwks import KeySet
 from ..rules.jwt import TokenRules
+from ..rules.key_set import KeySet
 from ..rules.limits import Limit
 from ..rules.media import MediaType
 from ..rules.origins import OriginSet

@@ -15,7 +15,7 @@ from ..counters.base import CounterUnavailable, LimitCheck
 from ..counters.factory import PolicyCounter, counter_for
 from ..policy import jwks, lookups
 from ..policy.snapshot import IssuerPolicy
-from ..rules.jwks import KeySet
+from ..rules.key_set import KeySet
 from ..rules.limits import Decision
 from ..telemetry import outages
 from .context import GuardContext

@@ -16,8 +16,8 @@ from django.views.decorators.debug import sensitive_variables
 from ..policy import jwks
 from ..policy.snapshot import IssuerPolicy
 from ..rules import jwt
-from ..rules.jwks import KeySet
 from ..rules.jwt import ParsedToken, TokenProblem, TokenRefused
+from ..rules.key_set import KeySet
 from ..rules.scopes import split_scope_claim
 from .challenge import challenge
 from .context import Credential, GuardContext
@@ -73,7 +73,7 @@ def _keys_away(issuer: IssuerPolicy, failed: Failed) -> Verdict:
 
 
 def claimed_issuer(parsed: ParsedToken, issuers: Mapping[str, IssuerPolicy]) -> IssuerPolicy:
-    """The issuer that a token says it is from, if its header fits that issuer's rules.
+    """Return the issuer that a token names, if its header fits that issuer's rules.
 
     Raises:
         TokenRefused: no such issuer is enabled, or its tokens have another algorithm or type.

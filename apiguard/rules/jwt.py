@@ -1,7 +1,7 @@
 """JSON Web Tokens: the one module through which others read, verify and judge them.
 
 ``parse`` (``jwt_parse.py``), then ``check_header``, then the key that the token
-names (``jwks.py``), then ``verify_signature`` (``jwt_keys.py``), then
+names (``key_set.py``), then ``verify_signature`` (``jwt_keys.py``), then
 ``check_claims`` (``jwt_claims.py``): in this order, so that nothing of a token is
 believed before its signature was verified, and only the holder of a good token
 learns that it expired. RFC 7519, 8725 and 9068.

@@ -1,4 +1,4 @@
-"""The claims of a token whose signature was verified, held against its issuer's rules.
+"""Judge the claims of a token whose signature was verified, by its issuer's rules.
 
 An issuer signs more than access tokens: refresh tokens, ID tokens, tokens for
 other APIs and for other tenants, often with the same key. What tells them
@@ -142,7 +142,7 @@ def _check_audience(claims: dict[str, Any], rules: TokenRules, now: float) -> No
 
 
 def _check_kind(claims: dict[str, Any], rules: TokenRules, now: float) -> None:
-    """Refuse a token that says itself that it is no access token.
+    """Refuse a token whose own claims name another kind than access token.
 
     A row that requires a value of such a claim decides about that claim itself.
     """

@@ -3,7 +3,7 @@
 The checks are those of requests, in the same order. A request stops at the
 first that fails; here the others are made too, so that a person sees at once
 what has to change. Claims of a token whose signature is not good are shown as
-well; whoever shows them says that nobody vouches for them.
+well; a page that shows them has to add that anybody may have written them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from . import jwt
-from .jwks import KeySet
 from .jwt import ParsedToken, TokenProblem, TokenRefused, TokenRules, claim_at
 from .jwt_claims import CHECKS, KIND_CLAIMS, Check, check_required_claim
+from .key_set import KeySet
 
 
 class Finding(NamedTuple):

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import IssuerError
-from .jwks import KeySet, read_key_set
+from .jwks import read_key_set
 from .jwks_url import parse_keys_url
 from .jwt import FAMILIES, claim_at
 from .jwt_claims import KIND_CLAIMS, is_access_kind
+from .key_set import KeySet
 from .strict_json import JsonRefused, read_object
 
 WELL_KNOWN: Final = "/.well-known/openid-configuration"
@@ -33,7 +34,7 @@ _SCOPE_CLAIMS = ("permissions", "scp", "scope", "roles", "realm_access.roles")
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfiguration:
-    """What the document says, as far as it is needed."""
+    """The members of the document that an issuer's row needs."""
 
     issuer: str
     jwks_url: str

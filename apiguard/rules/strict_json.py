@@ -1,4 +1,4 @@
-"""JSON that strangers send, read in one way only (RFC 8259, RFC 7493).
+"""Read JSON from the network strictly, in one way only (RFC 8259, RFC 7493).
 
 What may be read in two ways is refused: duplicate members, ``NaN``, bytes that
 are not UTF-8, lone surrogates, deep nesting, numbers of thousands of digits.

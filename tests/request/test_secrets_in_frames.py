@@ -94,7 +94,7 @@ def test_no_report_holds_a_key_or_a_pepper(target, scheme, caplog, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "target", ["apiguard.rules.jwks.prepare_key", "apiguard.rules.jwks.VerifyingKey"]
+    "target", ["apiguard.rules.key_set.prepare_key", "apiguard.rules.key_set.VerifyingKey"]
 )
 def test_no_report_of_compiling_holds_a_secret(target, monkeypatch, settings):
     settings.APIGUARD = {**settings.APIGUARD, "JWT_SECRETS": SECRETS}

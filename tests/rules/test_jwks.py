@@ -12,15 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apiguard.errors import IssuerError
-from apiguard.rules.jwks import (
-    MAX_KEYS,
-    MAX_SET_LENGTH,
-    NO_KEYS,
-    parse_key_set,
-    read_key_set,
-    secret_key_set,
-)
+from apiguard.rules.jwks import MAX_KEYS, MAX_SET_LENGTH, parse_key_set, read_key_set
 from apiguard.rules.jwt import FAMILIES, TokenRefused, parse, verify_signature
+from apiguard.rules.key_set import NO_KEYS, secret_key_set
 from tests.signing import SECRET, b64, ed448_key, jwk_of, private_key, public_jwk, rsa_key, sign
 
 PUBLIC = [(family, name) for family in ("RS", "PS", "ES", "EdDSA") for name in FAMILIES[family]]

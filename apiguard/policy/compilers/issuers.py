@@ -10,8 +10,9 @@ from django.views.decorators.debug import sensitive_variables
 from ... import conf
 from ...errors import IssuerError
 from ...models import JwtIssuer
-from ...rules.jwks import NO_KEYS, KeySet, parse_key_set, secret_key_set
+from ...rules.jwks import parse_key_set
 from ...rules.jwt import TokenRules, accepted_algorithms, parse_required_claims
+from ...rules.key_set import NO_KEYS, KeySet, secret_key_set
 from ..pacing import paced
 from ..rows import Delta, Problems
 from ..snapshot import IssuerPolicy, Part
@@ -44,7 +45,7 @@ def _part(row: JwtIssuer) -> Part[IssuerPolicy | None]:
 
 
 def issuer_policy(row: JwtIssuer) -> IssuerPolicy:
-    """What the tokens of a row without problems are held against."""
+    """Return what judges the tokens of a row without problems."""
     return IssuerPolicy(
         pk=row.pk,
         name=row.name,
@@ -87,7 +88,7 @@ def _stored(row: JwtIssuer) -> KeySet:
     try:
         return parse_key_set(copy, row.algorithms)
     except IssuerError:
-        return NO_KEYS  # Nobody's mistake: the algorithms were changed since.
+        return NO_KEYS  # No mistake: the algorithms were changed since.
 
 
 def _token_types(listed: list[str]) -> tuple[str, ...]:
