@@ -34,6 +34,6 @@ ensure_venv() {
     fi
     [ -x "$venv/bin/python" ] && "$venv/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
     echo "Installing $1 into $venv; this takes a minute the first time." >&2
-    "$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check -r "$1" >&2 || exit 2
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$1" >&2 || exit 2
     cat "$@" >"$stamp"
 }

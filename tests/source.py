@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class Package:
         return []
 
 
+@cache
 def read_package(name: str) -> Package:
     """Parse every module below the folder ``name`` at the top of the repository."""
     files = {}
