@@ -73,7 +73,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect tests without garbage collection, a third of the time; they stay to the end anyhow."""
+    """Collect without garbage collection, which takes a third of the time and finds nothing."""
     gc.disable()
     try:
         return (yield)
