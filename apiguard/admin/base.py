@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
-from django.db import models, router, transaction
+from django.db import connections, models, router, transaction
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -28,11 +28,13 @@ from ..policy.holder import PolicyUnavailable, holder
 from ..policy.snapshot import Snapshot
 from .conflict_retry import retry_conflicts
 from .display import badge
+from .edit_merge import MergeFormSet, with_shown
 from .edit_validation import (
     EditRefused,
     FormRefusalMixin,
     InlineRefusalMixin,
     begin_edit,
+    lock_policy,
     set_refusal,
     validate_deletion,
     validate_edit,
@@ -115,6 +117,18 @@ class PolicyAdmin(Screen):
     can_break_policy: ClassVar[bool] = True
 
     # -- forms ----------------------------------------------------------------
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        merges = obj is not None and self.has_change_permission(request, obj)
+        return with_shown(fieldsets) if merges else fieldsets
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        using = router.db_for_write(self.model)
+        if request.method == "POST" and connections[using].in_atomic_block:
+            # What is read from here on is what the edit overwrites.
+            lock_policy()
+        return super().get_object(request, object_id, from_field)
 
     def changeform_view(
         self,
@@ -232,7 +246,12 @@ class PolicyInline(StockInline):
     """Base class of rows that are edited inside another row's form."""
 
     form = PolicyForm
+    formset = MergeFormSet
     extra = 0
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        return with_shown(fieldsets) if self.has_change_permission(request, obj) else fieldsets
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import Client, Limit, LimitOverride
 from .base import PolicyAdmin, PolicyInline
 from .display import DASH, format_rate
+from .edit_merge import with_shown
 from .owner_permissions import ClientForm
 
 if TYPE_CHECKING:
@@ -71,12 +72,14 @@ class ClientAdmin(PolicyAdmin):
         on_behalf = ["owner", "acts_as_owner"]
         if obj is not None and "acts_as_owner" in request.POST:
             on_behalf.append("confirm_keys")
-        return (
+        fieldsets = (
             (None, {"fields": ("name", "slug", "tier", "enabled", "keys_link")}),
             (_("Where from"), {"fields": ("allowed_networks",)}),
             (_("On behalf of a user"), {"fields": on_behalf}),
             (_("For the project's own use"), {"classes": ("collapse",), "fields": ("metadata",)}),
         )
+        merges = obj is not None and self.has_change_permission(request, obj)
+        return with_shown(fieldsets) if merges else fieldsets
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)

@@ -92,9 +92,13 @@ def set_refusal(request: HttpRequest, refusal: Refusal) -> None:
 
 def begin_edit(request: HttpRequest) -> None:
     """Store the policy before the edit; call this in its transaction, before its writes."""
-    # Every edit takes this lock first, so that a concurrent edit's error is not blamed on this one.
-    PolicyState.objects.using(write_alias()).select_for_update().filter(pk=1).first()
+    lock_policy()
     request._apiguard_before = transaction_snapshot()  # type: ignore[attr-defined]
+
+
+def lock_policy() -> None:
+    """Take the lock that every policy change takes, until the transaction ends."""
+    PolicyState.objects.using(write_alias()).select_for_update().filter(pk=1).first()
 
 
 def transaction_snapshot() -> Snapshot:

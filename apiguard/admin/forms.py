@@ -8,20 +8,15 @@ showing them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 from ..models import PolicyModel
-
-if TYPE_CHECKING:
-    PolicyFormBase = forms.ModelForm[Any]
-else:
-    PolicyFormBase = forms.ModelForm
+from .edit_merge import MergeForm
 
 
-class PolicyForm(PolicyFormBase):
+class PolicyForm(MergeForm):
     """Base class of the forms of policy rows.
 
     Class attributes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -14,14 +14,10 @@ from django.utils.translation import gettext_lazy as _
 from ..models import HeaderPolicy, ResponseHeader
 from .base import PolicyAdmin, PolicyInline
 from .display import as_strings, lines
-
-if TYPE_CHECKING:
-    HeaderFormSetBase = forms.BaseInlineFormSet[Any, Any, Any]
-else:
-    HeaderFormSetBase = forms.BaseInlineFormSet
+from .edit_merge import MergeFormSet
 
 
-class HeaderFormSet(HeaderFormSetBase):
+class HeaderFormSet(MergeFormSet):
     """Allows each header name once per list of content types, case-insensitively."""
 
     def clean(self) -> None:

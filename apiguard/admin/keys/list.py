@@ -24,6 +24,7 @@ from ...models import ApiKey
 from ...rules.keys import find
 from ..base import PolicyAdmin
 from ..display import DASH, as_strings
+from ..edit_merge import with_shown
 from . import form_tokens
 from .forms import KeyForm, NewKeyForm
 from .identify import IdentifyMixin
@@ -70,11 +71,13 @@ class ApiKeyAdmin(RotateMixin, RevokeMixin, IdentifyMixin, PolicyAdmin):
             names = ("client", "name", "environment", "scopes", "allowed_networks")
             return [(None, {"fields": (*names, "not_before", "expires_at", "form_token")})]
         revoked = [(_("Revoked, for good"), {"fields": self.revocation})]
-        return [
+        fieldsets = [
             *(revoked if obj.revoked_at else []),
             (None, {"fields": (*self.decided, *self.facts)}),
             (_("What the key may do"), {"fields": self.editable}),
         ]
+        merges = obj.revoked_at is None and self.has_change_permission(request, obj)
+        return with_shown(fieldsets) if merges else fieldsets
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:
