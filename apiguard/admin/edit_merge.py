@@ -136,7 +136,7 @@ class MergeForm(MergeBase):
                 if decided == f"{TAKE} {_digest(text)}":
                     self._take(name)
                 elif decided != f"{KEEP} {_digest(text)}":
-                    self.add_error(name, ValidationError(self._question(name, text), "moved"))
+                    self.add_error(name, ValidationError(self._conflict_text(name, text), "moved"))
 
     def moved_fields(self, stored: Mapping[str, str] | None = None) -> list[str]:
         """Return the fields whose stored values are not those that were shown."""
@@ -152,7 +152,7 @@ class MergeForm(MergeBase):
         else:
             self.cleaned_data[name] = None  # Such a field leaves its columns alone.
 
-    def _question(self, name: str, text: str) -> SafeString:
+    def _conflict_text(self, name: str, text: str) -> SafeString:
         label = str(self.fields[name].label or name)
         value = _shown(self.fields[name], _decode(self.instance, name, text))
         return format_html(
@@ -196,13 +196,13 @@ class MergeForm(MergeBase):
         return str(self.data.get(_choice(self, "row"), ""))
 
     @property
-    def is_added_again(self) -> bool:
+    def is_restored(self) -> bool:
         """Whether this person wants a deleted row back, with the values of this form."""
         return self.is_gone and self._gone_choice == f"{KEEP} {_digest(self._gone_pk)}"
 
     def _decide_gone(self) -> None:
         self.errors.pop(str(self.instance._meta.pk.name), None)
-        if self.is_added_again:
+        if self.is_restored:
             return
         decided = self._gone_choice == f"{TAKE} {_digest(self._gone_pk)}"
         if decided or not self.has_changed() or self.data.get(self.add_prefix("DELETE")):
@@ -234,7 +234,7 @@ class MergeFormSet(FormSetBase):
     def save(self, commit: bool = True) -> Any:
         saved = super().save(commit)
         for form in self.initial_forms:
-            if getattr(form, "is_added_again", False) and form not in self.deleted_forms:
+            if getattr(form, "is_restored", False) and form not in self.deleted_forms:
                 row = self.save_new(form, commit=commit)
                 self.new_objects.append(row)
                 saved.append(row)
