@@ -16,6 +16,7 @@ class ApiGuardConfig(AppConfig):
     def ready(self) -> None:
         from . import checks, receivers
         from .policy.holder import holder
+        from .telemetry import shutdown
         from .telemetry.heartbeats import sender
         from .telemetry.worker_registry import registry_for
 
@@ -24,5 +25,6 @@ class ApiGuardConfig(AppConfig):
         # Policy and telemetry do not import each other.
         sender.configure(holder.status, registry_for)
         holder.on_refresh = sender.note_refresh
+        shutdown.watch_uvicorn()
         if apps.is_installed("drf_spectacular"):
             from .rest_framework import schema  # noqa: F401 - registers itself

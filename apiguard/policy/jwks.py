@@ -8,8 +8,9 @@ Promises, per process and issuer:
   of the last attempt, however many unknown names arrive. So an unknown name
   is remembered for at most that long, and no table of names can be filled.
 - A request that names an unknown key may wait for the fetch, for a quarter of a
-  second: one request while keys are held, two while none are, because an issuer
-  that hangs must not take a worker's threads. All others get ``KeysAway``.
+  second: one request while keys are held, two while none are, and nobody once that
+  was in vain, because an issuer that hangs must not take a worker's threads. All
+  others get ``KeysAway``.
 - What was fetched is stored on the issuer's row, for processes that start
   while the issuer is away. That is no change of policy and publishes nothing.
 """
@@ -75,6 +76,8 @@ class KeySource:
         self._lock = threading.Lock()
         self._fetches: SingleFlight[str, None] = SingleFlight()
         self._waiters = 0
+        # A fetch that a request has waited for in vain: nobody else waits for it.
+        self._slow: Flight[None] | None = None
         # Monotonic seconds.
         self._attempted = -math.inf
         self._due = _due(issuer.fetched_at)
@@ -106,7 +109,10 @@ class KeySource:
             KeysAway: it failed, and the next one is not due yet.
         """
         left = self._attempted + COOL_DOWN - time.monotonic()
-        if self._pending() is not None or left <= 0:
+        pending = self._pending()
+        if pending is not None and pending is self._slow:
+            raise KeysAway
+        if pending is not None or left <= 0:
             return None
         if self.problem is not None:
             raise KeysAway(max(1, math.ceil(left)))
@@ -125,13 +131,19 @@ class KeySource:
 
     def _wait(self, pending: Flight[None]) -> bool:
         with self._lock:
-            has_room = self._waiters < (1 if self.keys else MAX_WAITERS)
+            most = 1 if self.keys else MAX_WAITERS
+            has_room = pending is not self._slow and self._waiters < most
             self._waiters += has_room
+        if not has_room:
+            return pending.done.is_set()
         try:
-            return has_room and wait(pending.done, WAIT_SECONDS)
+            in_time = wait(pending.done, WAIT_SECONDS)
+            if not in_time:
+                self._slow = pending
+            return in_time
         finally:
             with self._lock:
-                self._waiters -= has_room
+                self._waiters -= 1
 
     # -- the fetch --------------------------------------------------------------------
 

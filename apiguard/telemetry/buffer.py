@@ -216,6 +216,11 @@ class Buffer:
             self.dropped += waiting.size
             logger.warning("Numbers of %s are lost: %s", waiting, error)
 
+    def finish(self, seconds: float) -> None:
+        """Have everything that waits written before this process ends; waits so long at most."""
+        # Also where nothing waits any more: it may be about to be written just now.
+        self._thread.run_and_wait(seconds)
+
     def _write(self, waiting: PendingWrites, alias: str, at: datetime) -> None:
         # A request that came between two flushes may have asked before the first was done.
         waiting.used = {pk for pk in waiting.used if not self._last_use.is_noted(pk)}

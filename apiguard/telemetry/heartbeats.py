@@ -9,7 +9,6 @@ be sent is dropped and counted; a process that ends removes its entry.
 
 from __future__ import annotations
 
-import atexit
 import json
 import logging
 import os
@@ -30,7 +29,7 @@ LONGEST_ERROR = 200
 # More seconds than anything here lasts, about thirty years.
 LONGEST_AGE = 1e9
 # How long the end of a process waits until its entry is removed.
-SIGN_OFF_SECONDS = 0.5
+SIGN_OFF_SECONDS = 2.0
 
 
 class PolicyStatus(Protocol):
@@ -222,5 +221,4 @@ class HeartbeatSender:
 
 
 sender = HeartbeatSender()
-atexit.register(sender.sign_off)
 os.register_at_fork(after_in_child=sender._start_over)

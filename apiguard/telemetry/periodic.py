@@ -9,9 +9,11 @@ while nobody calls, and is replaced if an unforeseen error ended it. With
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 
 from .. import conf
+from ..concurrency import wait
 
 EVERY_SECONDS = 1.0
 
@@ -39,6 +41,8 @@ class PeriodicThread:
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._at_once = threading.Event()
+        # Set after a run that began later than they came.
+        self._waiters: deque[threading.Event] = deque()
         self._thread: threading.Thread | None = None
 
     @property
@@ -56,6 +60,15 @@ class PeriodicThread:
         """Have the thread run now; starts none."""
         self._at_once.set()
         self._woken.set()
+
+    def run_and_wait(self, seconds: float) -> bool:
+        """Have the thread run now, and wait until it has; False if it could not in time."""
+        if not self.is_running:
+            return False
+        has_run = threading.Event()
+        self._waiters.append(has_run)
+        self.run_now()
+        return wait(has_run, seconds)
 
     def _start(self) -> None:
         if conf.current().policy_max_age is None:
@@ -75,4 +88,7 @@ class PeriodicThread:
             self._woken.clear()
             self._at_once.wait(EVERY_SECONDS)
             self._at_once.clear()
+            waiters = [self._waiters.popleft() for _ in range(len(self._waiters))]
             self._run()
+            for has_run in waiters:
+                has_run.set()

@@ -16,7 +16,7 @@ from apiguard.errors import IssuerError
 from apiguard.models import JwtIssuer, PolicyState
 from apiguard.policy import jwks, jwks_fetch
 from apiguard.policy.compilers.issuers import issuer_policy
-from apiguard.policy.jwks import KeysAway, held, sources
+from apiguard.policy.jwks import WAIT_SECONDS, KeysAway, held, sources
 from tests.key_server import answer, hang, key_server, serve
 from tests.request.site import settings_of
 from tests.signing import public_jwk
@@ -66,6 +66,8 @@ def clock(monkeypatch):
 def world(monkeypatch):
     played = Issuer()
     monkeypatch.setattr(jwks, "fetch", played.fetch)
+    # A machine that is busy with other tests is no issuer that hangs.
+    monkeypatch.setattr(jwks, "WAIT_SECONDS", 60)
     sources.forget()
     yield played
     played.go_on.set()
@@ -206,6 +208,32 @@ def test_while_no_key_is_held_a_bounded_number_of_requests_waits(world, monkeypa
         world.go_on.set()
         assert [one.result() for one in waiting] == [["old"]] * 3
     assert world.asked == 1
+
+
+@pytest.mark.parametrize("copy", [None, [OLD]], ids=["no keys held", "keys held"])
+def test_a_fetch_that_was_waited_for_in_vain_is_waited_for_by_nobody_else(world, monkeypatch, copy):
+    issuer, waits = policy(copy), []
+    monkeypatch.setattr(jwks, "wait", lambda event, seconds: waits.append(seconds))
+    world.go_on.clear()
+    assert [away(issuer) for _ in range(30)] == [1] * 30
+    assert waits == [60]
+    assert WAIT_SECONDS == 0.25
+    # Memory knows it, too: an event loop needs no thread for that.
+    with pytest.raises(KeysAway):
+        sources.of(issuer).settled()
+    monkeypatch.undo()
+    world.go_on.set()
+
+
+def test_unknown_names_during_the_cool_down_do_not_prolong_it(world, clock):
+    issuer = policy([OLD])
+    ask(issuer)
+    world.says = {"keys": [OLD, NEW]}
+    for _ in range(29):
+        clock.now += 1
+        assert ask(issuer) == ["old"]
+    clock.now += 1
+    assert ask(issuer) == ["old", "new"]
 
 
 def test_who_waited_long_enough_is_told_to_come_back_and_the_fetch_goes_on(world, monkeypatch):
@@ -468,6 +496,7 @@ def test_check_is_told_of_issuers_whose_keys_cannot_be_fetched(world):
 def test_the_real_fetch_is_what_is_asked(tmp_path, monkeypatch):
     sources.forget()
     monkeypatch.setattr(jwks_fetch, "_lookup", lambda host, port: ["127.0.0.1"])
+    monkeypatch.setattr(jwks, "WAIT_SECONDS", 60)
     with key_server(tmp_path) as server:
         exceptions = {"JWKS_ALLOWED_NETWORKS": ["127.0.0.0/8"], "JWKS_CA_FILE": server.ca_file}
         issuer = policy(jwks_url=server.url())

@@ -35,6 +35,8 @@ def published(monkeypatch):
         return answer({"keys": says}).partition(b"\r\n\r\n")[2]
 
     monkeypatch.setattr(jwks, "fetch", fetch)
+    # A machine that is busy with other tests is no issuer that hangs.
+    monkeypatch.setattr(jwks, "WAIT_SECONDS", 60)
     sources.forget()
     yield answers
     sources.forget()

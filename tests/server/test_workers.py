@@ -109,8 +109,7 @@ def test_all_workers_are_on_the_revision_of_a_change_and_take_their_leave(demo, 
         assert len(told["workers"]) == WORKERS
         assert "lagging" not in states(told).values()
         assert re.search(rf"workers? on revision {before + 1}, slowest [\d.]+ s\.", words(desk))
-    # uvicorn ends its workers by the signal that it was sent: nobody is told.
-    assert len(said(registry)) == (0 if kind == "gunicorn" else WORKERS)
+    assert said(registry) == {}
 
 
 def test_a_worker_that_stands_still_is_idle_and_does_not_lag(demo, registry):

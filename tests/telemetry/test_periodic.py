@@ -90,3 +90,34 @@ def test_a_forked_process_starts_with_no_thread(beats):
     periodic.wake()
     periodic.forget()
     assert not periodic.is_running
+
+
+def test_a_run_that_is_waited_for_began_after_it_was_needed(beats):
+    seen, value = [], [0]
+
+    def run():
+        seen.append(value[0])
+        beats.release()
+
+    periodic = PeriodicThread("apiguard-tests", run)
+    assert not periodic.run_and_wait(SECONDS_TO_WAIT)
+    periodic.wake()
+    assert beats.acquire(timeout=SECONDS_TO_WAIT)
+    for number in range(1, 20):
+        value[0] = number
+        assert periodic.run_and_wait(SECONDS_TO_WAIT)
+        assert seen[-1] == number
+
+
+def test_a_run_that_hangs_is_not_waited_for_without_a_bound(beats):
+    let_go, reached = threading.Event(), threading.Event()
+
+    def run():
+        reached.set()
+        let_go.wait(SECONDS_TO_WAIT)
+
+    periodic = PeriodicThread("apiguard-tests", run)
+    periodic.wake()
+    assert reached.wait(SECONDS_TO_WAIT)
+    assert not periodic.run_and_wait(0.05)
+    let_go.set()
