@@ -13,9 +13,11 @@ from functools import partial
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
-from django.core.exceptions import MiddlewareNotUsed
-from django.http import HttpRequest
+from django.core.exceptions import DisallowedHost, MiddlewareNotUsed
+from django.core.signals import got_request_exception
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.log import log_response
 
 from . import conf
 from .caching import current_guard
@@ -23,11 +25,12 @@ from .policy.holder import PolicyUnavailable, holder
 from .policy.records import KeyRecord
 from .policy.snapshot import Snapshot
 from .request import body, django_private, pipeline, response
+from .request.access import RETRY_SECONDS
 from .request.context import GuardContext
-from .request.effects import Steps, perform, recall, run
+from .request.effects import BLOCKS, Steps, perform, perform_in_memory, run
 from .request.facts import facts_of, host_of
 from .request.request_id import current_ids, ids_of
-from .request.users import signed_in_user
+from .request.users import is_signed_in_beside, signed_in_user
 from .request.verdict import Outcome, Verdict
 from .telemetry import proxies, refusals
 from .telemetry.buffer import buffer
@@ -35,6 +38,16 @@ from .telemetry.buffer import buffer
 logger = logging.getLogger("apiguard.request")
 
 View = Callable[..., Any]
+
+
+def note_failure(sender: object, request: HttpRequest | None = None, **_: object) -> None:
+    """Note that a middleware behind us raised: no hook is called for that, only the signal."""
+    context: GuardContext | None = getattr(request, "apiguard", None)
+    if context is not None:
+        context.failed_behind = True
+
+
+got_request_exception.connect(note_failure, dispatch_uid="apiguard.middleware")
 
 
 class ApiGuardMiddleware:
@@ -76,9 +89,7 @@ class ApiGuardMiddleware:
             context = _context(request, settings, snapshot, this_id)
             early = None
             if context.route is not None:
-                early = _short_circuit(
-                    request, context, run(pipeline.before_view(context), context)
-                )
+                early = _short_circuit(request, context, run(pipeline.judge(context), context))
             answer = early or cast("HttpResponseBase", self.get_response(request))
             late = run(_count_late(context), context) if _is_uncounted(context) else None
             return _finalize(request, context, answer, late)
@@ -100,7 +111,7 @@ class ApiGuardMiddleware:
             context = _context(request, settings, snapshot, this_id)
             early = None
             if context.route is not None:
-                verdict = await _run_async(pipeline.before_view(context), context)
+                verdict = await _run_async(pipeline.judge(context), context)
                 early = _short_circuit(request, context, verdict)
             answer = early or cast("HttpResponseBase", await self.get_response(request))
             late = None
@@ -116,38 +127,54 @@ class ApiGuardMiddleware:
     def process_view(
         self, request: HttpRequest, view: View, args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
-        """Hand over who is calling; count who was not identified."""
+        """Set the request's user; count a request that is not counted yet."""
         context: GuardContext | None = getattr(request, "apiguard", None)
-        if context is None or not _is_counted_here(context, request, view):
+        if context is None:
             return None
-        verdict = run(pipeline.at_view(context, signed_in_user(request)), context)
+        refusal = _refuse_rewritten(request, context)
+        if refusal is not None or context.route is None:
+            return refusal
+        context.reached_view = True
+        if _wants_user(context) and not _keeps_user(request, context):
+            _set_user(request, context)
+        if not _is_uncounted(context) or counts_itself(view):
+            return None
+        verdict = run(pipeline.judge_at_view(context, signed_in_user(request)), context)
         return _short_circuit(request, context, verdict)
 
     async def _process_view_async(
         self, request: HttpRequest, view: View, args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
         context: GuardContext | None = getattr(request, "apiguard", None)
-        if context is None or not _is_counted_here(context, request, view):
+        if context is None:
             return None
+        refusal = _refuse_rewritten(request, context)
+        if refusal is not None or context.route is None:
+            return refusal
+        context.reached_view = True
         # Reading the session is synchronous, and may touch the database.
+        if _wants_user(context) and not await _keeps_user_async(request, context):
+            _set_user(request, context)
+        if not _is_uncounted(context) or counts_itself(view):
+            return None
         user_pk = await sync_to_async(signed_in_user)(request)
-        verdict = await _run_async(pipeline.at_view(context, user_pk), context)
+        verdict = await _run_async(pipeline.judge_at_view(context, user_pk), context)
         return _short_circuit(request, context, verdict)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        """Remember it for the body of the response; Django goes on handling it."""
+        """Keep the exception for the body of the response; Django goes on handling it."""
         context = getattr(request, "apiguard", None)
         if context is not None:
             context.exception = exception
 
 
 async def _run_async(steps: Steps[Any], context: GuardContext) -> Any:
-    """As ``effects.run``, with a thread for every effect that memory cannot answer."""
+    """Drive a stage as ``effects.run`` does, with a thread for every effect that blocks."""
     try:
         effect = next(steps)
         while True:
-            answer = recall(effect, context)
-            if answer is None:
+            answer = perform_in_memory(effect, context)
+            if answer is BLOCKS:
                 answer = await sync_to_async(perform)(effect, context)
             effect = steps.send(answer)
     except StopIteration as stop:
@@ -181,7 +208,10 @@ def _short_circuit(
     if not context.enforced:
         return None
     if verdict.refused or verdict.outcome is Outcome.PREFLIGHT_ANSWERED:
-        return response.refuse(context, verdict)
+        answer = response.refuse(context, verdict)
+        if verdict.outcome is Outcome.HOST_NOT_ALLOWED:
+            _log_disallowed_host(request, answer)
+        return answer
     too_long = body.read(request, context) if not context.reached_view else None
     if too_long is not None:
         context.verdict = too_long
@@ -189,14 +219,53 @@ def _short_circuit(
     return None
 
 
-def _is_counted_here(context: GuardContext, request: HttpRequest, view: View) -> bool:
-    """Note that a view was found, and who calls it; whether somebody is still to be counted."""
-    if context.route is None:
+def _log_disallowed_host(request: HttpRequest, answer: HttpResponse) -> None:
+    """Log a host that ALLOWED_HOSTS lacks as Django does where no middleware is before it."""
+    try:
+        request.get_host()
+    except DisallowedHost as error:
+        log_response(
+            str(error),
+            request=request,
+            response=answer,
+            level="error",
+            logger=logging.getLogger("django.security.DisallowedHost"),
+        )
+
+
+def _refuse_rewritten(request: HttpRequest, context: GuardContext) -> HttpResponseBase | None:
+    """Refuse a request that another middleware moved under a route it was not judged by."""
+    route = context.snapshot.routes.find(request.path_info)
+    if route is None or route is context.route:
+        return None
+    judged_by = "no route" if context.route is None else f"route {context.route.name!r}"
+    reason = f"a middleware moved the path under route {route.name!r}; it was judged by {judged_by}"
+    logger.error("A request is refused: %s (request %s).", reason, context.request_id)
+    if not route.enforced:
+        return None
+    verdict = Verdict(Outcome.PATH_REWRITTEN, reason=reason, retry_after=RETRY_SECONDS)
+    context.verdict = verdict
+    return response.refuse(context, verdict)
+
+
+def _wants_user(context: GuardContext) -> bool:
+    """Whether the credential may replace ``request.user``."""
+    credential, route = context.credential, context.route
+    if credential is None or route is None or not context.enforced:
         return False
-    context.reached_view = True
-    if context.credential is not None and context.enforced:
-        _set_user(request, context.credential.user)
-    return _is_uncounted(context) and not counts_itself(view)
+    return credential.has_row or route.access != "application"
+
+
+def _keeps_user(request: HttpRequest, context: GuardContext) -> bool:
+    """Whether a credential without a user row leaves ``request.user`` to who is signed in."""
+    credential = context.credential
+    return credential is not None and not credential.has_row and is_signed_in_beside(request)
+
+
+async def _keeps_user_async(request: HttpRequest, context: GuardContext) -> bool:
+    if context.credential is None or context.credential.has_row:
+        return False
+    return await sync_to_async(is_signed_in_beside)(request)
 
 
 def counts_itself(view: Callable[..., Any]) -> bool:
@@ -224,10 +293,12 @@ async def _auser(user: Any) -> Any:
     return user
 
 
-def _set_user(request: HttpRequest, user: Any) -> None:
-    request.user = user
+def _set_user(request: HttpRequest, context: GuardContext) -> None:
+    if context.credential is None:
+        return
+    user = request.user = context.credential.user
     request.auser = partial(_auser, user)
-    # A header credential is not ambient: no other site can make a browser send it.
+    # Now the session has no say; a header is nothing that another site makes a browser send.
     django_private.exempt_from_csrf(request)
 
 
@@ -235,7 +306,7 @@ def _count_late(context: GuardContext) -> Steps[Verdict | None]:
     """Count by address what never reached whoever would have counted it."""
     if context.verdict.refused:
         return None
-    return (yield from pipeline.at_view(context, None))
+    return (yield from pipeline.judge_at_view(context, None))
 
 
 def _finalize(

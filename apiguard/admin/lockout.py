@@ -227,9 +227,9 @@ def judge(snapshot: Snapshot, probe: Probe) -> Outcome:
         return Outcome()
     context = GuardContext(probe.facts, settings, snapshot, route)
     checks: list[LimitCheck] = []
-    verdict = _run(pipeline.before_view(context), checks)
+    verdict = _run(pipeline.judge(context), checks)
     if not verdict.refused and route.access == "application":
-        verdict = _run(pipeline.at_view(context, probe.user_pk), checks)
+        verdict = _run(pipeline.judge_at_view(context, probe.user_pk), checks)
     refusal = verdict.refusal
     if refusal is not None:
         reason = f"{refusal.status}, {refusal.detail}"

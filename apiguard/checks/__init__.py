@@ -14,6 +14,7 @@ from .database import check_policy, check_sqlite
 from .middleware import check_corsheaders, check_middleware
 from .page_caches import check_other_page_caches, check_page_cache
 from .settings import check_deployment, check_forms_behind_tls, check_settings
+from .users import check_user_key
 
 
 def register_all() -> None:
@@ -26,6 +27,7 @@ def register_all() -> None:
         check_sqlite,
         check_counter,
         check_page_cache,
+        check_user_key,
     ):
         checks.register(check, "apiguard")
     checks.register(check_policy, "apiguard", checks.Tags.database)

@@ -231,6 +231,11 @@ class KeySources:
             source.adopt(issuer)
         return source
 
+    def find(self, issuer: IssuerPolicy) -> KeySource | None:
+        """Return the source of an issuer, if there is one already."""
+        source = self._sources.get(issuer.pk)
+        return source if source is not None and source.is_of(issuer) else None
+
     def _new(self, issuer: IssuerPolicy) -> KeySource:
         with self._lock:
             source = self._sources.get(issuer.pk)
@@ -250,6 +255,12 @@ def held(issuer: IssuerPolicy) -> KeySet:
     source = sources.of(issuer)
     source.refresh_if_due()
     return source.keys
+
+
+def peek(issuer: IssuerPolicy) -> KeySet:
+    """Return the keys that are held now, without starting a refresh."""
+    source = sources.find(issuer)
+    return issuer.keys if source is None else source.keys
 
 
 def fetch_keys(issuer: IssuerPolicy) -> KeySet:

@@ -141,6 +141,15 @@ def key(snapshot: Snapshot, key_id: str) -> KeyRecord | None:
     return record
 
 
+def read_key(key_id: str) -> KeyRecord | None:
+    """Return the record of a key from its row, and keep it nowhere.
+
+    Raises:
+        LookUpFailed: the database did not answer.
+    """
+    return keys.find(lambda: load.key(key_id))
+
+
 def user(field: str, value: object) -> AbstractBaseUser | None:
     """Return the active user whose ``field`` equals ``value``.
 

@@ -1,4 +1,9 @@
-"""``credentials`` routes refuse who brought none, or who lacks a scope."""
+"""Whether a route can be enforced, and whether the caller may enter it.
+
+A route whose rows are broken is refused after credentials, so that a bad credential
+reads the same everywhere. ``credentials`` routes refuse requests without a credential,
+and credentials that lack a scope.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,16 @@ from collections.abc import Collection
 from .challenge import Scheme, challenge, insufficient_scope
 from .context import GuardContext
 from .verdict import Outcome, Verdict
+
+RETRY_SECONDS = 10
+
+
+def check_route(context: GuardContext) -> Verdict | None:
+    """503 where the policy of the route is broken; a row is to be mended first."""
+    if context.route is None or not context.route.broken:
+        return None
+    reason = "; ".join(str(problem) for problem in context.route.broken)
+    return Verdict(Outcome.POLICY_BROKEN, reason=reason, retry_after=RETRY_SECONDS)
 
 
 def check_access(context: GuardContext) -> Verdict | None:

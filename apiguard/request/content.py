@@ -8,18 +8,24 @@ length, and a charset that Django cannot read in.
 from __future__ import annotations
 
 import codecs
+import encodings
+import pkgutil
 import re
-from functools import lru_cache
+from encodings import normalize_encoding
+from encodings.aliases import aliases
+from functools import cache
 
 from django.utils.http import parse_header_parameters
 
 from ..policy.snapshot import RoutePolicy
-from ..rules.accept import MAX_REMEMBERED, satisfies
+from ..rules.accept import satisfies
 from ..rules.media import accepted
 from .context import GuardContext
 from .facts import Facts
 from .verdict import Outcome, Verdict
 
+# Longer than any media type with its parameters; parsing one of 60 KB takes milliseconds.
+MAX_CONTENT_TYPE = 1024
 _DIGITS = re.compile(r"[0-9]{1,19}\Z")
 
 
@@ -48,6 +54,8 @@ def _judge_body(route: RoutePolicy, facts: Facts) -> Verdict | None:
     length = int(facts.content_length or 0)
     if facts.unknown_length == "endless":
         return Verdict(Outcome.LENGTH_REQUIRED, reason="the server does not end chunked bodies")
+    if len(facts.content_type) > MAX_CONTENT_TYPE:
+        return _not_accepted(route, facts, "is too long")
     if ";" in facts.content_type and _is_unreadable(facts.content_type):
         return _not_accepted(route, facts, "names a charset that no text is in")
     if not length and not facts.unknown_length:
@@ -60,32 +68,43 @@ def _judge_body(route: RoutePolicy, facts: Facts) -> Verdict | None:
 
 
 def _is_unreadable(content_type: str) -> bool:
-    if "charset" not in content_type.lower():
-        return False
-    if len(content_type) > MAX_REMEMBERED:
-        return _names_no_text(content_type)
-    return _remembered(content_type)
-
-
-def _names_no_text(content_type: str) -> bool:
     """Whether Django would read even the query string in a codec that is none for text.
 
-    It takes any codec of Python's, with a body or without, and fails over
-    ``hex``, ``zlib`` or ``idna`` with a 500.
+    Django takes any codec of Python's, with a body or without, and fails over
+    ``hex``, ``zlib`` or ``idna`` with a 500. It ignores a charset that is no codec.
     """
+    if "charset" not in content_type.lower():
+        return False
     try:
-        charset = parse_header_parameters(content_type)[1].get("charset", "utf-8")
-        codecs.lookup(charset)
+        charset = parse_header_parameters(content_type)[1].get("charset", "")
+    except ValueError:
+        return False
+    # Not looked up: Python keeps every name that a codec was ever looked up by.
+    name = normalize_encoding(charset.lower())
+    codecs_of_bytes = _codecs_of_bytes()
+    return name in codecs_of_bytes or name.replace(".", "_") in codecs_of_bytes
+
+
+@cache
+def _codecs_of_bytes() -> frozenset[str]:
+    """Return the names of Python's codecs that cannot read every text that is sent."""
+    modules = {module.name for module in pkgutil.iter_modules(encodings.__path__)}
+    named = {name for name in modules if _cannot_read(name)}
+    return frozenset(named | {alias for alias, name in aliases.items() if name in named})
+
+
+def _cannot_read(codec: str) -> bool:
+    try:
+        codecs.lookup(codec)
     except (LookupError, ValueError):
-        return False  # Django ignores it.
+        return False  # A module beside the codecs.
     try:
-        _BYTES.decode(charset, "replace")
+        _BYTES.decode(codec, "replace")
     except (LookupError, ValueError):
         return True
     return False
 
 
-_remembered = lru_cache(maxsize=256)(_names_no_text)
 # Not ASCII, and something of everything that a query string may hold.
 _BYTES = b"a-b=%&\xff\x80\xc3"
 

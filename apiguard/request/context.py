@@ -17,6 +17,7 @@ from ..rules.limits import Decision
 from ..rules.networks import Address, counted_as
 from .challenge import Scheme
 from .facts import Facts
+from .users import CredentialUser
 from .verdict import ADMITTED, Verdict
 
 _UNKNOWN: Any = object()
@@ -37,6 +38,11 @@ class Credential(NamedTuple):
     tier_pk: Any
     client: ClientRecord | None
     user: Any
+
+    @property
+    def has_row(self) -> bool:
+        """Whether the credential stands for a row of the user table."""
+        return not isinstance(self.user, CredentialUser)
 
 
 class GuardContext:
@@ -61,6 +67,8 @@ class GuardContext:
     # The origin that may read the response, as it is to be sent.
     cors_origin: str | None = None
     exception: Exception | None = None
+    # Whether a middleware behind the guard failed; which exception it was is not known.
+    failed_behind = False
     # A body that was read ahead; closed with the response.
     spool: IO[bytes] | None = None
     verdict: Verdict = ADMITTED

@@ -10,8 +10,7 @@ from ..rules import networks
 from . import keys, tokens
 from .challenge import challenge
 from .context import Credential, GuardContext
-from .effects import Steps
-from .failed_credentials import failures
+from .effects import CountFailure, Steps
 from .presented import PresentedCredential, extract
 from .verdict import Outcome, Verdict
 
@@ -31,7 +30,7 @@ def verify_credential(context: GuardContext) -> Steps[Verdict | None]:
         if isinstance(judged, Credential):
             context.credential = judged
             return None
-        verdict = _count_failure(judged, context)
+        verdict = yield from _count_failure(judged, context)
     return verdict
 
 
@@ -46,13 +45,12 @@ def _refuse_malformed(found: list[PresentedCredential], context: GuardContext) -
     return None
 
 
-def _count_failure(verdict: Verdict, context: GuardContext) -> Verdict:
+def _count_failure(verdict: Verdict, context: GuardContext) -> Steps[Verdict]:
     """The verdict on a bad credential, or 429 where there were too many."""
-    counted = failures(context.settings)
     refusal = verdict.refusal
-    if counted is None or refusal is None or refusal.status != 401:
+    if refusal is None or refusal.status != 401:
         return verdict
-    wait = counted.note(networks.counted_as(context.address))
+    wait = yield CountFailure(networks.counted_as(context.address))
     if wait is None:
         return verdict
     return Verdict(

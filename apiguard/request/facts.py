@@ -23,6 +23,10 @@ from ..rules.networks import Address, client_address, is_trusted, parse_address
 UnknownLength = Literal["", "delimited", "endless"]
 
 
+# No address, no network and no unix socket: nothing trusts it.
+UNKNOWN_PEER = "unknown"
+
+
 class Facts(NamedTuple):
     """One request, as far as policy is concerned."""
 
@@ -86,7 +90,6 @@ def facts_of(
         unannounced: whether there is a body that no header speaks of.
     """
     get = meta.get
-    remote_addr = get("REMOTE_ADDR") or ""
     unknown_length: UnknownLength = ""
     if unannounced or "HTTP_TRANSFER_ENCODING" in meta:
         unknown_length = _unknown_length(meta)
@@ -94,19 +97,39 @@ def facts_of(
         method,
         secure or ("HTTP_X_FORWARDED_PROTO" in meta and _proxy_says_https(meta, settings)),
         host,
-        remote_addr,
+        remote_addr_of(meta),
         get(settings.forwarded_meta) or "",
         get("HTTP_ORIGIN"),
         get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"),
         get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
         get("HTTP_SEC_FETCH_SITE"),
-        get("CONTENT_LENGTH") or None,
+        _content_length(meta),
         unknown_length,
         get("CONTENT_TYPE") or "",
         get("HTTP_ACCEPT"),
         get("HTTP_AUTHORIZATION"),
         get(settings.api_key_meta),
     )
+
+
+def remote_addr_of(meta: Mapping[str, Any]) -> str:
+    """Return the peer's address; empty on a unix socket, ``UNKNOWN_PEER`` where nobody knows.
+
+    WSGI servers name a peer on a unix socket as empty or by a path. ASGI servers leave
+    the peer out, there and after a connection was reset; on a unix socket they
+    name no port of their own either.
+    """
+    remote_addr = meta.get("REMOTE_ADDR")
+    if remote_addr is not None:
+        return str(remote_addr)
+    is_unix = "wsgi.version" not in meta and meta.get("SERVER_PORT") in ("0", "None")
+    return "" if is_unix else UNKNOWN_PEER
+
+
+def _content_length(meta: Mapping[str, Any]) -> str | None:
+    length = meta.get("CONTENT_LENGTH")
+    # Django's own tests and some middleware set an int.
+    return str(length) if length or length == 0 else None
 
 
 def host_of(request: HttpRequest) -> str | None:
@@ -123,8 +146,7 @@ def _proxy_says_https(meta: Mapping[str, Any], settings: Settings) -> bool:
     # The rightmost value is the one that the nearest proxy wrote.
     if str(meta["HTTP_X_FORWARDED_PROTO"]).rsplit(",", 1)[-1].strip().lower() != "https":
         return False
-    remote_addr = meta.get("REMOTE_ADDR") or ""
-    return is_trusted(remote_addr, settings.trusted_proxies, settings.trust_unix)
+    return is_trusted(remote_addr_of(meta), settings.trusted_proxies, settings.trust_unix)
 
 
 def _unknown_length(meta: Mapping[str, Any]) -> UnknownLength:

@@ -39,20 +39,32 @@ class FailedCredentials:
         self._counter = MemoryCounter(max_tallies=MAX_ADDRESSES)
         self._looked_up: BoundedCache[str, float] = BoundedCache(MAX_ADDRESSES)
 
-    def note(self, address: str) -> int | None:
-        """Count one failure; seconds to wait if that is more than the limit."""
+    def count(self, address: str) -> int | None:
+        """Count one failure; return the seconds to wait if that is more than the limit."""
         decision = self._counter.check(LimitCheck(address, self._limits, 1))
         return None if decision.allowed else decision.retry_after
 
-    def may_look_up(self, address: str) -> bool:
-        """Whether the database may be asked on behalf of this address now."""
-        if self._counter.check(LimitCheck(address, self._limits, 1, commit=False)).allowed:
+    def wait(self, address: str) -> int | None:
+        """Return what ``count`` would, without counting."""
+        decision = self._counter.check(LimitCheck(address, self._limits, 1, commit=False))
+        return None if decision.allowed else decision.retry_after
+
+    def claim_look_up(self, address: str) -> bool:
+        """Whether a key may be looked up for this address now; beyond the limit once a second."""
+        if self.wait(address) is None:
             return True
-        now, last = time.monotonic(), self._looked_up.get(address)
-        if last is not None and now - last < LOOK_UP_EVERY_SECONDS:
+        if not self._is_due(address):
             return False
-        self._looked_up.put(address, now)
+        self._looked_up.put(address, time.monotonic())
         return True
+
+    def may_look_up(self, address: str) -> bool:
+        """Return what ``claim_look_up`` would, without claiming it."""
+        return self.wait(address) is None or self._is_due(address)
+
+    def _is_due(self, address: str) -> bool:
+        last = self._looked_up.get(address)
+        return last is None or time.monotonic() - last >= LOOK_UP_EVERY_SECONDS
 
 
 @lru_cache(maxsize=8)

@@ -21,11 +21,9 @@ from ..conf import Settings
 from ..policy.records import KeyRecord
 from ..rules import keys as key_rules
 from ..rules import networks
-from ..telemetry.buffer import buffer
 from .challenge import challenge
 from .context import Credential, GuardContext
-from .effects import Failed, LookUpKey, LookUpUser, Steps
-from .failed_credentials import failures
+from .effects import ClaimLookUp, Failed, LookUpKey, LookUpUser, RehashKey, RememberKey, Steps
 from .presented import PresentedCredential
 from .users import ClientUser
 from .verdict import Outcome, Verdict, look_up_failed
@@ -49,8 +47,8 @@ class Verified(NamedTuple):
 
 def verify(presented: PresentedCredential, context: GuardContext) -> Steps[Credential | Verdict]:
     """The caller whose key this is, or the verdict on a bad one."""
-    name = _name(presented, context.settings)
-    before: Verified | None = context.snapshot.keyring.caller(name)
+    fingerprint = _fingerprint(presented, context.settings)
+    before: Verified | None = context.snapshot.keyring.caller(fingerprint)
     if before is not None and before.still_holds(context):
         return _credential(before.record, presented, client_user(before.record))
     parts = _parse(presented, context.settings)
@@ -63,10 +61,13 @@ def verify(presented: PresentedCredential, context: GuardContext) -> Steps[Crede
     if outcome is not None or found is None:
         reason = found.name if found is not None else parts.key_id
         return _bad(outcome or Outcome.KEY_UNKNOWN, presented, context, f"key {reason!r}")
+    held = is_held(found, context)
     record = _renewed(found, parts, context)
+    if record is not found:
+        yield RehashKey(found, record)
     # The owner's row is looked up for every request.
-    if not record.client.acts_as_owner and is_held(record, context):
-        context.snapshot.keyring.remember(name, Verified(record, context.settings))
+    if held and not record.client.acts_as_owner:
+        yield RememberKey(fingerprint, Verified(record, context.settings))
     return (yield from _as_caller(record, presented, context))
 
 
@@ -76,8 +77,8 @@ def _parse(presented: PresentedCredential, settings: Settings) -> key_rules.KeyP
 
 
 @sensitive_variables()
-def _name(presented: PresentedCredential, settings: Settings) -> Hashable:
-    """What stands for this key, and not for its text; ``None``: garbage."""
+def _fingerprint(presented: PresentedCredential, settings: Settings) -> Hashable:
+    """Return what recognises this key and does not tell its text; ``None`` for garbage."""
     if len(presented.value) != key_rules.key_length(settings.key_namespace):
         return None
     text = presented.value.encode("utf-8", "surrogatepass")
@@ -87,8 +88,7 @@ def _name(presented: PresentedCredential, settings: Settings) -> Hashable:
 def _look_up(parts: key_rules.KeyParts, context: GuardContext) -> Steps[KeyRecord | Verdict | None]:
     record = context.snapshot.keyring.get(parts.key_id)
     if record is None:
-        counted = failures(context.settings)
-        if counted and not counted.may_look_up(networks.counted_as(context.address)):
+        if not (yield ClaimLookUp(networks.counted_as(context.address))):
             return None
         record = yield LookUpKey(parts.key_id)
         if isinstance(record, Failed):
@@ -105,21 +105,16 @@ def _bad(
 
 @sensitive_variables()
 def _renewed(record: KeyRecord, parts: key_rules.KeyParts, context: GuardContext) -> KeyRecord:
-    """A good key whose digest an older pepper made gets one of the first pepper, in passing.
+    """Return the record with a digest of the first pepper; itself where it has one.
 
-    Only now is the key's text known. It is no change of policy, and other
-    workers go on with the older digest as long as they know its pepper.
+    Only now is the key's text known. A new digest is no change of policy: other
+    workers go on with the older one as long as they know its pepper.
     """
     first = next(iter(context.settings.key_peppers.items()), None)
     if first is None or first[0] == record.pepper_id:
         return record
     pepper_id, pepper = first  # It signs; the others only verify.
-    digest = key_rules.digest(parts.text, pepper)
-    buffer.rehashed(record.pk, record.digest, digest, pepper_id)
-    renewed = replace(record, digest=digest, pepper_id=pepper_id)
-    if is_held(record, context):
-        context.snapshot.keyring.put(record.key_id, renewed)
-    return renewed
+    return replace(record, digest=key_rules.digest(parts.text, pepper), pepper_id=pepper_id)
 
 
 def is_held(record: KeyRecord, context: GuardContext) -> bool:

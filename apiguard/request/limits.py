@@ -10,9 +10,9 @@ from typing import Any
 from ..counters.base import LimitCheck
 from ..rules.limits import Decision, Limit
 from ..rules.networks import counted_as
+from .access import RETRY_SECONDS
 from .context import GuardContext
 from .effects import Failed, Steps
-from .route import RETRY_SECONDS
 from .verdict import Outcome, Verdict
 
 
@@ -22,7 +22,9 @@ def check_limits(context: GuardContext) -> Steps[Verdict | None]:
 
 
 def check_user_limits(context: GuardContext, user_pk: Any) -> Steps[Verdict | None]:
-    """Count a signed-in user (``None``: nobody is) who brought no credential."""
+    """Count a credential in its tier, else the signed-in user (``None``: the address)."""
+    if context.credential is not None:
+        return (yield from check_limits(context))
     return (yield from check(context, _build_user_check(context, user_pk)))
 
 

@@ -1,46 +1,64 @@
-"""The order of the stages. It is a security property, and it stands here alone.
+"""The order of the stages. It is a security property, and it is written here alone.
 
 A preflight carries no credentials, so it is answered first. Cheap rules come
 before anything that costs a look-up. Credentials come before limits, because
 only a verified credential says who is counted; limits come before access, so
-that asking without a credential is counted too.
+that a request without a credential is counted too.
+
+A stage is a function of the request's context that returns a verdict, or None
+where it has no objection; one that needs something from outside yields an
+effect. It changes nothing but the context.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
-from . import access, content, cors, credentials, limits, route
+from .access import check_access, check_route
+from .content import check_content
 from .context import GuardContext
+from .cors import check_origin
+from .credentials import verify_credential
 from .effects import Steps
+from .limits import check_limits, check_user_limits
 from .verdict import ADMITTED, OBSERVED, Verdict
 
+Stage = Callable[[GuardContext], Steps[Verdict | None] | Verdict | None]
 
-def before_view(context: GuardContext) -> Steps[Verdict]:
-    """Judge a request as far as that can be done before any view is known."""
-    verdict = cors.check_origin(context) or content.check_content(context)
-    if verdict is None:
-        verdict = yield from credentials.verify_credential(context)
-    verdict = verdict or route.check_route(context)
-    if verdict is None:
-        verdict = yield from limits.check_limits(context)
-    return concluded(context, verdict or access.check_access(context))
-
-
-def identify(context: GuardContext) -> Steps[Verdict]:
-    """Who is calling, and whether they may enter; for doors that count later."""
-    verdict = yield from credentials.verify_credential(context)
-    return concluded(context, verdict or route.check_route(context) or access.check_access(context))
+STAGES: tuple[Stage, ...] = (
+    check_origin,
+    check_content,
+    verify_credential,
+    check_route,
+    check_limits,
+    check_access,
+)
+# Where only Django REST framework runs, it identifies the caller first and counts later.
+IDENTIFYING = tuple(
+    stage for stage in STAGES if stage in {verify_credential, check_route, check_access}
+)
 
 
-def at_view(context: GuardContext, user_pk: object) -> Steps[Verdict]:
-    """Count who was not identified, now that the project has said who it is."""
-    verdict = yield from limits.check_user_limits(context, user_pk)
-    return concluded(context, verdict)
+def judge(context: GuardContext, stages: tuple[Stage, ...] = STAGES) -> Steps[Verdict]:
+    """Judge a request by these stages, in their order; the first objection decides."""
+    verdict: Verdict | None = None
+    for stage in stages:
+        judged = stage(context)
+        verdict = (yield from judged) if isinstance(judged, Generator) else judged
+        if verdict is not None:
+            break
+    return conclude(context, verdict)
 
 
-def concluded(context: GuardContext, verdict: Verdict | None) -> Verdict:
-    """Note the verdict; a refusal that is already noted stays."""
+def judge_at_view(context: GuardContext, user_pk: object) -> Steps[Verdict]:
+    """Count a request that is not counted yet, now that the project knows its user."""
+    verdict = yield from check_user_limits(context, user_pk)
+    return conclude(context, verdict)
+
+
+def conclude(context: GuardContext, verdict: Verdict | None) -> Verdict:
+    """Keep the verdict in the context; a refusal that is there already stays."""
     enforced = context.enforced
     if verdict is None:
         verdict = ADMITTED if enforced else OBSERVED

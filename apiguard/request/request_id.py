@@ -18,6 +18,7 @@ from django.views.decorators.debug import sensitive_variables
 from ..conf import Settings
 from ..rules.networks import is_trusted
 from ..rules.trace import parse_traceparent
+from .facts import remote_addr_of
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 
@@ -41,7 +42,7 @@ def ids_of(meta: Mapping[str, Any], settings: Settings) -> Ids:
     if inbound is None:
         this_id = os.urandom(16).hex()
     else:
-        this_id = request_id(inbound, meta.get("REMOTE_ADDR") or "", settings)
+        this_id = request_id(inbound, remote_addr_of(meta), settings)
     traceparent = meta.get("HTTP_TRACEPARENT")
     return Ids(this_id) if traceparent is None else _traced(this_id, traceparent)
 

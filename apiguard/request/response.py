@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from django.conf import settings as django_settings
 from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 
 from ..conf import Settings
@@ -143,8 +143,13 @@ _merged_vary = lru_cache(maxsize=256)(merge_vary)
 
 
 def _as_problem(request: HttpRequest, context: GuardContext, response: HttpResponseBase) -> None:
-    """Replace an error that is still HTML, unless a person's browser asked for HTML."""
+    """Replace an error page of Django or DRF, unless a person's browser asked for HTML.
+
+    A page that a view returned is the view's own, whatever its status.
+    """
     if not isinstance(response, HttpResponse) or not _is_page(response):
+        return
+    if not _is_from_an_exception(request, context, response):
         return
     accept = context.facts.accept
     if accept is not None and prefers_html(accept):
@@ -203,29 +208,55 @@ def _server_error(context: GuardContext) -> str:
     return "An error occurred"
 
 
+def _is_from_an_exception(
+    request: HttpRequest, context: GuardContext, response: HttpResponse
+) -> bool:
+    """Whether no view returned this response: none was found or called, or it raised."""
+    return (
+        not context.reached_view
+        or context.exception is not None
+        or context.failed_behind
+        # What View and require_http_methods answer, in place of a view's own code.
+        or isinstance(response, HttpResponseNotAllowed)
+        # DRF marks what its exception handler returned.
+        or bool(getattr(response, "exception", False))
+        or _csrf_check_stopped(request)
+    )
+
+
 def _was_too_big(request: HttpRequest, context: GuardContext) -> bool:
     """Whether a middleware met RequestDataTooBig, which no hook of ours gets to see.
 
-    Django then marks the form as empty, without having read any of the body.
+    Where a middleware did, no view was called, and the body is as unreadable as it was.
     """
     limit: int | None = getattr(django_settings, "DATA_UPLOAD_MAX_MEMORY_SIZE", None)
-    said = context.facts.content_length
-    unread = not hasattr(request, "_body") and not getattr(request, "_read_started", True)
-    if limit is None or said is None or context.exception is not None:
+    length = context.facts.content_length
+    if limit is None or length is None or context.exception is not None or int(length) <= limit:
         return False
-    return unread and hasattr(request, "_post") and int(said) > limit
+    if request.content_type == "multipart/form-data":
+        return False  # Files are read in parts, and do not count.
+    if context.reached_view and not _csrf_check_stopped(request):
+        return False
+    try:
+        request.body  # noqa: B018 - raises before it reads
+    except RequestDataTooBig:
+        return True
+    except Exception:  # noqa: BLE001 - read already, or nobody there any more
+        return False
+    return False
 
 
 def _was_csrf(request: HttpRequest, context: GuardContext) -> bool:
-    """Whether Django's CSRF middleware refused: it ran, and never accepted."""
-    installed = any(
-        re.search(r"\bCsrfViewMiddleware$", path) for path in django_settings.MIDDLEWARE
-    )
-    view = getattr(getattr(request, "resolver_match", None), "func", None)
+    """Whether Django's CSRF middleware refused."""
+    return context.reached_view and context.exception is None and _csrf_check_stopped(request)
+
+
+def _csrf_check_stopped(request: HttpRequest) -> bool:
+    """Whether Django's CSRF middleware ran, and never let the request go on to its view."""
+    match = request.resolver_match
     return (
-        installed
-        and context.reached_view
-        and context.exception is None
-        and not getattr(view, "csrf_exempt", False)
+        any(re.search(r"\bCsrfViewMiddleware$", path) for path in django_settings.MIDDLEWARE)
+        and match is not None
+        and not getattr(match.func, "csrf_exempt", False)
         and not getattr(request, "csrf_processing_done", False)
     )

@@ -13,7 +13,6 @@ from typing import Any
 
 from django.views.decorators.debug import sensitive_variables
 
-from ..policy import jwks
 from ..policy.snapshot import IssuerPolicy
 from ..rules import jwt
 from ..rules.jwt import ParsedToken, TokenProblem, TokenRefused
@@ -21,9 +20,9 @@ from ..rules.key_set import KeySet
 from ..rules.scopes import split_scope_claim
 from .challenge import challenge
 from .context import Credential, GuardContext
-from .effects import Failed, FetchKeys, LookUpUser, Steps
+from .effects import Failed, FetchKeys, LookUpUser, ReadKeys, Steps
 from .presented import PresentedCredential
-from .users import TokenUser
+from .users import TokenUser, token_principal
 from .verdict import Outcome, Verdict, look_up_failed
 
 _TOKEN_INVALID = "The access token is invalid"
@@ -45,7 +44,7 @@ def verify(presented: PresentedCredential, context: GuardContext) -> Steps[Crede
     """The subject whose token this is, or the verdict on a bad one."""
     try:
         parsed, issuer = _parse(presented, context.snapshot.issuers)
-        keys_now = jwks.held(issuer)
+        keys_now = yield ReadKeys(issuer)
         if issuer.jwks_url and keys_now.find(parsed.kid, parsed.algorithm) is None:
             fetched = yield FetchKeys(issuer)
             if isinstance(fetched, Failed):
@@ -108,7 +107,8 @@ def _as_subject(
     context: GuardContext,
 ) -> Steps[Credential | Verdict]:
     subject = claims["sub"]
-    user: Any = TokenUser(subject, f"jwt:{issuer.pk}:{subject}")
+    principal = token_principal(issuer.pk, subject)
+    user: Any = TokenUser(subject, principal)
     if issuer.user_field:
         user = yield LookUpUser(issuer.user_field, subject)
         if isinstance(user, Failed):
@@ -118,7 +118,7 @@ def _as_subject(
     return Credential(
         kind="token",
         scheme=presented.scheme,
-        principal=f"jwt:{issuer.pk}:{subject}",
+        principal=principal,
         auth=claims,
         scopes=split_scope_claim(jwt.claim_at(claims, issuer.scope_claim)),
         tier_pk=_tier_of(claims, issuer, context),

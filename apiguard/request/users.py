@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable
 from typing import Any
 
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
 
 class CredentialUser:
-    """Authenticated by a credential; no row, no password, no permissions of its own."""
+    """Authenticated by a credential; no row, no password, no permissions of its own.
 
-    pk = None
-    id = None
+    ``pk`` and ``id`` are the principal, a text: what keys by ``user.pk`` keeps callers
+    apart, and a look-up of an integer column by it fails instead of finding
+    the rows that nobody owns.
+    """
+
     is_authenticated = True
     is_anonymous = False
     is_active = True
@@ -21,6 +30,7 @@ class CredentialUser:
         self.username = username
         # Usernames are not unique: two issuers may each have their own "alice".
         self.principal = principal
+        self.pk = self.id = principal or None
 
     def __str__(self) -> str:
         return self.username
@@ -100,7 +110,33 @@ class TokenUser(CredentialUser):
     """The subject of a token."""
 
 
+def token_principal(issuer_pk: Any, subject: str) -> str:
+    """Return how the subject of a token is counted; other characters are hashed."""
+    principal = f"jwt:{issuer_pk}:{subject}"
+    if _PRINCIPAL.fullmatch(principal):
+        return principal
+    digest = hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"jwt:{issuer_pk}:sha256-{digest[:32]}"
+
+
+# Short enough for the columns that others keep keys in, and free of what they separate by.
+_PRINCIPAL = re.compile(r"[A-Za-z0-9._:@|-]{1,100}")
+
+
 def signed_in_user(request: Any) -> Any:
-    """Primary key of the user whom the project or DRF has authenticated, or ``None``."""
+    """Return the primary key of the user row that the project has authenticated, or None."""
     user = getattr(request, "user", None)
-    return getattr(user, "pk", None) if getattr(user, "is_authenticated", False) else None
+    if isinstance(user, CredentialUser) or not getattr(user, "is_authenticated", False):
+        return None
+    return getattr(user, "pk", None)
+
+
+def is_signed_in_beside(request: HttpRequest) -> bool:
+    """Whether a session, or the project's own middleware, signs a user in as well.
+
+    Without a session cookie the session is not looked at: that would add ``Vary: Cookie``.
+    """
+    user = getattr(request, "user", None)
+    if type(user) is SimpleLazyObject and settings.SESSION_COOKIE_NAME not in request.COOKIES:
+        return False
+    return signed_in_user(request) is not None

@@ -56,6 +56,7 @@ class Outcome(StrEnum):
     ISSUER_KEYS_AWAY = "issuer_keys_away"
     POLICY_UNAVAILABLE = "policy_unavailable"
     POLICY_BROKEN = "policy_broken"
+    PATH_REWRITTEN = "path_rewritten"
     LIMIT_EXCEEDED = "limit_exceeded"
     COUNTER_AWAY = "counter_away"
     NO_CREDENTIAL = "no_credential"
@@ -117,6 +118,7 @@ REFUSALS: dict[Outcome, Refusal] = {
     Outcome.ISSUER_KEYS_AWAY: _UNAVAILABLE,
     Outcome.POLICY_UNAVAILABLE: _UNAVAILABLE,
     Outcome.POLICY_BROKEN: _UNAVAILABLE,
+    Outcome.PATH_REWRITTEN: _UNAVAILABLE,
     Outcome.COUNTER_AWAY: _UNAVAILABLE,
     Outcome.LIMIT_EXCEEDED: Refusal(429, "too_many_requests", "Rate limit exceeded"),
     Outcome.NO_CREDENTIAL: Refusal(

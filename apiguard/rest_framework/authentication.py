@@ -25,9 +25,12 @@ class _CredentialAuthentication(BaseAuthentication):
         Raises:
             RequestRefused: a credential of ours is bad.
         """
-        credential = authenticate(request).credential
+        context = authenticate(request)
+        credential, route = context.credential, context.route
         if credential is None or credential.kind != self.kind:
             return None
+        if route is not None and route.access == "application" and not credential.has_row:
+            return None  # The project's own classes say who the user is; CSRF holds for sessions.
         # A header credential is not ambient: DRF's session authentication would
         # ask for a CSRF token only if it were reached, and it is not.
         return credential.user, credential.auth

@@ -67,7 +67,7 @@ def authenticate(request: Request) -> GuardContext:
     """
     context = context_of(request)
     if not context.identified:
-        verdict = run(pipeline.identify(context), context)
+        verdict = run(pipeline.judge(context, pipeline.IDENTIFYING), context)
         if verdict.refused:
             refuse(context, verdict)
         if isinstance(context.auth, KeyRecord):

@@ -8,11 +8,9 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from .. import conf
-from ..request import limits, pipeline
-from ..request.context import GuardContext
-from ..request.effects import Steps, run
+from ..request import pipeline
+from ..request.effects import run
 from ..request.users import signed_in_user
-from ..request.verdict import Verdict
 from .context import authenticate, refuse
 
 
@@ -34,13 +32,8 @@ class TierThrottle(BaseThrottle):
             return True
         context = authenticate(request)
         if not context.counted:
-            verdict = pipeline.concluded(context, run(_count(context, request), context))
+            steps = pipeline.judge_at_view(context, signed_in_user(request))
+            verdict = run(steps, context)
             if verdict.refused:
                 refuse(context, verdict)
         return True
-
-
-def _count(context: GuardContext, request: Request) -> Steps[Verdict | None]:
-    if context.credential is not None:
-        return (yield from limits.check_limits(context))
-    return (yield from limits.check_user_limits(context, signed_in_user(request)))

@@ -96,7 +96,7 @@ def test_a_drf_view_verifies_and_counts_once(middleware, access, counted, looked
     rows = [route(access=access), *limits]
     with guarded(*rows, middleware=middleware, look_up=True):
         caller.client.tier = limits[0]  # Anew, now that it has a primary key.
-        response = Call(path="/api/drf", headers={"X-API-Key": caller.text}).wsgi()
+        response = Call(path="/api/drf/open", headers={"X-API-Key": caller.text}).wsgi()
     assert response.status_code == 200
     assert looked_up.asked == [caller.row.key_id]
     assert counted == [("client:7", 1, ["standard-1", "standard-2"])]

@@ -201,8 +201,8 @@ def unreadable(monkeypatch):
     def snapshot():
         raise PolicyUnavailable
 
-    monkeypatch.setattr(held.current, "ready", lambda: None)
-    monkeypatch.setattr(held.current, "snapshot", snapshot)
+    monkeypatch.setattr(held.holder, "ready", lambda: None)
+    monkeypatch.setattr(held.holder, "snapshot", snapshot)
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -247,8 +247,8 @@ def test_without_any_policy_drf_alone_says_the_same(format_, unreadable):
 
 @pytest.mark.parametrize("door", DOORS)
 def test_before_migrate_the_middleware_steps_aside(door, monkeypatch):
-    monkeypatch.setattr(held.current, "ready", lambda: None)
-    monkeypatch.setattr(held.current, "snapshot", lambda: None)
+    monkeypatch.setattr(held.holder, "ready", lambda: None)
+    monkeypatch.setattr(held.holder, "snapshot", lambda: None)
     with guarded():
         response = DOORS[door](Call(path="/api/drf/open"))
     assert response.status_code == 200

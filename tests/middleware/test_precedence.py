@@ -221,7 +221,7 @@ def test_the_stages_alone_keep_the_same_order(first, second, away):
     with guarded(*rows) as snapshot:
         _open(snapshot)
         context = call.context(snapshot)
-        refusal = run(pipeline.before_view(context), context).refusal
+        refusal = run(pipeline.judge(context), context).refusal
     assert (refusal.status, refusal.error) == FAULTS[first][1:]
 
 

@@ -424,7 +424,7 @@ def test_the_stages_alone_come_to_the_same_verdict(name):
     case = CASES[name]
     with guarded(*_rows(case)) as snapshot:
         context = _call(case).context(snapshot)
-        verdict = run(pipeline.before_view(context), context)
+        verdict = run(pipeline.judge(context), context)
     refusal = verdict.refusal
     assert (refusal.status, refusal.error, refusal.detail) == (
         case.status,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.decorators import login_required, permission_required
@@ -13,7 +15,7 @@ from rest_framework import permissions
 from rest_framework.views import APIView
 
 from apiguard.policy import load
-from apiguard.request.users import ClientUser, TokenUser
+from apiguard.request.users import ClientUser, TokenUser, token_principal
 from tests.request.site import (
     BAD_KEY,
     BAD_TOKEN,
@@ -28,7 +30,7 @@ from tests.request.site import (
 )
 
 PATHS = ["/api/plain", "/api/async", "/api/drf"]
-NOBODY = [ClientUser("client:acme"), TokenUser("alice")]
+NOBODY = [ClientUser("client:acme", "client:7"), TokenUser("alice", "jwt:1:alice")]
 
 
 @pytest.fixture
@@ -131,7 +133,7 @@ def test_a_user_without_a_row_is_authenticated_and_may_nothing(user):
     assert user.is_active
     assert not user.is_staff
     assert not user.is_superuser
-    assert user.pk is None
+    assert user.pk == user.id == user.principal
     assert user.get_username() == str(user)
     assert not user.has_perm("auth.add_user")
     assert not user.has_perms(["auth.add_user"])
@@ -229,13 +231,79 @@ def test_a_session_is_no_credential(owner, path):
 
 @pytest.mark.parametrize("path", ["/api/plain", "/api/async", "/api/drf"])
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_an_explicit_credential_goes_before_a_session(owner, path, kind):
+@pytest.mark.parametrize("access", ["public", "application", "credentials"])
+def test_a_key_without_a_user_row_beside_a_session_is_app_plus_user(owner, path, kind, access):
+    if path == "/api/async" and access == "application":
+        path = "/api/plain"  # Django's own lazy user cannot be read in an asynchronous view.
     caller = Caller()
-    with guarded(route(access="application"), *caller.rows):
+    with guarded(route(access=access), *caller.rows):
         call, client = by_key(caller, path), _signed_in(owner, kind)
+        answer = (call.wsgi(client) if kind is Client else call.asgi(client)).json()
+    # Where DRF's classes may set the user, they never look at the session.
+    by_class = path == "/api/drf" and access != "application"
+    user = "client:acme" if by_class else "olga"
+    assert (answer["user"], answer.get("auser", user)) == (user, user)
+    assert answer["principal"] == f"client:{caller.client.pk}"
+
+
+@pytest.mark.parametrize("path", ["/api/plain", "/api/async", "/api/drf"])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_credential_with_a_user_row_goes_before_a_session(owner, path, kind):
+    caller = Caller(client_fields={"owner": owner, "acts_as_owner": True})
+    other = User.objects.create_user("otto")
+    with guarded(route(access="application"), *caller.rows):
+        call, client = by_key(caller, path), _signed_in(other, kind)
+        answer = (call.wsgi(client) if kind is Client else call.asgi(client)).json()
+    assert (answer["user"], answer.get("auser", "olga")) == ("olga", "olga")
+
+
+@pytest.mark.parametrize(
+    ("access", "acts", "session", "status"),
+    [
+        pytest.param("public", False, False, 200, id="a key alone"),
+        pytest.param("public", False, True, 403, id="a key beside a session"),
+        pytest.param("public", True, True, 200, id="a key that stands for a user, and a session"),
+        pytest.param("application", False, False, 403, id="no user was replaced"),
+        pytest.param("application", False, True, 403, id="application, beside a session"),
+        pytest.param("application", True, True, 200, id="application, a user was replaced"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_only_where_the_credential_replaced_the_user_is_a_request_exempt(
+    owner, access, acts, session, status, kind
+):
+    caller = Caller(client_fields={"owner": owner, "acts_as_owner": acts})
+    client = kind(raise_request_exception=False, enforce_csrf_checks=True)
+    if session:
+        client = _signed_in(owner, kind)
+    call = Call("POST", "/api/protected", {"X-API-Key": caller.text}, body=b"{}")
+    with guarded(route(access=access), *caller.rows):
         response = call.wsgi(client) if kind is Client else call.asgi(client)
-    assert response.json()["user"] == "client:acme"
-    assert response.json().get("auser", "client:acme") == "client:acme"
+    assert response.status_code == status
+
+
+def test_without_a_session_cookie_the_session_is_not_looked_at():
+    caller = Caller()
+    with guarded(route(access="public"), *caller.rows):
+        response = by_key(caller, "/api/get-only").wsgi()
+    assert "Cookie" not in response.headers["Vary"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "principal"),
+    [
+        ("alice", "jwt:1:alice"),
+        ("auth0|a.b_c-d@e:f", "jwt:1:auth0|a.b_c-d@e:f"),
+        ("a b", "jwt:1:sha256-c8687a08aa5d6ed2044328fa6a697ab8"),
+        ("\u00e9", None),
+        ("x" * 95, None),
+    ],
+)
+def test_the_principal_of_a_subject_is_short_and_plain(subject, principal):
+    found = token_principal(1, subject)
+    assert re.fullmatch(r"[A-Za-z0-9._:@|-]{1,100}", found)
+    assert found == principal or (principal is None and found.startswith("jwt:1:sha256-"))
+    assert token_principal(1, subject + "x") != found
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -212,13 +212,13 @@ def denied_client(denials, number):
 
 
 def bad_credential(failed, number):
-    failed.note(f"ip:{number}")
-    failed.may_look_up(f"ip:{number}")
+    failed.count(f"ip:{number}")
+    failed.claim_look_up(f"ip:{number}")
 
 
 def bad_credentials_of_one(failed, number):
-    failed.note("ip:1")
-    failed.may_look_up("ip:1")
+    failed.count("ip:1")
+    failed.claim_look_up("ip:1")
 
 
 def used_key(buffer, number):

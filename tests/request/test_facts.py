@@ -6,7 +6,7 @@ import pytest
 from django.test import RequestFactory
 
 from apiguard import conf
-from apiguard.request.facts import Facts, facts_of
+from apiguard.request.facts import UNKNOWN_PEER, Facts, facts_of
 from apiguard.request.presented import PresentedCredential
 from tests.request.site import settings_of
 
@@ -17,7 +17,31 @@ def facts(meta, **members):
 
 
 def test_an_empty_environ_is_a_request_of_nothing():
-    assert facts({}) == Facts("GET")
+    assert facts({}) == Facts("GET", remote_addr=UNKNOWN_PEER)
+
+
+@pytest.mark.parametrize("length", [0, 5])
+def test_a_length_that_is_an_int_is_read_like_text(length):
+    assert facts({"CONTENT_LENGTH": length}).content_length == str(length)
+
+
+@pytest.mark.parametrize(
+    ("meta", "expected"),
+    [
+        pytest.param({"wsgi.version": (1, 0), "REMOTE_ADDR": ""}, True, id="gunicorn, socket"),
+        pytest.param({"SERVER_NAME": "/run/a.sock", "SERVER_PORT": "None"}, True, id="uvicorn"),
+        pytest.param({"SERVER_NAME": "unknown", "SERVER_PORT": "0"}, True, id="older uvicorn"),
+        pytest.param(
+            {"SERVER_NAME": "127.0.0.1", "SERVER_PORT": "8000"}, False, id="after a reset"
+        ),
+        pytest.param({"wsgi.version": (1, 0)}, False, id="a WSGI server that names nobody"),
+    ],
+)
+def test_an_absent_peer_is_a_unix_socket_only_where_the_server_is_on_one(meta, expected):
+    settings, _ = conf.parse(settings_of(TRUSTED_PROXIES=["unix"]), {})
+    meta = {**meta, "HTTP_X_FORWARDED_FOR": "192.0.2.7"}
+    found = facts_of(meta, "GET", settings, secure=False).address(settings)
+    assert str(found) == ("192.0.2.7" if expected else "None")
 
 
 def test_every_header_is_kept_as_it_arrived():

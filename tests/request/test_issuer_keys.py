@@ -9,6 +9,8 @@ from apiguard.errors import IssuerError
 from apiguard.models import JwtIssuer
 from apiguard.policy import jwks
 from apiguard.policy.jwks import sources
+from apiguard.request import pipeline
+from apiguard.request.effects import peek, run
 from apiguard.request.verdict import Outcome
 from tests.key_server import answer
 from tests.request.attacks import claims, iss
@@ -195,3 +197,12 @@ def test_a_claim_chooses_the_scopes(name, value, scopes):
         text = site_token(**{"scope": None, name: value})
         answered = Call(headers={"Authorization": f"Bearer {text}"}).wsgi()
     assert answered.json()["scopes"] == scopes
+
+
+@pytest.mark.parametrize("stored", [(), (OLD,)], ids=["no key is held", "the stored copy is held"])
+def test_peeking_at_a_token_asks_no_issuer_and_makes_no_source(published, stored):
+    with site(*stored) as snapshot:
+        context = call(token("old", 1)).context(snapshot)
+        outcome = run(pipeline.judge(context), context, peek).outcome
+        assert outcome is (Outcome.ADMITTED if stored else Outcome.TOKEN_REFUSED)
+        assert sources.find(next(iter(snapshot.issuers.values()))) is None
