@@ -98,12 +98,12 @@ def make_key(
 
 def _with_relations(rows: tuple[PolicyModel, ...]) -> list[PolicyModel]:
     found: dict[int, PolicyModel] = {}
-    waiting: list[PolicyModel] = list(rows)
-    while waiting:
-        row = waiting.pop(0)
+    pending: list[PolicyModel] = list(rows)
+    while pending:
+        row = pending.pop(0)
         if id(row) not in found:
             found[id(row)] = row
-            waiting += [related for _, related in _relations(row)]
+            pending += [related for _, related in _relations(row)]
     return list(found.values())
 
 

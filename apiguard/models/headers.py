@@ -94,9 +94,14 @@ class ResponseHeader(CompiledModel):
 
     def rule_problems(self) -> list[PolicyError]:
         removing = self.mode == self.Mode.REMOVE
-        taken = (conf.current().request_id_header.lower(),)
+        reserved = (conf.current().request_id_header.lower(),)
         problem = rule_problem(
-            "value", check_response_header, self.name, self.value, removing=removing, taken=taken
+            "value",
+            check_response_header,
+            self.name,
+            self.value,
+            removing=removing,
+            reserved=reserved,
         )
         types = list_problems(self, "content_types", parse_essence_range)
         return types if problem is None else [problem, *types]

@@ -12,7 +12,7 @@ from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext_lazy as _
 
 # How often a process whose store is away says so, and after which silence it is taken for gone.
-SAID_AGAIN = timedelta(minutes=1)
+REPEATED_AFTER = timedelta(minutes=1)
 SILENCE = timedelta(minutes=3)
 
 KEPT = timedelta(days=30)

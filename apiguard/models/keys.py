@@ -150,7 +150,7 @@ class ApiKey(PolicyModel):
         is_new = self._state.adding
         super().save(*args, **kwargs)
         if is_new:
-            self._tell(signals.key_created, key=self, by=current_actor())
+            self._send(signals.key_created, key=self, by=current_actor())
 
     # -- its life ---------------------------------------------------------------
 
@@ -235,7 +235,7 @@ class ApiKey(PolicyModel):
             else:
                 self.expires_at = times.old_ends
             self.save(update_fields=[*_REVOCATION, "expires_at", "rotated_at", "planned_end_at"])
-            self._tell(signals.key_rotated, old=self, new=key, by=by, reason=reason)
+            self._send(signals.key_rotated, old=self, new=key, by=by, reason=reason)
         return key, text
 
     def _refuse_to_rotate(self, now: datetime, seen: datetime | None) -> None:
@@ -244,13 +244,13 @@ class ApiKey(PolicyModel):
         if self.expires_at is not None and self.expires_at <= now:
             raise ValidationError(_("This key has expired; issue a new one for its client."))
         if self.rotated_at != seen:
-            raise rotated_meanwhile()
+            raise already_rotated()
 
     def _note_revocation(self, reason: str, by: AbstractBaseUser | None) -> None:
         self.revoked_at = timezone.now()
         self.revoke_reason = reason.strip()[:255]
         self.revoked_by = by  # type: ignore[assignment]
-        self._tell(signals.key_revoked, key=self, by=by, reason=self.revoke_reason)
+        self._send(signals.key_revoked, key=self, by=by, reason=self.revoke_reason)
 
     @contextmanager
     def _locked(self) -> Iterator[datetime]:
@@ -264,14 +264,14 @@ class ApiKey(PolicyModel):
     def _for_write(self) -> str:
         return router.db_for_write(type(self), instance=self)
 
-    def _tell(self, signal: Any, **named: Any) -> None:
+    def _send(self, signal: Any, **named: Any) -> None:
         signals.after_commit(signal, type(self), self._for_write(), **named)
 
 
 _REVOCATION = ("revoked_at", "revoke_reason", "revoked_by")
 
 
-def rotated_meanwhile() -> ValidationError:
+def already_rotated() -> ValidationError:
     """What is said to the second of two who rotate one key at once."""
     return ValidationError(
         _(

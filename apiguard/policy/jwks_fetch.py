@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from ..concurrency import Busy, DaemonThreads, TimedOut
 from ..errors import IssuerError
 from ..rules.jwks import MAX_SET_LENGTH
-from ..rules.jwks_url import KeysUrl, may_be_asked, parse_keys_url
+from ..rules.jwks_url import KeysUrl, may_be_fetched_from, parse_keys_url
 from ..rules.networks import Address, Network, parse_address
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _addresses(texts: list[str]) -> list[Address]:
 
 def _refuse_inner(addresses: list[Address], allowed: Sequence[Network], where: KeysUrl) -> None:
     for address in addresses:
-        if not may_be_asked(address, allowed):
+        if not may_be_fetched_from(address, allowed):
             raise IssuerError(
                 "inner_address",
                 str(address),

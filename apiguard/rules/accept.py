@@ -106,7 +106,7 @@ def _specificity(wanted: MediaType, media: MediaType) -> tuple[int, int] | None:
     if not (covers(wanted, media) or covers(media, wanted)):
         return None
     have = {name: folded(name, value) for name, value in media.parameters}
-    asked = [(n, folded(n, value)) for n, value in wanted.parameters if n in have]
-    if any(have[name] != value for name, value in asked):
+    shared = [(n, folded(n, value)) for n, value in wanted.parameters if n in have]
+    if any(have[name] != value for name, value in shared):
         return None
-    return (wanted.type != "*") + (wanted.subtype != "*"), len(asked)
+    return (wanted.type != "*") + (wanted.subtype != "*"), len(shared)

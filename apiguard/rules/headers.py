@@ -130,13 +130,13 @@ def check_method(method: str) -> str:
 
 
 def check_response_header(
-    name: str, value: str, *, removing: bool, taken: Container[str] = ()
+    name: str, value: str, *, removing: bool, reserved: Container[str] = ()
 ) -> None:
     """Check one row of a header policy.
 
     Args:
         removing: the row removes the header; only then may the value be empty.
-        taken: lower-case names that are forbidden besides.
+        reserved: lower-case names that are forbidden besides.
 
     Raises:
         HeaderError: at field ``name`` or ``value``; ``forbidden_header`` for
@@ -147,7 +147,7 @@ def check_response_header(
         check_field_name(name)
     except HeaderError as error:
         raise error.at("name") from None
-    if is_forbidden_response_header(name) or name.lower() in taken:
+    if is_forbidden_response_header(name) or name.lower() in reserved:
         reason = "This header is written for each response and cannot be set by policy."
         hint = "Remove this row; CORS, limits and cookies have settings of their own."
         raise HeaderError("forbidden_header", name, reason, hint, field="name")

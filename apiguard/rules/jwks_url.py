@@ -66,7 +66,7 @@ def parse_keys_url(url: str) -> KeysUrl:
     return KeysUrl(host.strip("[]"), port, target if target.startswith("/") else f"/{target}")
 
 
-def may_be_asked(address: Address, allowed: Sequence[Network]) -> bool:
+def may_be_fetched_from(address: Address, allowed: Sequence[Network]) -> bool:
     """Whether a request may go to ``address``: it is global, or an exception was made."""
     return is_global(address) or contains(allowed, _unmapped(address))
 

@@ -107,7 +107,7 @@ def require(condition: bool, problem: TokenProblem) -> None:
         raise TokenRefused(problem)
 
 
-def looks_like_jwt(text: str) -> bool:
+def has_jwt_shape(text: str) -> bool:
     """Whether ``text`` has the outline of a compact JWS; decodes nothing."""
     return len(text) <= MAX_TOKEN_LENGTH and _COMPACT.fullmatch(text) is not None
 

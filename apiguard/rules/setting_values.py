@@ -73,14 +73,14 @@ def _header_name(value: object) -> str:
     if not is_token(name):
         raise _wrong(value, "This is not a header name.", 'Write a name such as "X-API-Key".')
     lower = name.lower()
-    if lower in _TAKEN or (is_forbidden_response_header(name) and lower != "x-request-id"):
+    if lower in _RESERVED or (is_forbidden_response_header(name) and lower != "x-request-id"):
         hint = "Write a name that nothing else uses."
         raise _wrong(value, "This header has a meaning of its own.", hint)
     return name
 
 
 # Requests say other things with these; where we write, the rules of header policies add more.
-_TAKEN = frozenset(
+_RESERVED = frozenset(
     {
         *("accept", "accept-encoding", "authorization", "content-type", "cookie", "expect"),
         *("forwarded", "host", "origin", "proxy-authorization", "sec-fetch-site"),

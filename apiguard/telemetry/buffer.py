@@ -21,7 +21,7 @@ from django.utils import timezone
 from .. import conf
 from ..models import ApiKey, CounterFault, CounterOutage, HourlyCount, ShadowCount, UntrustedProxy
 from ..models.hourly_counts import hour_of
-from ..models.incidents import SAID_AGAIN
+from ..models.incidents import REPEATED_AFTER
 from ..models.state import write_alias
 from .last_use import LastUse
 from .periodic import PeriodicThread
@@ -239,7 +239,7 @@ class Buffer:
             rows.note(process_name(), away, at)
             self._outages.popleft()
             self._said_away = at
-        if self._away and (self._said_away is None or now - self._said_away >= SAID_AGAIN):
+        if self._away and (self._said_away is None or now - self._said_away >= REPEATED_AFTER):
             rows.still(process_name(), now)
             self._said_away = now
 
@@ -256,7 +256,7 @@ class Buffer:
 
     def _idle_timeout(self) -> float | None:
         # While the store is away the process says so, also when nobody calls.
-        return SAID_AGAIN.total_seconds() if self._away else None
+        return REPEATED_AFTER.total_seconds() if self._away else None
 
     def _run(self) -> None:
         close_old_connections()

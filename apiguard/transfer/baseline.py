@@ -286,5 +286,5 @@ def _cors_policy(writer: RowWriter) -> CorsPolicy:
 
 
 def _route_name(prefix: str) -> str:
-    taken = Route.objects.using(write_alias()).filter(name=ROUTE_NAME).exists()
-    return prefix if taken else ROUTE_NAME
+    exists = Route.objects.using(write_alias()).filter(name=ROUTE_NAME).exists()
+    return prefix if exists else ROUTE_NAME

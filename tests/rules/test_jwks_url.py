@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiguard.errors import IssuerError
-from apiguard.rules.jwks_url import KeysUrl, is_global, may_be_asked, parse_keys_url
+from apiguard.rules.jwks_url import KeysUrl, is_global, may_be_fetched_from, parse_keys_url
 
 
 @pytest.mark.parametrize(
@@ -98,17 +98,17 @@ INNER = [
 @pytest.mark.parametrize("address", INNER)
 def test_what_is_no_public_address_is_not_asked(address):
     assert not is_global(ip_address(address))
-    assert not may_be_asked(ip_address(address), ())
+    assert not may_be_fetched_from(ip_address(address), ())
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111"])
 def test_a_public_address_may_be_asked(address):
-    assert may_be_asked(ip_address(address), ())
+    assert may_be_fetched_from(ip_address(address), ())
 
 
 def test_an_exception_is_an_exception_for_its_network_alone():
     allowed = (ip_network("10.1.0.0/16"), ip_network("::1/128"))
-    assert may_be_asked(ip_address("10.1.2.3"), allowed)
-    assert may_be_asked(ip_address("::ffff:10.1.2.3"), allowed)
-    assert may_be_asked(ip_address("::1"), allowed)
-    assert not may_be_asked(ip_address("10.2.0.1"), allowed)
+    assert may_be_fetched_from(ip_address("10.1.2.3"), allowed)
+    assert may_be_fetched_from(ip_address("::ffff:10.1.2.3"), allowed)
+    assert may_be_fetched_from(ip_address("::1"), allowed)
+    assert not may_be_fetched_from(ip_address("10.2.0.1"), allowed)

@@ -22,7 +22,7 @@ from apiguard.models import (
     UntrustedProxy,
 )
 from apiguard.models.hourly_counts import HourlyCountQuerySet
-from apiguard.models.incidents import SAID_AGAIN
+from apiguard.models.incidents import REPEATED_AFTER
 from apiguard.telemetry import buffer as module
 from apiguard.telemetry import periodic
 from apiguard.telemetry.buffer import Buffer
@@ -245,7 +245,7 @@ def test_outages_that_wait_are_bounded_and_the_newest_are_kept(db, monkeypatch):
     ("ago", "said"),
     [
         pytest.param(timedelta(0), False, id="it was said a moment ago"),
-        pytest.param(SAID_AGAIN, True, id="a minute later"),
+        pytest.param(REPEATED_AFTER, True, id="a minute later"),
     ],
 )
 def test_a_process_goes_on_saying_that_the_store_is_away(db, ago, said):
@@ -337,7 +337,7 @@ def test_the_thread_starts_with_the_first_entry_and_is_the_only_one(flushed):
 
 
 def test_while_the_store_is_away_the_thread_flushes_without_being_called(flushed, monkeypatch):
-    monkeypatch.setattr(module, "SAID_AGAIN", timedelta(0))
+    monkeypatch.setattr(module, "REPEATED_AFTER", timedelta(0))
     buffer = Buffer()
     buffer.outage(True, timezone.now())
     for _ in range(3):

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from ...models import ApiKey
-from ...models.keys import rotated_meanwhile
+from ...models.keys import already_rotated
 from ..base import record_actor
 from ..owner_permissions import MAY_NOT_CREATE_KEYS, may_create_keys
 from . import form_tokens
@@ -77,7 +77,7 @@ class RotateMixin(KeyPageMixin):
             if not may_create_keys(request.user, old.client):
                 raise ValidationError(MAY_NOT_CREATE_KEYS)
             if _seen(old) != given["seen"]:
-                raise rotated_meanwhile()
+                raise already_rotated()
             by = request.user if request.user.is_authenticated else None
             key, text = old.rotate(grace, by, reason)
             form_tokens.consume(request, given["form_token"], key.pk)

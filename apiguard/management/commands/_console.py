@@ -86,12 +86,12 @@ def used_wrongly(text: str) -> CommandError:
 def refused(error: PolicyError | ValidationError, what: str) -> CommandError:
     """Exit status 2 for a value that the rules refuse."""
     if isinstance(error, ValidationError):
-        return used_wrongly(f"{what}: {' '.join(_said(error))}")
+        return used_wrongly(f"{what}: {' '.join(_messages(error))}")
     meant = f" Did you mean {error.suggestion!r}?" if error.suggestion else ""
     return used_wrongly(f"{what}: {error}{meant}")
 
 
-def _said(error: ValidationError) -> list[str]:
+def _messages(error: ValidationError) -> list[str]:
     if not hasattr(error, "error_dict"):
         return error.messages
     return [

@@ -48,8 +48,8 @@ def run(console: Console, options: Options) -> None:
     }
     verb = "Would make" if dry_run else "Made"
     lines = [f"{verb} {line}." for line in made] or ["Everything is there already."]
-    told = [*_lines("notice", reading.notices), *_lines("refused", reading.refused)]
-    console.answer(data, [*lines, *told])
+    remarks = [*_lines("notice", reading.notices), *_lines("refused", reading.refused)]
+    console.answer(data, [*lines, *remarks])
     if prefix is None and reading.prefixes:
         console.note(f"CORS_URLS_REGEX covers {', '.join(reading.prefixes)}: see --prefix.")
     if reading.refused:

@@ -161,8 +161,8 @@ def _revoke(console: Console, options: Options) -> None:
     with acting(name="apiguard key revoke (command line)", reason=options["reason"]):
         key.revoke(options["reason"])
     data = {"key_id": key.key_id, "revoked_at": moment(key.revoked_at)}
-    said = f"was revoked already, at {moment(earlier)}" if earlier else "is revoked"
-    console.answer(data, [f"The key {key.key_id} of {key.client.slug} {said}."])
+    state = f"was revoked already, at {moment(earlier)}" if earlier else "is revoked"
+    console.answer(data, [f"The key {key.key_id} of {key.client.slug} {state}."])
 
 
 def _rotate_arguments(parser: ArgumentParser) -> None:

@@ -97,7 +97,7 @@ class Scan:
         if verdict in (OTHER, UNKNOWN) and self._strangers() > MOST_STRANGERS:
             self.not_listed += 1
             return
-        self.keys.append(_told(line, one, verdict, ended=verdict == LIVE and bool(self.reason)))
+        self.keys.append(_result(line, one, verdict, ended=verdict == LIVE and bool(self.reason)))
 
     def _strangers(self) -> int:
         return self.counts[OTHER] + self.counts[UNKNOWN]
@@ -109,7 +109,7 @@ def _verdict(one: Identified) -> str:
     return UNKNOWN if one.key is None else OTHER
 
 
-def _told(line: int, one: Identified, verdict: str, *, ended: bool) -> dict[str, Any]:
+def _result(line: int, one: Identified, verdict: str, *, ended: bool) -> dict[str, Any]:
     key = one.key
     return {
         "key": one.shown,
@@ -124,17 +124,17 @@ def _told(line: int, one: Identified, verdict: str, *, ended: bool) -> dict[str,
     }
 
 
-def _sentence(told: dict[str, Any]) -> str:
-    start = f"line {told['line']}: {told['key']}"
-    whose = f"{told['name']!r} of {told['client']}"
-    if told["verdict"] == UNKNOWN:
+def _sentence(found: dict[str, Any]) -> str:
+    start = f"line {found['line']}: {found['key']}"
+    owner = f"{found['name']!r} of {found['client']}"
+    if found["verdict"] == UNKNOWN:
         return f"{start} is unknown: no key of this site has this id."
-    if told["verdict"] == OTHER:
-        return f"{start} is not {whose}: the id is its, the secret is another one."
-    state = "" if told["state"] == "valid" else f" ({told['state']})"
-    alone = " (told by its id alone: its pepper is gone)" if told["by_id_alone"] else ""
-    now = " It is revoked now." if told["revoked_now"] else ""
-    return f"{start} is {told['verdict']}{state}: {whose}{alone}.{now}"
+    if found["verdict"] == OTHER:
+        return f"{start} is not {owner}: the id is its, the secret is another one."
+    state = "" if found["state"] == "valid" else f" ({found['state']})"
+    alone = " (found by its id alone: its pepper is gone)" if found["by_id_alone"] else ""
+    now = " It is revoked now." if found["revoked_now"] else ""
+    return f"{start} is {found['verdict']}{state}: {owner}{alone}.{now}"
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -174,7 +174,7 @@ def _answer(console: Console, scan: Scan) -> None:
         "not_listed": scan.not_listed,
         "wrong_checksum": scan.wrong_checksum,
     }
-    lines = [_sentence(told) for told in scan.keys]
+    lines = [_sentence(found) for found in scan.keys]
     if scan.not_listed:
         lines.append(f"{scan.not_listed:,} more that are not of this site are not listed.")
     if scan.wrong_checksum:

@@ -56,17 +56,17 @@ def report() -> Report:
 
 
 def _worker(worker: Worker) -> dict[str, Any]:
-    """Seconds; ``heard`` ago it said the rest of itself."""
-    said = worker.heartbeat
+    """All in seconds; ``heard`` ago the worker sent the rest."""
+    beat = worker.heartbeat
     return {
         "process": worker.process,
         "state": worker.state.value,
         "heard": round(worker.age, 3),
-        "revision": said.revision,
-        "looked": said.refreshed,
-        "delay": said.delay,
-        "failing": said.failing,
-        "waiting": said.waiting,
-        "error": said.error,
-        "problems": said.problems,
+        "revision": beat.revision,
+        "looked": beat.refreshed,
+        "delay": beat.delay,
+        "failing": beat.failing,
+        "waiting": beat.waiting,
+        "error": beat.error,
+        "problems": beat.problems,
     }
