@@ -172,6 +172,28 @@ def test_on_an_application_route_sessions_and_keys_do_not_mix(store, ask, order,
     assert pages.made[path] == 3
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("access", ["credentials", "application"])
+@pytest.mark.parametrize(
+    ("middleware", "path"),
+    [
+        pytest.param(PAIR, "/api/page", id="the middleware"),
+        pytest.param(MIDDLEWARE, "/api/cached-by-cookie", id="cache_page and vary_on_cookie"),
+    ],
+)
+def test_two_people_who_use_the_key_of_one_app_do_not_mix(store, access, middleware, path):
+    app, _, rows = two_clients()
+    people = {}
+    for name in ("carol", "dave"):
+        people[name] = Client()
+        people[name].force_login(get_user_model().objects.create_user(name))
+    with site(route(access=access), *rows, middleware=middleware):
+        for name in ("carol", "dave", "carol"):
+            answer = Call(path=path, headers=sent_by(app)).wsgi(people[name])
+            assert answer.json() == {"user": name, "client": "ann"}
+    assert pages.made[path] == 2
+
+
 def test_a_page_for_everybody_is_made_once_for_requests_without_a_credential(store, ask):
     with site(route(access="public"), middleware=PAIR):
         for _ in range(3):
