@@ -1,4 +1,4 @@
-"""What a request says of itself, taken once and frozen.
+"""The parts of a request that policy is about, read once and frozen.
 
 Values are as they arrived, unjudged; ``None`` means that the header is absent.
 ``host`` alone was judged, by Django: ``None`` if ``ALLOWED_HOSTS`` has no such
@@ -48,8 +48,8 @@ class Facts(NamedTuple):
 
     def __repr__(self) -> str:
         # No secrets: tracebacks show it, and error trackers keep what they show.
-        told = dict(zip(self._fields[:-2], self, strict=False))
-        return f"Facts({', '.join(f'{name}={value!r}' for name, value in told.items())})"
+        shown = dict(zip(self._fields[:-2], self, strict=False))
+        return f"Facts({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def address(self, settings: Settings) -> Address | None:
         """Where the request comes from, believing only trusted proxies."""
@@ -95,7 +95,7 @@ def facts_of(
         unknown_length = _unknown_length(meta)
     return Facts(
         method,
-        secure or ("HTTP_X_FORWARDED_PROTO" in meta and _proxy_says_https(meta, settings)),
+        secure or ("HTTP_X_FORWARDED_PROTO" in meta and _is_forwarded_https(meta, settings)),
         host,
         remote_addr_of(meta),
         get(settings.forwarded_meta) or "",
@@ -140,7 +140,7 @@ def host_of(request: HttpRequest) -> str | None:
         return None
 
 
-def _proxy_says_https(meta: Mapping[str, Any], settings: Settings) -> bool:
+def _is_forwarded_https(meta: Mapping[str, Any], settings: Settings) -> bool:
     if not (settings.trusted_proxies or settings.trust_unix):
         return False
     # The rightmost value is the one that the nearest proxy wrote.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.http import HttpRequest
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
@@ -45,13 +46,24 @@ class RequestRefused(APIException):
             self.wait = verdict.retry_after
 
 
+def django_request_of(request: Request) -> HttpRequest:
+    """Return the request that DRF's request wraps.
+
+    DRF has no public name for it, and its own documentation says ``_request``. What is
+    set on DRF's request is not seen by middleware, nor by another view that
+    the same request is passed on to.
+    """
+    django_request: HttpRequest = request._request
+    return django_request
+
+
 def context_of(request: Request) -> GuardContext:
     """What is known about this request so far.
 
     Raises:
         RequestRefused: the policy cannot be read.
     """
-    django_request = request._request
+    django_request = django_request_of(request)
     context: GuardContext | None = getattr(django_request, "apiguard", None)
     if context is None:
         context = _context(django_request)
@@ -110,7 +122,7 @@ class _Alone(GuardContext):
 
 def without_policy(request: Request) -> GuardContext:
     """A context to answer by where no policy can be read."""
-    return _context(request._request, empty())
+    return _context(django_request_of(request), empty())
 
 
 def _context(request: Any, snapshot: Snapshot | None = None) -> GuardContext:

@@ -20,7 +20,7 @@ from ..request.context import GuardContext
 from ..request.problem import CONTENT_TYPES, encode, error_code, problem
 from ..request.verdict import Verdict
 from ..rules.accept import prefers_html
-from .context import RequestRefused, record_refusal, without_policy
+from .context import RequestRefused, django_request_of, record_refusal, without_policy
 
 logger = logging.getLogger("apiguard.request")
 
@@ -50,14 +50,14 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     else:
         response = _problem(members, response, guard)
     settings = guard.settings
-    if not settings.exempt_paths.find(request._request.path_info):
+    if not settings.exempt_paths.find(django_request_of(request).path_info):
         response.headers[settings.request_id_header] = guard.request_id
     return response
 
 
 def _context(request: Any) -> GuardContext:
     # What policy says plays no part here, and a broken transaction cannot be asked for it.
-    guard: GuardContext | None = getattr(request._request, "apiguard", None)
+    guard: GuardContext | None = getattr(django_request_of(request), "apiguard", None)
     return without_policy(request) if guard is None else guard
 
 
