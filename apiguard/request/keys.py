@@ -58,6 +58,8 @@ def verify(presented: PresentedCredential, context: GuardContext) -> Steps[Crede
     if isinstance(found, Verdict):
         return found
     outcome = judge_key(found, parts, context)
+    if outcome is Outcome.PEPPER_UNKNOWN and found is not None:
+        return _pepper_unknown(found)
     if outcome is not None or found is None:
         reason = found.name if found is not None else parts.key_id
         return _bad(outcome or Outcome.KEY_UNKNOWN, presented, context, f"key {reason!r}")
@@ -103,6 +105,12 @@ def _bad(
     return Verdict(outcome, reason=reason, headers=(("WWW-Authenticate", value),))
 
 
+def _pepper_unknown(record: KeyRecord) -> Verdict:
+    """503: the key may be good, as a process of another deployment can verify it."""
+    reason = f"key {record.name!r}: KEY_PEPPERS has no {record.pepper_id!r}"
+    return Verdict(Outcome.PEPPER_UNKNOWN, reason=reason, retry_after=1)
+
+
 @sensitive_variables()
 def _renewed(record: KeyRecord, parts: key_rules.KeyParts, context: GuardContext) -> KeyRecord:
     """Return the record with a digest of the first pepper; itself where it has one.
@@ -135,10 +143,20 @@ def judge_key(
     same = key_rules.matches(parts.text, pepper, stored)
     if record is None:
         return Outcome.KEY_UNKNOWN
-    if not same or (record.pepper_id and pepper is None):
+    if record.pepper_id and pepper is None:
+        # No secret can be verified, so only what refuses every secret is a reason.
+        return _refuse_any_secret(record, parts.environment, context) or Outcome.PEPPER_UNKNOWN
+    if not same:
         return Outcome.KEY_WRONG_SECRET
+    return _refuse_any_secret(record, parts.environment, context)
+
+
+def _refuse_any_secret(
+    record: KeyRecord, environment: str, context: GuardContext
+) -> Outcome | None:
+    """Why a key is refused whatever its secret is; ``None`` if its secret decides."""
     outcome = judge_record(record, context)
-    if outcome is None and record.environment != parts.environment:
+    if outcome is None and record.environment != environment:
         return Outcome.KEY_BROKEN
     return outcome
 

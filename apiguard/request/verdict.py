@@ -52,6 +52,7 @@ class Outcome(StrEnum):
     CLIENT_WRONG_NETWORK = "client_wrong_network"
     OWNER_INACTIVE = "owner_inactive"
     TOO_MANY_BAD_CREDENTIALS = "too_many_bad_credentials"
+    PEPPER_UNKNOWN = "pepper_unknown"
     LOOK_UP_FAILED = "look_up_failed"
     ISSUER_KEYS_AWAY = "issuer_keys_away"
     POLICY_UNAVAILABLE = "policy_unavailable"
@@ -114,6 +115,7 @@ REFUSALS: dict[Outcome, Refusal] = {
     Outcome.TOO_MANY_BAD_CREDENTIALS: Refusal(
         429, "too_many_requests", "Too many invalid credentials, try again later"
     ),
+    Outcome.PEPPER_UNKNOWN: _UNAVAILABLE,
     Outcome.LOOK_UP_FAILED: _UNAVAILABLE,
     Outcome.ISSUER_KEYS_AWAY: _UNAVAILABLE,
     Outcome.POLICY_UNAVAILABLE: _UNAVAILABLE,

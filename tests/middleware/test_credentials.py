@@ -265,7 +265,6 @@ BAD_KEYS = [
     pytest.param(
         {}, {"allowed_networks": ["x"]}, str, {}, Outcome.KEY_BROKEN, id="a broken client"
     ),
-    pytest.param({"pepper_id": "lost"}, {}, str, {}, Outcome.KEY_WRONG_SECRET, id="a lost pepper"),
 ]
 
 

@@ -58,7 +58,7 @@ OUTCOMES = {
     KeyState.NOT_YET_VALID: Outcome.KEY_NOT_YET_VALID,
     KeyState.TEST_REFUSED: Outcome.KEY_TEST_NOT_ALLOWED,
     KeyState.CLIENT_DISABLED: Outcome.CLIENT_DISABLED,
-    KeyState.PEPPER_GONE: Outcome.KEY_WRONG_SECRET,
+    KeyState.PEPPER_GONE: Outcome.PEPPER_UNKNOWN,
     KeyState.BROKEN: Outcome.KEY_BROKEN,
 }
 

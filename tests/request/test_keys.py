@@ -242,9 +242,9 @@ def test_what_the_next_policy_says_holds_from_then_on(change, expected, forgotte
     ("environment", "members", "expected"),
     [
         ("test", {"ALLOW_TEST_KEYS": False}, Outcome.KEY_TEST_NOT_ALLOWED),
-        ("live", {"KEY_PEPPERS": {"another": "another-pepper-" * 3}}, Outcome.KEY_WRONG_SECRET),
+        ("live", {"KEY_PEPPERS": {"another": "another-pepper-" * 3}}, Outcome.PEPPER_UNKNOWN),
         ("live", {"KEY_PEPPERS": {"tests": "another-pepper-" * 3}}, Outcome.KEY_WRONG_SECRET),
-        ("live", {"KEY_PEPPERS": {}}, Outcome.KEY_WRONG_SECRET),
+        ("live", {"KEY_PEPPERS": {}}, Outcome.PEPPER_UNKNOWN),
         ("live", {"KEY_NAMESPACE": "other"}, Outcome.KEY_MALFORMED),
         ("live", {"KEY_NAMESPACE": "zz"}, Outcome.KEY_MALFORMED),
         ("live", {"REALM": "elsewhere"}, Outcome.ADMITTED),
@@ -289,6 +289,75 @@ def test_no_other_text_is_taken_for_a_key_that_is_known(data):
         verdict = run(credentials.verify_credential(context), context)
         assert (verdict is None) == (context.credential is not None)
         assert (verdict is None) == (text.strip(" \t") == caller.text)
+
+
+# -- a pepper that this process does not have ------------------------------------------
+
+
+def environment_swapped(text):
+    body = text.replace("_live_", "_test_")[: -keys._CRC_LENGTH]
+    return body + keys._checksum(body)
+
+
+def unchanged(caller):
+    pass
+
+
+def expired(caller):
+    caller.row.expires_at = NOW
+
+
+def elsewhere(caller):
+    caller.row.allowed_networks = ["192.0.2.0/24"]
+
+
+def broken(caller):
+    caller.row.scopes = ["a b"]
+
+
+@pytest.mark.parametrize("path", ["/api/plain", "/api/drf"])
+@pytest.mark.parametrize("middleware", [True, False], ids=["with", "without"])
+@pytest.mark.parametrize(
+    ("change", "sent", "status"),
+    [
+        pytest.param(unchanged, str, 503, id="the key"),
+        pytest.param(unchanged, forged, 503, id="another secret, which cannot be excluded"),
+        pytest.param(unchanged, environment_swapped, 401, id="the other environment"),
+        pytest.param(revoked, str, 401, id="revoked"),
+        pytest.param(expired, str, 401, id="expired"),
+        pytest.param(disabled, str, 401, id="its client disabled"),
+        pytest.param(elsewhere, str, 401, id="another network"),
+        pytest.param(broken, str, 401, id="broken"),
+    ],
+)
+def test_a_key_of_an_unknown_pepper_is_not_wrong_but_cannot_be_verified_now(
+    change, sent, status, middleware, path
+):
+    caller = Caller()
+    change(caller)
+    rows = [route(access="credentials"), *caller.rows]
+    if not middleware:
+        path = "/api/drf"
+    call = Call(path=path, headers={"X-API-Key": sent(caller.text)})
+    with guarded(*rows, middleware=middleware, KEY_PEPPERS={"later": "l" * 32}):
+        response = call.wsgi()
+    assert response.status_code == status
+    verdict = response.wsgi_request.apiguard.verdict
+    assert (verdict.outcome is Outcome.PEPPER_UNKNOWN) is (status == 503)
+    assert ("Retry-After" in response.headers) is (status == 503)
+    assert ("WWW-Authenticate" in response.headers) is (status == 401)
+    if status == 503:
+        assert response.json()["error"] == "service_unavailable"
+        assert "tests" in verdict.reason
+
+
+def test_a_key_of_an_unknown_pepper_is_no_failed_credential():
+    caller = Caller()
+    call = Call(headers={"X-API-Key": caller.text})
+    rows = [route(access="credentials"), *caller.rows]
+    members = {"FAILED_CREDENTIALS_LIMIT": "1/min", "KEY_PEPPERS": {"later": "l" * 32}}
+    with guarded(*rows, **members):
+        assert [call.wsgi().status_code for _ in range(3)] == [503] * 3
 
 
 def test_what_was_refused_is_not_remembered_as_good(clock):

@@ -26,10 +26,14 @@ def deployed(site, peppers):
     return gunicorn(env, workers=1)
 
 
-def status(server, site):
+def answer(server, site):
     headers = {"X-API-Key": site.api_keys["acme"]}
     url = f"{server.base_url}/api/users/me"
-    return urllib3.request("GET", url, headers=headers, retries=False).status
+    return urllib3.request("GET", url, headers=headers, retries=False)
+
+
+def status(server, site):
+    return answer(server, site).status
 
 
 def pepper_of(site):
@@ -60,3 +64,18 @@ def test_each_deployment_of_the_recipe_works_beside_the_one_before(demo_site_in_
             wait_for_pepper(site, NEW[0])
             # Beside the new deployment, and after a roll-back, the rehashed key works.
             assert status(second, site) == 200
+
+
+def test_a_roll_back_from_a_new_pepper_that_came_first_at_once_asks_to_retry(
+    demo_site_in_memory,
+):
+    site = demo_site_in_memory
+    with deployed(site, NEW_FIRST) as first:
+        assert status(first, site) == 200
+        wait_for_pepper(site, NEW[0])
+    with deployed(site, ONLY_OLD) as rolled_back:
+        refused = answer(rolled_back, site)
+        assert (refused.status, refused.json()["error"]) == (503, "service_unavailable")
+        assert refused.headers["Retry-After"] == "1"
+    with deployed(site, NEW_SECOND) as forward:
+        assert status(forward, site) == 200
