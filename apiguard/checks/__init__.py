@@ -12,6 +12,7 @@ from django.core import checks
 from .counter import check_counter
 from .database import check_policy, check_sqlite
 from .middleware import check_corsheaders, check_middleware
+from .neighbours import check_history
 from .page_caches import check_other_page_caches, check_page_cache
 from .settings import check_deployment, check_forms_behind_tls, check_settings
 from .users import check_user_key
@@ -28,6 +29,7 @@ def register_all() -> None:
         check_counter,
         check_page_cache,
         check_user_key,
+        check_history,
     ):
         checks.register(check, "apiguard")
     checks.register(check_policy, "apiguard", checks.Tags.database)
