@@ -38,12 +38,16 @@ def after_raw_save(sender: type[models.Model], raw: bool, using: str, **_: Any) 
             publish(everything, using)
 
 
-def before_cascade(sender: type[PolicyModel], using: str, origin: Any = None, **_: Any) -> None:
-    """A deletion that began elsewhere: at a row that is not policy, or of another kind."""
+def before_cascade(
+    sender: type[PolicyModel], instance: PolicyModel, using: str, origin: Any = None, **_: Any
+) -> None:
+    """Publish and record a deletion that began at another row."""
     begun_at = origin.model if isinstance(origin, PolicyQuerySet) else type(origin)
     if getattr(begun_at, "publishes", None) != sender.publishes:
         with transaction.atomic(using=using):
             publish_once(Change(sender.publishes), using)
+    if begun_at is not sender:
+        instance.record_deletion(using)
 
 
 def start_over(**_: Any) -> None:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db import connections, models, router, transaction
@@ -25,9 +25,9 @@ from django.utils.translation import gettext_lazy as _
 from ..errors import PolicyError
 from ..models import acting
 from ..policy.holder import PolicyUnavailable, holder
-from ..policy.snapshot import Snapshot
+from ..policy.snapshot import RowProblem, Snapshot
 from .conflict_retry import retry_conflicts
-from .display import badge
+from .display import badge, model_label
 from .edit_merge import MergeFormSet, with_shown
 from .edit_validation import (
     EditRefused,
@@ -42,6 +42,7 @@ from .edit_validation import (
 )
 from .forms import PolicyForm
 from .lockout import LockedOut
+from .policy_warnings import find_warnings
 
 if TYPE_CHECKING:
     # Django's classes take no subscript at run time.
@@ -154,6 +155,7 @@ class PolicyAdmin(Screen):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if self.can_break_policy:
             begin_edit(request)
+            request._apiguard_warnings = list(find_warnings())  # type: ignore[attr-defined]
         if not change or form.has_changed():  # Saving an unchanged form is no revision.
             super().save_model(request, obj, form, change)
 
@@ -162,7 +164,14 @@ class PolicyAdmin(Screen):
     ) -> None:
         super().save_related(request, form, formsets, change)
         if self.can_break_policy:
+            known = {
+                (found.model, found.pk, found.error.code) for found in _warnings_before(request)
+            }
             validate_edit(request, form, formsets)
+            for found in find_warnings():
+                if (found.model, found.pk, found.error.code) not in known:
+                    text = f"{model_label(found.model)} “{found.name}”: {found.error}"
+                    self.message_user(request, text, messages.WARNING)
 
     # -- deleting -------------------------------------------------------------
 
@@ -193,9 +202,10 @@ class PolicyAdmin(Screen):
     def confirmed(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
         """Return the response of ``view``, or its confirmation page with the reason and a box."""
         if request.method != "POST":
-            return super().confirmed(request, view)
+            return self._with_effects(super().confirmed(request, view))
         try:
-            return super().confirmed(request, partial(self._in_transaction, view))
+            answer = super().confirmed(request, partial(self._in_transaction, view))
+            return self._with_effects(answer)
         except LockedOut as locked:
             # Without the confirmation, the pages delete nothing and show their form again.
             sent = request.POST.copy() if "action" in request.POST else QueryDict(mutable=True)
@@ -203,7 +213,19 @@ class PolicyAdmin(Screen):
             request.POST = sent  # type: ignore[assignment]
             answer = view()
             answer.context_data["lockout"] = locked.message  # type: ignore[attr-defined]
-            return answer
+            return self._with_effects(answer)
+
+    def deletion_effects(self, rows: Sequence[Any]) -> list[str]:
+        """Return sentences on what deleting ``rows`` does, for the confirmation page."""
+        return []
+
+    def _with_effects(self, answer: HttpResponse) -> HttpResponse:
+        context = getattr(answer, "context_data", None) or {}
+        if "deleted_objects" in context:
+            context["effects"] = self.deletion_effects([context["object"]])
+        elif "deletable_objects" in context:
+            context["effects"] = self.deletion_effects(list(context["queryset"]))
+        return answer
 
     def _in_transaction(self, view: Callable[[], HttpResponse]) -> HttpResponse:
         # Django records what an action deletes before it deletes it.
@@ -228,6 +250,11 @@ class PolicyAdmin(Screen):
             return format_html('<span class="apiguard-quiet">{}</span>', _("none"))
         reasons = "\n".join(str(problem) for problem in problems)
         return format_html('<span title="{}">{}</span>', reasons, badge(str(len(problems)), "bad"))
+
+
+def _warnings_before(request: HttpRequest) -> list[RowProblem]:
+    found: list[RowProblem] = getattr(request, "_apiguard_warnings", [])
+    return found
 
 
 def problems_of(row: Any, snapshot: Snapshot | None) -> list[PolicyError]:

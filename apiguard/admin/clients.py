@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -9,6 +11,7 @@ from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +20,7 @@ from ..models import Client, Limit, LimitOverride
 from .base import PolicyAdmin, PolicyInline
 from .display import DASH, format_rate
 from .edit_merge import with_shown
+from .forms import PolicyForm
 from .owner_permissions import ClientForm
 
 if TYPE_CHECKING:
@@ -32,10 +36,22 @@ class LimitChoice(LimitChoiceBase):
         return f"{obj.tier.name}: {obj.name} ({format_rate(obj)})"
 
 
+class OverrideForm(PolicyForm):
+    """The form of a limit override."""
+
+    def clean_until(self) -> datetime | None:
+        """Refuse an override that has ended before it is saved."""
+        until: datetime | None = self.cleaned_data["until"]
+        if until is not None and "until" in self.changed_data and until <= timezone.now():
+            raise forms.ValidationError(_("This time has passed, so the override has no effect."))
+        return until
+
+
 class OverrideInline(PolicyInline):
     """Amounts of this client that replace those of its tier's limits."""
 
     model = LimitOverride
+    form = OverrideForm
     fields = ("limit", "amount", "until", "reason")
 
     def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
@@ -127,6 +143,12 @@ class ClientAdmin(PolicyAdmin):
         text = _("The client “%(name)s” was saved. Create its key now.") % {"name": client.name}
         self.message_user(request, text, messages.SUCCESS)
         return HttpResponseRedirect(f"{self._keys('add')}?client={client.pk}")
+
+    def deletion_effects(self, rows: Sequence[Any]) -> list[str]:
+        """Return the way to stop a client that cannot be deleted."""
+        kept = [row for row in rows if row.keys.exists()]
+        text = _("“%s” has keys, and keys are never deleted. To stop the client, untick “enabled”.")
+        return [text % row for row in kept]
 
     # -- lists ------------------------------------------------------------------
 

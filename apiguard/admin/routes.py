@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -14,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from ..models import HourlyCount, Route
+from ..rules.paths import PrefixTable
 from .base import PolicyAdmin
 from .display import (
     DASH,
@@ -93,6 +95,13 @@ class RouteAdmin(PolicyAdmin):
         # A new route refuses nothing until a person has seen what it would refuse.
         return {"mode": Route.Mode.OBSERVE, **super().get_changeform_initial_data(request)}
 
+    def deletion_effects(self, rows: Sequence[Any]) -> list[str]:
+        """Return which route applies to each prefix afterwards, if any."""
+        gone = {row.pk for row in rows}
+        others = {row.path_prefix: row for row in Route.objects.exclude(pk__in=gone)}
+        table = PrefixTable({prefix: row for prefix, row in others.items() if row.mode != "off"})
+        return [_effect(row, table) for row in rows if row.mode != Route.Mode.OFF]
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if form.has_changed():
@@ -122,6 +131,15 @@ class RouteAdmin(PolicyAdmin):
     @admin.display(description=_("refused (24 h)"), ordering="refused_count")
     def refused(self, route: Any) -> str:
         return number(route.refused_count)
+
+
+def _effect(row: Route, others: PrefixTable[Route]) -> str:
+    after = others.find(row.path_prefix)
+    if after is None:
+        return _("Everything under %s becomes unguarded.") % row.path_prefix
+    named = {"prefix": row.path_prefix, "name": after.name, "other": after.path_prefix}
+    text = _("The route “%(name)s” (%(other)s) will apply to everything under %(prefix)s.")
+    return text % named
 
 
 def number(count: int) -> str:

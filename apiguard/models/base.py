@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from ..errors import PolicyError
 from .audit import PolicyChange, record
 from .fields import type_problems
-from .state import NAMED, Change, What, publish
+from .state import NAMED, Change, PolicyState, What, publish
 
 M = TypeVar("M", bound="PolicyModel")
 
@@ -192,6 +192,19 @@ class PolicyModel(models.Model):
                 before=before,
             )
         return deleted
+
+    def record_deletion(self, using: str) -> None:
+        """Record that a cascade deletes this row, under the revision of the cascade."""
+        revision = PolicyState.objects.using(using).values_list("revision", flat=True).get(pk=1)
+        record(
+            revision,
+            Action.DELETED,
+            using=using,
+            model=self._meta.label_lower,
+            pk=self.pk,
+            name=str(self),
+            before=self.audited(self._values()),
+        )
 
     # -- what workers must know of a write; called when the lock is held ---------------
 

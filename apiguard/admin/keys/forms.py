@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ... import conf
@@ -51,6 +52,8 @@ class KeyForm(PolicyForm):
         ends = self.cleaned_data.get("expires_at")
         if begins and ends and ends <= begins:
             self.add_error("expires_at", _("The key would expire before it becomes valid."))
+        elif ends and "expires_at" in self.changed_data and ends <= timezone.now():
+            self.add_error("expires_at", _("This time has passed. To end a key now, revoke it."))
         self._refuse_widening()
         return cleaned
 

@@ -42,6 +42,7 @@ from ..display import (
     lines,
     model_label,
 )
+from ..policy_warnings import find_warnings
 from .counter import counter_status
 from .workers import workers_status
 
@@ -109,12 +110,14 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
     routes = Route.objects.select_related("cors_policy", "header_policy")
     routes = routes.prefetch_related("anonymous_tier__limits", "user_tier__limits")
     problems = () if snapshot is None else snapshot.problems
+    warnings = list(find_warnings())[:PROBLEMS_SHOWN]
     context = {
         **site.each_context(request),
         "title": _("What is enforced"),
         "snapshot": snapshot,
         "last_change": PolicyChange.objects.first(),
         "problems": _problems(request, site, problems[:PROBLEMS_SHOWN]),
+        "warnings": _problems(request, site, warnings),
         "problems_left_out": max(0, len(problems) - PROBLEMS_SHOWN),
         "routes": [_route(request, site, route, snapshot) for route in routes],
         "refusals": _refusals(request, site, list(routes)),
