@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -20,6 +21,7 @@ from django.core import signing
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
@@ -301,6 +303,10 @@ def _radios(name: str, text: str, keep: str, take: str) -> SafeString:
     )
 
 
+def _is_old(change: PolicyChange) -> bool:
+    return timezone.now() - change.at >= timedelta(minutes=1)
+
+
 def _change_text(row: PolicyModel, pk: Any, columns: set[str] | None, label: str) -> str:
     """Return a sentence with the author and time of the last change; ``None``: the deletion."""
     action = PolicyChange.Action.DELETED if columns is None else PolicyChange.Action.CHANGED
@@ -324,7 +330,7 @@ def _change_text(row: PolicyModel, pk: Any, columns: set[str] | None, label: str
         )
     named = {
         "label": label,
-        "ago": timesince(last.at, depth=1),
+        "ago": timesince(last.at, depth=1) if _is_old(last) else _("less than a minute"),
         "name": last.actor_name or _("an unnamed program"),
     }
     if deleted:
