@@ -44,7 +44,9 @@ def edit(number: int, browser: Browser) -> list[tuple[int, bool]]:
         form = next(form for form in _Forms(page).forms if field in form)
         form[field] = [str(100 * number + turn + 2)]
         answer = browser.post(path, form)
-        seen.append((answer.status_code, answer.headers.get("Location") == path))
+        # The same field was changed by another person since the form was opened.
+        is_conflict = answer.status_code == 200 and "was changed" in answer.content.decode()
+        seen.append((answer.status_code, is_conflict or answer.headers.get("Location") == path))
     connections.close_all()
     return seen
 

@@ -73,7 +73,8 @@ def test_an_edit_that_was_overtaken_is_made_again_and_told_once(admin_client, fa
     answer = send(admin_client, "Gold")
     assert answer.status_code == 302
     assert Tier.objects.get().name == "Gold"
-    assert len(list(get_messages(answer.wsgi_request))) == 1
+    saved = [one for one in get_messages(answer.wsgi_request) if one.level_tag == "success"]
+    assert len(saved) == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -115,5 +116,6 @@ def test_several_people_who_edit_at_once_meet_no_server_error(postgres_url, leve
             "DJANGO_SETTINGS_MODULE": "project.settings_test",
         }
         answer = said_by("tests.admin.editors_at_once", settings, MIGRATE)
-    assert answer["statuses"] == [302]
+    # 200: the form asks which of two values to keep.
+    assert set(answer["statuses"]) <= {200, 302}
     assert answer["edits"] == PEOPLE * EDITS - answer["told"]
