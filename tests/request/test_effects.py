@@ -48,7 +48,7 @@ def test_a_database_that_does_not_answer_is_an_answer(effect, context, monkeypat
     monkeypatch.setattr(load, "user", away)
     with caplog.at_level(logging.DEBUG, "apiguard.counters"):
         assert isinstance(perform(effect, context), Failed)
-    assert "cannot be looked up" in caplog.text
+    assert "cannot be looked up (OperationalError: away)" in caplog.text
 
 
 def test_what_was_looked_up_is_held_by_the_snapshot_that_asked(context, monkeypatch):
