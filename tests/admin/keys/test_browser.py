@@ -50,7 +50,7 @@ def test_a_key_is_rotated_by_keyboard_and_shown_once(browser_at, key):
     new = ApiKey.objects.exclude(pk=key[0].pk).get()
     assert parse(shown, "ag").key_id == new.key_id
     secret = parse(shown, "ag").secret
-    assert "has ended" in page.find_element("id", "content-main").text
+    assert "is revoked" in page.find_element("id", "content-main").text
     assert refusals(page) == []
     assert secret not in everything_stored() + str(page.get_cookies()) + page.current_url
     page.refresh()
