@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from django.apps import AppConfig, apps
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
+
+logger = logging.getLogger("apiguard.policy")
 
 
 class ApiGuardConfig(AppConfig):
@@ -19,12 +24,30 @@ class ApiGuardConfig(AppConfig):
         from .telemetry import shutdown
         from .telemetry.heartbeats import sender
         from .telemetry.worker_registry import registry_for
+        from .testing import reset_counters
 
         checks.register_all()
         receivers.connect()
         # Policy and telemetry do not import each other.
         sender.configure(holder.status, registry_for)
         holder.on_refresh = sender.note_refresh
+        holder.on_new_test = reset_counters
+        _log_testing()
         shutdown.watch_uvicorn()
         if apps.is_installed("drf_spectacular"):
             from .rest_framework import schema  # noqa: F401 - registers itself
+
+
+def _log_testing() -> None:
+    """Log that apiguard behaves as in tests, where the settings say so."""
+    from . import conf
+
+    try:
+        is_set = bool(conf.given().get("TESTING")) and conf.current().testing
+    except ImproperlyConfigured:
+        return  # A system check reports it, and every request fails.
+    if is_set:
+        logger.warning(
+            "APIGUARD['TESTING'] is on: limits are counted in memory, changes made by other "
+            "processes are noticed late or never, and nothing is recorded."
+        )

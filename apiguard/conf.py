@@ -3,6 +3,8 @@
 ``conf.current()`` is what every other module asks. It is rebuilt when Django
 says that a setting changed, so ``override_settings(APIGUARD=...)`` works; it
 never reads the database, because policy lives there and operations live here.
+While tests of the project run, limits are counted in memory and policy is read
+only after changes of this process, whatever the dict says.
 
 A member with a wrong value raises ``ImproperlyConfigured`` when settings are
 first needed (a guard that guesses is no guard). An unknown member is reported
@@ -13,13 +15,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from . import test_run
 from .errors import PolicyError, SettingError
 from .rules.networks import Network
 from .rules.paths import PrefixTable
@@ -32,7 +35,8 @@ class Settings:
     """One member per setting; names are those of the dict in lower case.
 
     Durations are seconds. ``policy_max_age`` is ``None`` where only changes
-    made by this process are looked for.
+    made by this process are looked for. ``testing`` is ``None`` where a test
+    runner decides it, and never in what ``current()`` returns.
     """
 
     enabled: bool = True
@@ -59,6 +63,7 @@ class Settings:
     error_format: Literal["problem", "simple"] = "problem"
     realm: str = "api"
     admin: bool = True
+    testing: bool | None = None
     # The same names as they stand in WSGI's environ, computed once.
     api_key_meta: str = "HTTP_X_API_KEY"
     request_id_meta: str = "HTTP_X_REQUEST_ID"
@@ -150,6 +155,8 @@ def given() -> Mapping[str, object]:
 
 
 _current: Settings | None = None
+# The same by whether tests run.
+_in_force: dict[bool, Settings] = {}
 
 
 def current() -> Settings:
@@ -167,7 +174,13 @@ def current() -> Settings:
                 " ".join(f"APIGUARD[{error.field!r}]: {error}" for error in wrong)
             )
         _current = parsed
-    return _current
+        _in_force.update({False: replace(parsed, testing=False), True: _while_testing(parsed)})
+    testing = _current.testing
+    return _in_force[test_run.is_detected() if testing is None else testing]
+
+
+def _while_testing(settings: Settings) -> Settings:
+    return replace(settings, testing=True, counter="memory", policy_max_age=None)
 
 
 def _refresh(*, setting: str, **_: object) -> None:

@@ -9,9 +9,7 @@
     ):
         ...
 
-In test settings, ``APIGUARD = {"POLICY_MAX_AGE": None}`` makes apiguard look
-at the database only after a test has changed policy, and
-``APIGUARD = {"ENABLED": False}`` takes it out of the way altogether.
+``APIGUARD = {"ENABLED": False}`` in test settings removes the middleware.
 """
 
 from __future__ import annotations
@@ -54,10 +52,15 @@ def override_policy(*rows: PolicyModel) -> Iterator[Snapshot]:
     snapshot = snapshot_of(*rows)
     if snapshot.problems:
         raise ValueError("; ".join(str(problem) for problem in snapshot.problems))
-    forget_counters()
-    failed_credentials.forget()
+    reset_counters()
     with holder.override(snapshot):
         yield snapshot
+
+
+def reset_counters() -> None:
+    """Count all limits of this process from zero, and forget its failed credentials."""
+    forget_counters()
+    failed_credentials.forget()
 
 
 def snapshot_of(*rows: PolicyModel) -> Snapshot:

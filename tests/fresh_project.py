@@ -93,10 +93,8 @@ def make_project(root: Path, **environment: str) -> FreshProject:
 
 
 def follow_the_readme(project: FreshProject, redis_url: str) -> None:
-    """Add the settings that README.md and docs/testing.md show."""
+    """Add the settings that README.md shows."""
     settings, drf = blocks_of("README.md", "python")
     assert REDIS_OF_THE_README in settings
     project.add_settings(settings.replace(REDIS_OF_THE_README, redis_url))
     project.add_settings(drf)
-    in_tests = blocks_of("docs/testing.md", "python")[0].strip()
-    project.add_settings(f"import sys\nif 'test' in sys.argv:\n    {in_tests}")

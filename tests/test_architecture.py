@@ -9,7 +9,7 @@ import pytest
 from tests.source import imported, read_package
 
 # Each layer, and the layers that it may import from besides itself.
-BASE = {"errors", "bounded_cache", "rules", "conf", "concurrency"}
+BASE = {"errors", "bounded_cache", "rules", "conf", "concurrency", "test_run"}
 ROWS = {*BASE, "models"}
 ROOM = {*BASE, "policy", "counters", "telemetry"}
 DOOR = {*ROWS, *ROOM, "request"}
@@ -20,7 +20,8 @@ ALLOWED: dict[str, set[str]] = {
     "bounded_cache": set(),
     "rules": {"errors"},
     "concurrency": {"errors"},
-    "conf": {"errors", "rules"},
+    "test_run": set(),
+    "conf": {"errors", "rules", "test_run"},
     "models": BASE,
     "policy": ROWS,
     "counters": {"errors", "rules", "concurrency"},
@@ -36,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "management": ROWS_AND_FILES,
     "checks": EVERYTHING,
     "testing": EVERYTHING,
+    "pytest_plugin": {"test_run", "testing"},
     "apps": {*EVERYTHING, "checks", "testing"},
 }
 

@@ -24,6 +24,7 @@ ALLOWED = {
     "_store",  # ResponseHeaders
     "_request",  # Request of Django REST framework
     "_for_write",  # QuerySet
+    "_render",  # Template
 }
 # Still to be replaced by something public.
 LEFT: set[Use] = {

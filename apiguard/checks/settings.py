@@ -50,12 +50,22 @@ def check_forms_behind_tls(**_: Any) -> list[checks.CheckMessage]:
 
 
 def check_deployment(**_: Any) -> list[checks.CheckMessage]:
-    """W006 counts in memory, W010 off, W011 no pepper, W012 never looks; ``--deploy`` only."""
+    """W006 counts in memory, W010 off, W011 no pepper, W012 no refresh, W019 as in tests."""
     try:
         settings = conf.current()
     except ImproperlyConfigured:
         return []  # E001 reports it.
     messages: list[checks.CheckMessage] = []
+    if settings.testing and conf.given().get("TESTING"):
+        messages.append(
+            checks.Warning(
+                "APIGUARD['TESTING'] is True: limits are counted in the memory of each process, "
+                "and policy that another process changes is not in force here.",
+                hint="Set it in the settings of tests only.",
+                id="apiguard.W019",
+            )
+        )
+        return messages
     if settings.counter == "memory" and not django_settings.DEBUG:
         messages.append(
             checks.Warning(

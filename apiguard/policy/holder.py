@@ -32,8 +32,9 @@ from functools import partial
 
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .. import conf
+from .. import conf, test_run
 from ..concurrency import Busy, wait
 from ..models.state import PendingChange, committed, write_alias
 from . import build, clock, load, refresh
@@ -66,6 +67,8 @@ class PolicyHolder:
     def __init__(self) -> None:
         # Called with whether a refresh begins or ends; must neither wait nor raise.
         self.on_refresh: Callable[[bool], None] = lambda is_begun: None
+        # Called while tests run, with the first request of each.
+        self.on_new_test: Callable[[], None] = lambda: None
         self._reset()
 
     def _reset(self) -> None:
@@ -80,6 +83,7 @@ class PolicyHolder:
         self._ended = threading.Event()
         self._epoch = committed.epoch
         self._status = PolicyStatus()
+        self._test: str | None = None
 
     # -- for requests -------------------------------------------------------
 
@@ -91,6 +95,8 @@ class PolicyHolder:
         if held is None or PendingChange.alive or self._epoch != committed.epoch:
             return None
         state, bounds, now = self._state, conf.current(), _now()
+        if bounds.testing:
+            return None  # Whether this test may use the database is to be seen.
         is_good = refresh.is_fresh(state, bounds, now) or refresh.needs_nobody(state, bounds, now)
         return held if is_good else None
 
@@ -102,6 +108,8 @@ class PolicyHolder:
         """
         if self._override is not None:
             return self._override
+        if conf.current().testing:
+            return self._snapshot_while_testing()
         if self._epoch != committed.epoch:
             self.forget()
         pending = PendingChange.newest(write_alias())
@@ -307,6 +315,41 @@ class PolicyHolder:
             if build.tables_are_missing(self._held):
                 return None
             raise PolicyUnavailable from error
+
+    # -- while tests run ----------------------------------------------------------
+
+    def _snapshot_while_testing(self) -> Snapshot | None:
+        connection = connections[write_alias()]
+        try:
+            with test_run.unrecorded(connection):
+                with connection.cursor():
+                    pass  # Raises in a test that may not use the database; no query.
+                return self._read_while_testing(connection)
+        except Exception as error:  # noqa: BLE001 - each runner forbids it in its own way
+            # For this request alone: the next test may use the database.
+            logger.debug("A test without a database has no policy: %s.", type(error).__name__)
+            return empty()
+
+    def _read_while_testing(self, connection: BaseDatabaseWrapper) -> Snapshot | None:
+        """Return what the open transaction wrote, else what is committed, read once a test."""
+        test = test_run.current_test(connection)
+        is_new = test is None or test != self._test
+        if test != self._test or self._epoch != committed.epoch:
+            self.on_new_test()
+        self._test = test
+        if self._epoch != committed.epoch:
+            self.forget()
+        pending = PendingChange.newest(connection.alias)
+        if pending is not None:
+            return _uncommitted(pending, self._held)
+        begun = _now()
+        if is_new or not refresh.is_fresh(self._state, conf.current(), begun):
+            held = self._read_for_this_request()
+            with self._lock:
+                self._held = held
+                self._state = refresh.NoTables(begun) if held is None else refresh.Fresh(begun)
+                self._status = self._status.seen(held, time.time(), None)
+        return self._held
 
 
 def _reread_keys(held: Snapshot | None, successor: Snapshot | None) -> None:

@@ -74,6 +74,11 @@ class Table:
         except DatabaseError as error:
             self._note_failure(phase, error)
             raise LookUpFailed(redacted(error)) from error
+        except Exception as error:
+            # A driver's or a wrapper's own: no request ends with a traceback for it.
+            self.breaker.learnt_nothing(phase)
+            logger.exception("%s cannot be looked up.", self._what)
+            raise LookUpFailed(redacted(error)) from error
         if self.breaker.succeeded(phase):
             logger.warning("%s can be looked up again.", self._what)
         return found

@@ -145,6 +145,10 @@ def _secret(name: str, given: object) -> bytes:
     return given.encode() if isinstance(given, str) else given
 
 
+def _optional_boolean(value: object) -> bool | None:
+    return None if value is None else _boolean(value)
+
+
 def _scopes(value: object) -> frozenset[str] | None:
     return None if value is None else frozenset(parse_scopes(strings(value)))
 
@@ -196,5 +200,6 @@ PARSERS: Final[dict[str, Callable[[object], Any]]] = {
     "ERROR_FORMAT": _choice("problem", "simple"),
     "REALM": _realm,
     "ADMIN": _boolean,
+    "TESTING": _optional_boolean,
 }
 """Member -> reader; a reader raises :class:`~apiguard.errors.PolicyError`."""

@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from ... import conf
 from ...models import (
     CorsPolicy,
     HeaderPolicy,
@@ -115,6 +116,7 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
         **site.each_context(request),
         "title": _("What is enforced"),
         "snapshot": snapshot,
+        "testing": conf.current().testing,
         "last_change": PolicyChange.objects.first(),
         "problems": _problems(request, site, problems[:PROBLEMS_SHOWN]),
         "warnings": _problems(request, site, warnings),
