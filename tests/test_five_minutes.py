@@ -157,9 +157,9 @@ def readme() -> str:
 
 def test_the_baseline_observes_and_changes_no_answer(baseline: FreshProject) -> None:
     observed, absent = answers(baseline, "observe"), answers(baseline, "off")
-    # Without any route DRF's authentication classes judge a bad key by themselves.
-    assert (observed.pop("bad_key")[0], absent.pop("bad_key")[0]) == (200, 401)
     assert observed == absent
+    # No key of ours has that shape, so it may be one of the project's own.
+    assert observed["bad_key"][0] == 200
     assert observed["anonymous"][0] == 200
     assert observed["webhook"][0] == 200
     assert observed["session"][0] == 200

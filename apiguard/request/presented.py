@@ -1,9 +1,9 @@
 """Which credential a request brings, if any of it is ours to judge.
 
 On ``credentials`` routes every Bearer, ApiKey and key-header value is. On
-other routes only what is certainly ours is: the key header, a value of our
-key's shape, a token whose ``iss`` is an enabled issuer. All else belongs to
-the project: its refresh endpoint, its webhooks, its own tokens.
+other routes only what is certainly ours is: a value of our key's shape, a token
+whose ``iss`` is an enabled issuer. All else belongs to the project: its own
+keys and tokens, its refresh endpoint, its webhooks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..rules.jwt import issuer_of
 from .challenge import Scheme
 from .facts import Facts
 
-_SCHEMES: dict[str, Scheme] = {"bearer": "Bearer", "apikey": "ApiKey"}
+_SCHEMES: dict[str, Scheme] = {"bearer": "Bearer", "apikey": "ApiKey", "api-key": "ApiKey"}
 # RFC 6750 section 2.1 and RFC 9110 section 11.2 know neither inside a token.
 _MALFORMED = re.compile(r"[\s,]")
 
@@ -51,7 +51,9 @@ def extract(
         if presented and (judge_all or _is_ours(presented, settings.key_namespace, issuers)):
             found.append(presented)
     if facts.api_key is not None:
-        found.append(PresentedCredential("key", "ApiKey", facts.api_key.strip(" \t")))
+        presented = PresentedCredential("key", "ApiKey", facts.api_key.strip(" \t"))
+        if judge_all or _is_ours(presented, settings.key_namespace, issuers):
+            found.append(presented)
     return found
 
 

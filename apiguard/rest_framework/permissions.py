@@ -32,6 +32,7 @@ class HasScope(BasePermission):
         """
         context = authenticate(request)
         if context.credential is None and not request.user.is_authenticated:
+            context.is_wanted_by_view = True
             return False  # DRF answers 401 with the challenge.
         missing = self.scopes - context.scopes
         if missing:

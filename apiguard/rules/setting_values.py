@@ -199,7 +199,7 @@ PARSERS: Final[dict[str, Callable[[object], Any]]] = {
     "RATE_LIMIT_HEADERS": _families,
     "ERROR_FORMAT": _choice("problem", "simple"),
     "REALM": _realm,
-    "ADMIN": _boolean,
     "TESTING": _optional_boolean,
+    "ADMIN": _boolean,
 }
 """Member -> reader; a reader raises :class:`~apiguard.errors.PolicyError`."""

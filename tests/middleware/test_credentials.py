@@ -185,7 +185,7 @@ def test_the_project_s_own_tokens_go_on_working_in_drf():
 @pytest.mark.parametrize(
     ("headers", "status", "error"),
     [
-        pytest.param({"X-API-Key": "theirs"}, 401, "invalid_api_key", id="the key header"),
+        pytest.param({"X-API-Key": "ag_x"}, 401, "invalid_api_key", id="the key header"),
         pytest.param({"Authorization": "Bearer ag_x"}, 401, "invalid_api_key", id="our shape"),
         pytest.param({"Authorization": "ApiKey ag_x"}, 401, "invalid_api_key", id="as ApiKey"),
         pytest.param({"Authorization": "tampered"}, 401, "invalid_token", id="our issuer's"),
@@ -196,6 +196,14 @@ def test_what_is_certainly_ours_is_judged_everywhere(access, headers, status, er
         headers = {"Authorization": f"Bearer {tampered(token())}"}
     response = seen(Call(headers=headers), access=access)
     assert (response.status_code, response.json()["error"]) == (status, error)
+
+
+@pytest.mark.parametrize("access", ["public", "application"])
+@pytest.mark.parametrize("key", ["theirs", "", "a b", "AG_x"])
+def test_a_key_of_another_shape_is_the_project_s_own(access, key):
+    headers = {"X-API-Key": key, "Authorization": "Bearer projects-own"}
+    call = Call(path="/api/drf/own", headers=headers)
+    assert seen(call, access=access).json() == {"auth": "own"}
 
 
 # -- bad keys: one answer -------------------------------------------------------
@@ -498,7 +506,7 @@ def test_no_credential_gets_the_same_bytes_through_both_doors(middleware, path, 
 
 @pytest.mark.parametrize("middleware", [True, False], ids=["with", "without"])
 def test_a_view_that_wants_a_credential_on_a_public_route_says_the_same(middleware):
-    call = Call(path="/api/drf", headers={"X-Request-ID": "the-id"})
+    call = Call(path="/api/drf/scoped", headers={"X-Request-ID": "the-id"})
     with guarded(route(), middleware=middleware):
         response = call.wsgi()
     assert response.status_code == 401

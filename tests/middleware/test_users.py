@@ -348,7 +348,7 @@ def test_a_cookie_beside_a_foreign_header_is_not_exempt_either(owner):
 
 def test_a_bad_credential_beside_a_cookie_is_refused(owner):
     with guarded(route(access="application")):
-        response = Call(headers={"X-API-Key": "x"}).wsgi(_signed_in(owner))
+        response = Call(headers={"X-API-Key": "ag_x"}).wsgi(_signed_in(owner))
     assert response.status_code == 401
 
 

@@ -30,6 +30,7 @@ def found(authorization=None, key=None, *, judge_all=True):
         pytest.param(None, "k", [PresentedCredential("key", "ApiKey", "k")], id="header"),
         pytest.param(None, "", [PresentedCredential("key", "ApiKey", "")], id="empty header"),
         pytest.param("ApiKey k", None, [PresentedCredential("key", "ApiKey", "k")], id="ApiKey"),
+        pytest.param("Api-Key k", None, [PresentedCredential("key", "ApiKey", "k")], id="Api-Key"),
         pytest.param(
             "bearer a.b.c", None, [PresentedCredential("token", "Bearer", "a.b.c")], id="token"
         ),
@@ -55,18 +56,22 @@ def test_every_credential_is_found_where_one_is_wanted(authorization, key, expec
 
 
 @pytest.mark.parametrize(
-    ("authorization", "count"),
+    ("authorization", "key", "count"),
     [
-        pytest.param("Bearer opaque", 0, id="opaque"),
-        pytest.param("ApiKey theirs", 0, id="another shape"),
-        pytest.param("ApiKey ag_x", 1, id="our shape"),
-        pytest.param("Bearer ag_x", 1, id="our shape as Bearer"),
-        pytest.param(f"Bearer {TOKEN}", 1, id="our issuer"),
-        pytest.param(f"Bearer {token(iss='https://other.example')}", 0, id="their issuer"),
+        pytest.param("Bearer opaque", None, 0, id="opaque"),
+        pytest.param("ApiKey theirs", None, 0, id="another shape"),
+        pytest.param("ApiKey ag_x", None, 1, id="our shape"),
+        pytest.param("Bearer ag_x", None, 1, id="our shape as Bearer"),
+        pytest.param(f"Bearer {TOKEN}", None, 1, id="our issuer"),
+        pytest.param(f"Bearer {token(iss='https://other.example')}", None, 0, id="their issuer"),
+        pytest.param(None, "theirs", 0, id="another shape in the key header"),
+        pytest.param(None, "", 0, id="an empty key header"),
+        pytest.param(None, "ag_x", 1, id="our shape in the key header"),
+        pytest.param("Bearer theirs", "ag_x", 1, id="ours beside theirs"),
     ],
 )
-def test_elsewhere_only_what_is_certainly_ours(authorization, count):
-    assert len(found(authorization, judge_all=False)) == count
+def test_elsewhere_only_what_is_certainly_ours(authorization, key, count):
+    assert len(found(authorization, key, judge_all=False)) == count
 
 
 @given(st.none() | st.text(), st.none() | st.text(), st.booleans())

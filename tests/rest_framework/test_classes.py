@@ -66,6 +66,29 @@ def test_both_doors_say_the_same(name, format_):
     assert answers[0] == answers[1]
 
 
+# -- beside the project's own classes ---------------------------------------------
+
+
+@MIDDLEWARE
+@pytest.mark.parametrize(
+    ("rows", "sent", "expected"),
+    [
+        pytest.param([], {}, (403, None), id="no route"),
+        pytest.param([route(access="public")], {}, (403, None), id="public"),
+        pytest.param([route(access="application")], {}, (403, None), id="application"),
+        pytest.param([route(access="credentials", mode="observe")], {}, (403, None), id="observed"),
+        pytest.param([route(access="credentials")], {}, (401, CHALLENGE), id="credentials"),
+        pytest.param([], {"X-API-Key": "their own"}, (403, None), id="a key of another shape"),
+        pytest.param([], {"Authorization": "Bearer theirs"}, (403, None), id="a token of theirs"),
+    ],
+)
+def test_the_challenge_is_that_of_the_project_s_own_first_class(middleware, rows, sent, expected):
+    # Sessions have no challenge, so DRF answers 403.
+    with guarded(*rows, middleware=middleware):
+        response = Call(path="/api/drf", headers=sent).wsgi()
+    assert (response.status_code, response.headers.get("WWW-Authenticate")) == expected
+
+
 # -- without the middleware -----------------------------------------------------
 
 

@@ -157,7 +157,7 @@ def test_authentication_failed_in_a_class_of_the_project(middleware):
         response = call.wsgi()
     assert (response.status_code, response.json()["error"]) == (401, "authentication_failed")
     assert response.json()["detail"] == "Not one of mine"
-    assert response.headers["WWW-Authenticate"] == 'Bearer realm="api", ApiKey realm="api"'
+    assert response.headers["WWW-Authenticate"] == "Bearer", "as without apiguard"
 
 
 @MIDDLEWARE
@@ -260,7 +260,7 @@ def test_a_refusal_without_our_handler_keeps_status_challenge_and_wait(accept, m
     key = {"X-API-Key": caller.text}
     with guarded(*rows, middleware=False):
         answers = [Call(path="/api/drf/open", headers=key).wsgi() for _ in range(2)]
-        bad = Call(path="/api/drf/open", headers={"X-API-Key": "x"}).wsgi()
+        bad = Call(path="/api/drf/open", headers={"X-API-Key": "ag_x"}).wsgi()
     assert [response.status_code for response in answers] == [200, 429]
     assert 3000 <= int(answers[1].headers["Retry-After"]) <= 3600
     assert bad.status_code == 401
@@ -386,7 +386,7 @@ def test_a_refusal_where_no_route_is_is_told(middleware, caplog):
         guarded(route("/elsewhere/"), middleware=middleware),
         caplog.at_level(logging.INFO, "apiguard.refusals"),
     ):
-        response = Call(path="/api/drf", headers={"X-API-Key": "x"}).wsgi()
+        response = Call(path="/api/drf", headers={"X-API-Key": "ag_x"}).wsgi()
     assert response.status_code == 401
     assert told(caplog) == [("key_malformed", "", True)]
 
