@@ -29,6 +29,7 @@ from .request.access import RETRY_SECONDS
 from .request.context import GuardContext
 from .request.effects import BLOCKS, Steps, perform, perform_in_memory, run
 from .request.facts import facts_of, host_of
+from .request.limits import is_uncounted
 from .request.request_id import current_ids, ids_of
 from .request.users import is_signed_in_beside, signed_in_user
 from .request.verdict import Outcome, Verdict
@@ -91,7 +92,7 @@ class ApiGuardMiddleware:
             if context.route is not None:
                 early = _short_circuit(request, context, run(pipeline.judge(context), context))
             answer = early or cast("HttpResponseBase", self.get_response(request))
-            late = run(_count_late(context), context) if _is_uncounted(context) else None
+            late = run(_count_late(context), context) if is_uncounted(context) else None
             return _finalize(request, context, answer, late)
         finally:
             current_guard.reset(guard_token)
@@ -115,7 +116,7 @@ class ApiGuardMiddleware:
                 early = _short_circuit(request, context, verdict)
             answer = early or cast("HttpResponseBase", await self.get_response(request))
             late = None
-            if _is_uncounted(context):
+            if is_uncounted(context):
                 late = await _run_async(_count_late(context), context)
             return _finalize(request, context, answer, late)
         finally:
@@ -137,7 +138,7 @@ class ApiGuardMiddleware:
         context.reached_view = True
         if _wants_user(context) and not _keeps_user(request, context):
             _set_user(request, context)
-        if not _is_uncounted(context) or counts_itself(view):
+        if not is_uncounted(context) or counts_itself(view):
             return None
         verdict = run(pipeline.judge_at_view(context, signed_in_user(request)), context)
         return _short_circuit(request, context, verdict)
@@ -155,7 +156,7 @@ class ApiGuardMiddleware:
         # Reading the session is synchronous, and may touch the database.
         if _wants_user(context) and not await _keeps_user_async(request, context):
             _set_user(request, context)
-        if not _is_uncounted(context) or counts_itself(view):
+        if not is_uncounted(context) or counts_itself(view):
             return None
         user_pk = await sync_to_async(signed_in_user)(request)
         verdict = await _run_async(pipeline.judge_at_view(context, user_pk), context)
@@ -280,13 +281,6 @@ def counts_itself(view: Callable[..., Any]) -> bool:
     given = getattr(view, "initkwargs", {}).get("throttle_classes")
     throttles = given if given is not None else getattr(cls, "throttle_classes", ())
     return any(getattr(throttle, "counts_tiers", False) for throttle in throttles or ())
-
-
-def _is_uncounted(context: GuardContext) -> bool:
-    route = context.route
-    if context.counted or route is None or route.access != "application":
-        return False
-    return route.user_tier is not None or route.anonymous_tier is not None
 
 
 async def _auser(user: Any) -> Any:

@@ -15,22 +15,28 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from django.db import models
+from django.http import HttpResponse
+from django.views.decorators.debug import sensitive_variables
 
 from .counters.factory import forget_counters
 from .models import ApiKey, Client, LimitOverride, PolicyModel
+from .policy import lookups
 from .policy.compile import compile_rows
 from .policy.holder import holder
 from .policy.keyring import Keyring
 from .policy.records import key_record
 from .policy.rows import MODELS, Problems, Rows
-from .policy.snapshot import Snapshot
+from .policy.snapshot import Snapshot, empty
 from .request import failed_credentials
+from .request.described import build_request
+from .request.explain import explain_request
+from .request.explanation import Explanation
 
 # Unsaved rows get primary keys that no database hands out soon.
 _unsaved = itertools.count(10**9)
@@ -61,6 +67,46 @@ def reset_counters() -> None:
     """Count all limits of this process from zero, and forget its failed credentials."""
     forget_counters()
     failed_credentials.forget()
+
+
+@sensitive_variables()
+def explain(
+    method: str,
+    path: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    client: str | None = None,
+    body: bytes = b"",
+    address: str = "127.0.0.1",
+    host: str = "testserver",
+    secure: bool = False,
+    view_response: HttpResponse | None = None,
+) -> Explanation:
+    """Return what apiguard would do with a request; nothing is counted or remembered.
+
+    Args:
+        path: or a whole URL.
+        client: slug of a client; judged as if the request brought a valid key of it.
+        view_response: what the view would answer, to see which headers are added to it.
+
+    Raises:
+        ValueError: this is no request, or there is no such client.
+    """
+    length = {"Content-Length": str(len(body))} if body else {}
+    request = build_request(
+        method,
+        path,
+        headers={**length, **(headers or {})},
+        address=address,
+        host=host,
+        secure=secure,
+    )
+    records = (
+        [] if client is None else lookups.read_client_keys(holder.snapshot() or empty(), client)
+    )
+    if client is not None and not records:
+        raise ValueError(f"There is no client {client!r}.")
+    return explain_request(request, records=records, view_response=view_response)
 
 
 def snapshot_of(*rows: PolicyModel) -> Snapshot:

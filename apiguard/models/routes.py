@@ -130,6 +130,7 @@ class Route(CompiledModel):
         verbose_name = _("route")
         verbose_name_plural = _("routes")
         ordering: ClassVar[list[str]] = ["path_prefix"]
+        permissions = (("explain_request", "Can explain requests"),)
         constraints = (
             models.CheckConstraint(
                 condition=models.Q(cost__gte=1), name="apiguard_route_cost_positive"

@@ -62,6 +62,10 @@ class Keyring:
             return record
         return UNKNOWN if self.closed or self._unknown.get(key_id) else None
 
+    def records_of(self, slug: str) -> list[KeyRecord]:
+        """Return the records that are held of one client's keys."""
+        return [record for record in self._records.values() if record.client.slug == slug]
+
     def ids_missing_from(self, other: Keyring) -> list[str]:
         """Return the ids of the keys that only this keyring holds, the last used ones last."""
         held = (record.key_id for record in self._records.values())

@@ -19,6 +19,7 @@ from django.db.models import F
 from ..models import (
     AllowedOrigin,
     ApiKey,
+    Client,
     CompiledModel,
     JwtIssuer,
     LimitOverride,
@@ -26,7 +27,7 @@ from ..models import (
 )
 from ..models.state import write_alias
 from .pacing import paced
-from .records import KeyRecord, key_record
+from .records import KeyRecord, key_record, keyless_record
 from .rows import MODELS, OriginRow, Rows
 
 if TYPE_CHECKING:
@@ -145,6 +146,21 @@ _OVERRIDE_PK = f"override_{LimitOverride._meta.pk.attname}"
 def key(key_id: str) -> KeyRecord | None:
     """The record of a key with its client and overrides; ``None`` if there is none. One query."""
     return next(_key_records([key_id]), None)
+
+
+def client_keys(slug: str) -> list[KeyRecord]:
+    """The records of a client's keys, those used last first; two queries.
+
+    Of a client without a key, one record without a primary key and without scopes.
+    """
+    rows = ApiKey._base_manager.using(write_alias()).filter(client__slug=slug)
+    used_last = F("last_used_at").desc(nulls_last=True)
+    ids = list(rows.order_by(used_last, "-pk").values_list("key_id", flat=True)[:KEYS_AT_ONCE])
+    if ids:
+        return sorted(keys(ids), key=lambda record: ids.index(record.key_id))
+    clients = Client._base_manager.using(write_alias()).prefetch_related("overrides")
+    found = clients.filter(slug=slug).first()
+    return [] if found is None else [keyless_record(found, found.overrides.all())]
 
 
 def keys(key_ids: Sequence[str]) -> Iterator[KeyRecord]:

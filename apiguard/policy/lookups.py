@@ -156,6 +156,17 @@ def read_key(key_id: str) -> KeyRecord | None:
     return keys.find(lambda: load.key(key_id))
 
 
+def read_client_keys(snapshot: Snapshot, slug: str) -> list[KeyRecord]:
+    """Return the records of a client's keys, and keep none; empty if there is no such client.
+
+    Raises:
+        LookUpFailed: the database did not answer.
+    """
+    if snapshot.keyring.closed:
+        return snapshot.keyring.records_of(slug)
+    return keys.find(lambda: load.client_keys(slug))
+
+
 def user(field: str, value: object) -> AbstractBaseUser | None:
     """Return the active user whose ``field`` equals ``value``.
 

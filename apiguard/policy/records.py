@@ -107,3 +107,21 @@ def key_record(row: ApiKey, overrides: Iterable[LimitOverride] = ()) -> KeyRecor
         client=client_record(row.client, overrides),
         broken=broken,
     )
+
+
+def keyless_record(row: Client, overrides: Iterable[LimitOverride] = ()) -> KeyRecord:
+    """The record of a key that a client does not have; it has no scope and no secret."""
+    return KeyRecord(
+        pk=None,
+        key_id="",
+        name="",
+        environment="live",
+        digest="",
+        pepper_id="",
+        scopes=frozenset(),
+        allowed_networks=(),
+        not_before=None,
+        expires_at=None,
+        revoked=False,
+        client=client_record(row, overrides),
+    )

@@ -6,6 +6,7 @@ operators.
 
 from __future__ import annotations
 
+from ..policy.records import KeyRecord
 from ..rules import networks
 from . import keys, tokens
 from .challenge import challenge
@@ -18,20 +19,38 @@ from .verdict import Outcome, Verdict
 def verify_credential(context: GuardContext) -> Steps[Verdict | None]:
     """Set ``context.credential``, or say why what was presented is refused."""
     context.identified = True
-    route = context.route
-    judge_all = route is not None and route.access == "credentials"
-    found = extract(context.facts, context.settings, context.snapshot.issuers, judge_all=judge_all)
+    found = find_presented(context)
     if not found:
         return None
     verdict = _refuse_malformed(found, context)
     if verdict is None:
         verify = keys.verify if found[0].kind == "key" else tokens.verify
-        judged = yield from verify(found[0], context)
-        if isinstance(judged, Credential):
-            context.credential = judged
-            return None
-        verdict = yield from _count_failure(judged, context)
+        verdict = yield from _keep((yield from verify(found[0], context)), context)
     return verdict
+
+
+def verify_assumed_key(record: KeyRecord, context: GuardContext) -> Steps[Verdict | None]:
+    """Judge a request as if it brought this key in the key header, with the right secret.
+
+    For explanations: nobody has to know the secret of a key to see what it may do.
+    """
+    context.identified = True
+    sent = PresentedCredential("key", "ApiKey", "")
+    return (yield from _keep((yield from keys.verify_record(record, sent, context)), context))
+
+
+def find_presented(context: GuardContext) -> list[PresentedCredential]:
+    """Return the credentials of ours that a request brings."""
+    route = context.route
+    judge_all = route is not None and route.access == "credentials"
+    return extract(context.facts, context.settings, context.snapshot.issuers, judge_all=judge_all)
+
+
+def _keep(judged: Credential | Verdict, context: GuardContext) -> Steps[Verdict | None]:
+    if isinstance(judged, Credential):
+        context.credential = judged
+        return None
+    return (yield from _count_failure(judged, context))
 
 
 def _refuse_malformed(found: list[PresentedCredential], context: GuardContext) -> Verdict | None:

@@ -73,6 +73,16 @@ def verify(presented: PresentedCredential, context: GuardContext) -> Steps[Crede
     return (yield from _as_caller(record, presented, context))
 
 
+def verify_record(
+    record: KeyRecord, presented: PresentedCredential, context: GuardContext
+) -> Steps[Credential | Verdict]:
+    """The caller whose key this is, its secret taken for granted, or the verdict on a bad one."""
+    outcome = judge_record(record, context)
+    if outcome is not None:
+        return _bad(outcome, presented, context, f"key {record.name!r}")
+    return (yield from _as_caller(record, presented, context))
+
+
 @sensitive_variables()
 def _parse(presented: PresentedCredential, settings: Settings) -> key_rules.KeyParts | None:
     return key_rules.parse(presented.value, settings.key_namespace)

@@ -28,6 +28,14 @@ def check_user_limits(context: GuardContext, user_pk: Any) -> Steps[Verdict | No
     return (yield from check(context, _build_user_check(context, user_pk)))
 
 
+def is_uncounted(context: GuardContext) -> bool:
+    """Whether the request is to be counted at the view, once its user is known."""
+    route = context.route
+    if context.counted or route is None or route.access != "application":
+        return False
+    return route.user_tier is not None or route.anonymous_tier is not None
+
+
 def build_check(context: GuardContext) -> LimitCheck | Verdict | None:
     """Build the check of this request's limits; a verdict where the tier is broken.
 

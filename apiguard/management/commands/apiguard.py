@@ -15,13 +15,24 @@ from django.core.management.base import BaseCommand
 from django.db import Error as DatabaseError
 
 from ...policy import load
-from . import _baseline, _check, _client, _import_corsheaders, _key, _publish, _route, _token
+from . import (
+    _baseline,
+    _check,
+    _client,
+    _explain,
+    _import_corsheaders,
+    _key,
+    _publish,
+    _route,
+    _token,
+)
 from ._console import Console, SubCommand, used_wrongly
 
 COMMANDS = (
     _baseline.COMMAND,
     _publish.COMMAND,
     _check.COMMAND,
+    _explain.COMMAND,
     _import_corsheaders.COMMAND,
     _token.COMMAND,
 )

@@ -1,0 +1,120 @@
+"""``apiguard explain``: what the guard would answer to a request, stage by stage.
+
+Nothing is counted. The credential is read from standard input and never printed.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+
+from django.views.decorators.debug import sensitive_variables
+
+from ... import conf
+from ...models import Client
+from ...policy import lookups
+from ...policy.holder import holder
+from ...policy.snapshot import empty
+from ...request.described import BadDescription, build_request, credential_headers
+from ...request.explain import explain_request
+from ...request.explanation import Explanation, Step
+from ...rules.jwt_parse import MAX_TOKEN_LENGTH
+from ._console import Console, Options, SubCommand, found, named, table, used_wrongly, whole_number
+
+RESULTS = {
+    "passed": "passed",
+    "refused": "REFUSED",
+    "would_refuse": "would refuse",
+    "answered": "answered",
+    "not_reached": "not reached",
+}
+# Option -> header.
+HEADERS = {"origin": "Origin", "accept": "Accept", "content_type": "Content-Type"}
+
+
+def _standard_input(text: str) -> str:
+    if text != "-":
+        # Arguments stand in the history of the shell and in the list of processes.
+        raise ArgumentTypeError("A credential is read from standard input; write: --credential -")
+    return text
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("method", metavar="METHOD")
+    parser.add_argument(
+        "path", metavar="PATH", help="a path (https, first of ALLOWED_HOSTS), or a whole URL"
+    )
+    parser.add_argument("--origin", help="the website that sends the request")
+    parser.add_argument("--accept", help="media types that the caller accepts")
+    parser.add_argument("--content-type", help="of the body; its length is 1 unless it is given")
+    parser.add_argument("--content-length", type=whole_number(0, 2**62), metavar="BYTES")
+    parser.add_argument("--address", default="127.0.0.1", help="IP address of the caller")
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--client", metavar="SLUG", help="as if it brought a valid key of this client")
+    who.add_argument("--credential", metavar="-", type=_standard_input, help="a key or a token")
+
+
+@sensitive_variables()
+def _run(console: Console, options: Options) -> None:
+    headers = {name: options[key] for key, name in HEADERS.items() if options[key] is not None}
+    length = options["content_length"]
+    if length is None and options["content_type"] is not None:
+        length = 1
+    if length is not None:
+        headers["Content-Length"] = str(length)
+    if options["credential"] is not None:
+        if sys.stdin.isatty():
+            console.note("Paste the key or token; end with Enter.")
+        text = sys.stdin.readline(2 * MAX_TOKEN_LENGTH).strip()
+        if not text:
+            raise used_wrongly("Standard input holds no credential.")
+        headers |= credential_headers(text, conf.current())
+    records = []
+    if options["client"] is not None:
+        client = named(Client, "slug", options["client"])
+        records = lookups.read_client_keys(holder.snapshot() or empty(), client.slug)
+    try:
+        request = build_request(
+            options["method"], options["path"], headers=headers, address=options["address"]
+        )
+    except BadDescription as error:
+        raise used_wrongly(str(error)) from error
+    explanation = explain_request(request, records=records)
+    console.answer(explanation.as_dict(), _lines(explanation))
+    if explanation.refused:
+        raise found(f"The guard would answer {explanation.status}.")
+
+
+def _lines(explained: Explanation) -> Iterator[str]:
+    yield f"{explained.method} {explained.path}"
+    yield from table(("STAGE", "VERDICT", "WHY", "ROW"), map(_row, explained.steps))
+    yield ""
+    yield _summary(explained)
+    for name, value in explained.headers:
+        yield f"    {name}: {value}"
+    if explained.body:
+        yield f"    {explained.body}"
+    for one in explained.limits:
+        shadow = " (shadow)" if one.shadow else ""
+        yield f"Limit {one.row.name}{shadow}: {one.remaining:,} left of {one.rate}."
+    for unknown in explained.unknowns:
+        yield f"Not known: {unknown}"
+
+
+def _row(step: Step) -> tuple[str, str, str, str]:
+    row = "" if step.row is None else f"{step.row.model} {step.row.name}"
+    return step.stage.replace("_", " "), RESULTS[step.result], step.reason, row
+
+
+def _summary(explained: Explanation) -> str:
+    if explained.status is not None:
+        return f"The guard answers {explained.status} itself ({explained.outcome}):"
+    if explained.would_refuse:
+        return f"The route only observes; enforced, it would refuse ({explained.outcome})."
+    return "The view answers. The guard adds:" if explained.headers else "The view answers."
+
+
+COMMAND = SubCommand(
+    "explain", "Say what the guard would answer to a request, and why.", _run, _arguments
+)
