@@ -80,6 +80,8 @@ def verify_record(
     outcome = judge_record(record, context)
     if outcome is not None:
         return _bad(outcome, presented, context, f"key {record.name!r}")
+    if record.pepper_id and record.pepper_id not in context.settings.key_peppers:
+        return _pepper_unknown(record)
     return (yield from _as_caller(record, presented, context))
 
 

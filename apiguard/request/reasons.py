@@ -183,6 +183,9 @@ def _key_text(context: GuardContext, outcome: Outcome, record: KeyRecord) -> str
     texts: dict[Outcome, Callable[[], str]] = {
         Outcome.KEY_WRONG_SECRET: lambda: "exists; the secret that was sent is another one",
         Outcome.KEY_BROKEN: lambda: "or its client has a wrong value, or is of another environment",
+        Outcome.PEPPER_UNKNOWN: lambda: (
+            f"needs the pepper {record.pepper_id}, which KEY_PEPPERS does not have here"
+        ),
         Outcome.KEY_TEST_NOT_ALLOWED: lambda: "is a test key; ALLOW_TEST_KEYS is off",
         Outcome.KEY_REVOKED: lambda: "is revoked",
         Outcome.KEY_EXPIRED: lambda: f"expired at {_moment(record.expires_at)}",
@@ -278,6 +281,7 @@ _OF_KEYS = _OF_CLIENTS | {
     Outcome.KEY_UNKNOWN,
     Outcome.KEY_WRONG_SECRET,
     Outcome.KEY_BROKEN,
+    Outcome.PEPPER_UNKNOWN,
     Outcome.KEY_TEST_NOT_ALLOWED,
     Outcome.KEY_REVOKED,
     Outcome.KEY_EXPIRED,
