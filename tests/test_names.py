@@ -29,7 +29,6 @@ BANNED = frozenset(
 LOOK_UP = re.compile("look_?up", re.IGNORECASE)
 LEFT: dict[str, set[str]] = {
     "apiguard.policy.jwks": {"adopt", "ask"},
-    "apiguard.request.response": {"said"},
     "apiguard.telemetry.buffer": {"said", "waiting"},
     "apiguard.telemetry.heartbeats": {"waiting"},
     "apiguard.telemetry.worker_text": {"said"},
