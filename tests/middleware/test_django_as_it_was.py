@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 import pytest
-from django.core.exceptions import PermissionDenied
+from django import VERSION as DJANGO
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import Http404, HttpResponse
 from django.test import override_settings
 from django.urls import path, register_converter
@@ -148,4 +149,9 @@ def test_a_path_that_a_middleware_moves_under_another_route_is_refused(door, row
 def test_an_endless_content_type_is_refused_before_it_is_parsed(door):
     call = Call("POST", content_type="text/plain; charset=" + "x" * 60_000, body=b"x")
     with guarded(route()):
-        assert DOORS[door](call).status_code == 415
+        if DJANGO >= (6, 1):
+            # Django itself refuses it (400) while it makes the request, before any middleware.
+            with pytest.raises(BadRequest):
+                DOORS[door](call)
+        else:
+            assert DOORS[door](call).status_code == 415
