@@ -28,9 +28,8 @@ from ..counters.memory import MemoryCounter
 from ..policy.snapshot import Snapshot
 from ..request import pipeline, response
 from ..request.context import GuardContext
-from ..request.effects import FAILED, Steps
+from ..request.effects import Effect, peek, run
 from ..request.facts import Facts, facts_of, host_of
-from ..request.verdict import Verdict
 from .admin_sites import AdminPaths, all_sites, site_serving
 from .form_barriers import find_barriers
 
@@ -227,9 +226,16 @@ def judge(snapshot: Snapshot, probe: Probe) -> Outcome:
         return Outcome()
     context = GuardContext(probe.facts, settings, snapshot, route)
     checks: list[LimitCheck] = []
-    verdict = _run(pipeline.judge(context), checks)
+
+    def answer(effect: Effect, context: GuardContext) -> Any:
+        if not isinstance(effect, LimitCheck):
+            return peek(effect, context)
+        checks.append(effect)
+        return MemoryCounter().check(effect)  # An empty one: nobody has used anything yet.
+
+    verdict = run(pipeline.judge(context), context, answer)
     if not verdict.refused and route.access == "application":
-        verdict = _run(pipeline.judge_at_view(context, probe.user_pk), checks)
+        verdict = run(pipeline.judge_at_view(context, probe.user_pk), context, answer)
     refusal = verdict.refusal
     if refusal is not None:
         reason = f"{refusal.status}, {refusal.detail}"
@@ -238,20 +244,6 @@ def judge(snapshot: Snapshot, probe: Probe) -> Outcome:
     response.finish(HttpRequest(), context, page)
     barriers = find_barriers(page.headers, probe.facts.secure, probe.facts.host or "")
     return Outcome(route.name, route.prefix, "", frozenset(barriers), _per_minute(checks))
-
-
-def _run(steps: Steps[Verdict], checks: list[LimitCheck]) -> Verdict:
-    """Run stages with counters that are empty; collect what they count in ``checks``."""
-    answer: Any = None
-    try:
-        while True:
-            effect, answer = steps.send(answer), FAILED
-            if isinstance(effect, LimitCheck):
-                checks.append(effect)
-                answer = MemoryCounter().check(effect)
-    except StopIteration as stop:
-        verdict: Verdict = stop.value
-        return verdict
 
 
 def _per_minute(checks: Sequence[LimitCheck]) -> int | None:
