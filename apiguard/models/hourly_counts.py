@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 # Shadow counts name callers, so they are not kept for longer than they are looked at.
 SHADOW_KEPT = timedelta(days=7)
 
-# The desk shows a day of them; a month is for whoever looks into the table.
+# The admin shows a day of them; a month is kept for people who query the table.
 COUNTS_KEPT = timedelta(days=30)
 
 M = TypeVar("M", bound=models.Model)

@@ -1,4 +1,4 @@
-"""Whose key a text is: for the desk's box and for scans of logs and repositories.
+"""Whose key a text is: for the admin's box and for scans of logs and repositories.
 
 What is given is compared and forgotten; nothing here keeps, logs or returns it.
 """

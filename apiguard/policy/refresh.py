@@ -232,11 +232,6 @@ def failure(state: State) -> Failing | None:
     return state if isinstance(state, Failing) else None
 
 
-def is_without_tables(state: State) -> bool:
-    """Whether it is certain that apiguard's tables are not made yet."""
-    return failure(state) is None and isinstance(last_read(state), NoTables)
-
-
 def is_fresh(state: State, bounds: Bounds, now: Moment) -> bool:
     """Whether what is held is recent enough that no request needs a refresh."""
     return _is_young(last_read(state), bounds, now, ages=1)

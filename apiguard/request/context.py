@@ -1,8 +1,8 @@
 """``request.apiguard``: what is known about one request, filled in on its way.
 
 One snapshot and one set of settings from start to end. A request is verified
-once and counted once, whichever door it came through; what was found out is
-kept here for the other door.
+once and counted once, whether in the middleware or in DRF; what was found out is
+kept here for the other one.
 """
 
 from __future__ import annotations

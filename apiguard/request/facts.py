@@ -27,6 +27,10 @@ UnknownLength = Literal["", "delimited", "endless"]
 UNKNOWN_PEER = "unknown"
 
 
+# Facts that may hold a credential; no representation shows them.
+_SECRET = frozenset({"authorization", "api_key"})
+
+
 class Facts(NamedTuple):
     """One request, as far as policy is concerned."""
 
@@ -48,8 +52,12 @@ class Facts(NamedTuple):
 
     def __repr__(self) -> str:
         # No secrets: tracebacks show it, and error trackers keep what they show.
-        shown = dict(zip(self._fields[:-2], self, strict=False))
-        return f"Facts({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+        shown = [
+            f"{name}={value!r}"
+            for name, value in zip(self._fields, self, strict=True)
+            if name not in _SECRET
+        ]
+        return f"Facts({', '.join(shown)})"
 
     def address(self, settings: Settings) -> Address | None:
         """Where the request comes from, believing only trusted proxies."""
@@ -94,21 +102,21 @@ def facts_of(
     if unannounced or "HTTP_TRANSFER_ENCODING" in meta:
         unknown_length = _unknown_length(meta)
     return Facts(
-        method,
-        secure or ("HTTP_X_FORWARDED_PROTO" in meta and _is_forwarded_https(meta, settings)),
-        host,
-        remote_addr_of(meta),
-        get(settings.forwarded_meta) or "",
-        get("HTTP_ORIGIN"),
-        get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"),
-        get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
-        get("HTTP_SEC_FETCH_SITE"),
-        _content_length(meta),
-        unknown_length,
-        get("CONTENT_TYPE") or "",
-        get("HTTP_ACCEPT"),
-        get("HTTP_AUTHORIZATION"),
-        get(settings.api_key_meta),
+        method=method,
+        secure=secure or ("HTTP_X_FORWARDED_PROTO" in meta and _is_forwarded_https(meta, settings)),
+        host=host,
+        remote_addr=remote_addr_of(meta),
+        forwarded=get(settings.forwarded_meta) or "",
+        origin=get("HTTP_ORIGIN"),
+        requested_method=get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"),
+        requested_headers=get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
+        fetch_site=get("HTTP_SEC_FETCH_SITE"),
+        content_length=_content_length(meta),
+        unknown_length=unknown_length,
+        content_type=get("CONTENT_TYPE") or "",
+        accept=get("HTTP_ACCEPT"),
+        authorization=get("HTTP_AUTHORIZATION"),
+        api_key=get(settings.api_key_meta),
     )
 
 

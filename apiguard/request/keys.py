@@ -176,7 +176,7 @@ def _refuse_any_secret(
 def judge_record(record: KeyRecord, context: GuardContext) -> Outcome | None:
     """Why a key is refused although its text is right; ``None`` if it is good now.
 
-    In the order of ``key_state``, so that the desk names the same reason.
+    In the order of ``key_state``, so that the admin names the same reason.
     """
     client = record.client
     if record.revoked:

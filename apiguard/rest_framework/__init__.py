@@ -1,4 +1,4 @@
-"""Door 2: the same rooms, entered from Django REST framework.
+"""The classes for Django REST framework, which share the stages of ``request/``.
 
 With the middleware these classes adopt what it has decided. Without it they
 decide themselves, with the same functions; CORS, request rules, response

@@ -1,4 +1,4 @@
-"""``DEFAULT_THROTTLE_CLASSES``: the tiers of the desk instead of rates in settings."""
+"""``DEFAULT_THROTTLE_CLASSES``: tiers of the admin instead of rates in settings."""
 
 from __future__ import annotations
 

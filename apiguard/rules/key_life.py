@@ -1,6 +1,6 @@
 """The life of a key: what it can do at an instant, and what rotation makes of its times.
 
-Pure arithmetic over instants. The desk, the commands and the lists of keys
+Pure arithmetic over instants. The admin, the commands and the lists of keys
 word a key's state by ``key_state``; a request refuses exactly the keys whose
 state here is not ``VALID`` (and those that come from a wrong network).
 """

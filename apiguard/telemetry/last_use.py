@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from ..bounded_cache import BoundedCache
 from ..models.key_queryset import USED_RESOLUTION
 
-# Keys in use at the same time; of more than that some are refreshed at more often.
+# Keys in use at the same time; of more than that some are written more often.
 MAX_NOTED = 20_000
 
 

@@ -72,7 +72,7 @@ def _mask_arguments(record: logging.LogRecord, namespace: str) -> None:
         record.args = tuple(_masked(value, namespace) for value in args)
     try:
         message = record.getMessage()
-    except Exception:  # noqa: BLE001 - the handler meets it again, and heartbeats it as logging does
+    except Exception:  # noqa: BLE001 - the handler meets it again, and reports it as logging does
         return
     masked = mask(message, namespace)
     if masked != message:

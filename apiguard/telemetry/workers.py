@@ -23,9 +23,9 @@ from .worker_registry import RegistryUnavailable, WorkerRegistry, read_within
 
 # Besides twice POLICY_MAX_AGE: for the reload, the heartbeat, and clocks that differ.
 MARGIN_SECONDS = 3.0
-# How far looks that fail back off; a worker says nothing between two of them.
+# The longest pause between failing refreshes; a worker sends no heartbeat in between.
 LONGEST_PAUSE = 10.0
-# How many revisions are refreshed up; of those before them only the last change is known.
+# How many revisions are looked up; of those before them only the last change is known.
 MAX_REVISIONS = 20
 # How long a page waits for the registry.
 TIMEOUT_SECONDS = 0.5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apiguard import conf
+from apiguard.admin.issuer_form import DECISIVE
 from apiguard.models import JwtIssuer
 
 from .pages import fields_of, fill_in, url
@@ -39,3 +40,13 @@ def test_two_sources_of_keys_are_refused(admin_client, issuer):
 @pytest.mark.parametrize("words", ["https://issuer.example", "HS256", "api", "Free"])
 def test_the_list_says_whose_tokens_are_accepted(admin_client, issuer, words):
     assert words in admin_client.get(url("jwtissuer_changelist")).content.decode()
+
+
+# What a token means once it is accepted, and who may map users is asked for itself.
+OF_MEANING = {"name", "tier", "tier_claim", "scope_claim", "user_field"}
+WRITTEN_BY_APIGUARD = {"id", "revision", "fetched_jwks", "fetched_at"}
+
+
+def test_every_field_of_an_issuer_either_decides_about_tokens_or_is_known_not_to():
+    fields = {field.name for field in JwtIssuer._meta.concrete_fields} - WRITTEN_BY_APIGUARD
+    assert fields == {*DECISIVE, *OF_MEANING}

@@ -29,7 +29,6 @@ from apiguard.policy.refresh import (
     has_seen,
     is_fresh,
     is_too_stale,
-    is_without_tables,
     last_read,
     may_go_on,
     needs_nobody,
@@ -176,20 +175,6 @@ def test_what_a_state_allows(state, now, allowed):
         "s": is_too_stale(state, BOUNDS, now),
     }
     assert "".join(letter if answer else "-" for letter, answer in answers.items()) == allowed
-
-
-@pytest.mark.parametrize(
-    ("state", "certain"),
-    [
-        (NO_TABLES, True),
-        (Refreshing(FIRST, NO_TABLES), True),
-        (FRESH, False),
-        (NEVER, False),
-        (Failing(101.5, 102.5, 1.0, 7, NO_TABLES), False),
-    ],
-)
-def test_only_a_read_that_did_not_fail_says_that_nothing_is_guarded(state, certain):
-    assert is_without_tables(state) == certain
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``manage.py apiguard``: the desk for people and programs without a browser.
+"""``manage.py apiguard``: the admin pages for people and programs without a browser.
 
 One sub-command per file beside this one. System checks are not run first: a
 key must be revocable while some other app of the project is misconfigured.

@@ -208,7 +208,7 @@ def _meant_prefix(text: object) -> str | None:
 
     A mistake in it must not leave unguarded what it was to guard: "/api/*" is
     taken for "/api/", and "/api/?x" too. Nothing at all is not taken for
-    everything, because that would cut off the desk itself.
+    everything, because that would cut off the admin itself.
     """
     if not isinstance(text, str):
         return None
