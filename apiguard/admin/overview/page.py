@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from django.db import router, transaction
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, URLPattern, URLResolver, path, reverse
+from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -25,7 +25,6 @@ from ...models import (
     HeaderPolicy,
     HourlyCount,
     Limit,
-    LimitOverride,
     PolicyChange,
     ResponseHeader,
     Route,
@@ -44,6 +43,7 @@ from ..display import (
     model_label,
 )
 from ..policy_warnings import find_warnings
+from ..row_links import form_urls, may, row_url
 from .counter import counter_status
 from .workers import workers_status
 
@@ -52,13 +52,6 @@ BASELINE_ROWS = (Route, CorsPolicy, HeaderPolicy, ResponseHeader, Tier, Limit)
 
 # A table of tens of thousands of rows would slow the page down and help nobody.
 PROBLEMS_SHOWN = 100
-
-# Rows that are edited inside another's form: its model, and how to get there.
-EDITED_INSIDE: Mapping[str, tuple[type[Any], str, str]] = {
-    "limit": (Limit, "tier_id", "tier"),
-    "responseheader": (ResponseHeader, "policy_id", "headerpolicy"),
-    "limitoverride": (LimitOverride, "client_id", "client"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +95,7 @@ def add_to(site: AdminSite) -> None:
 
 def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """Show the overview on GET; write the baseline on POST while there are no routes."""
-    if not _may(request, "view", "route"):
+    if not may(request, "view", "route"):
         raise PermissionDenied
     if request.method == "POST":
         return _write_baseline(request, site)
@@ -125,48 +118,25 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
         "refusals": _refusals(request, site, list(routes)),
         "counter": counter_status(),
         "workers": workers_status(),
+        "may_explain": request.user.has_perm("apiguard.explain_request"),
         "may_write_baseline": _may_write_baseline(request),
     }
     return TemplateResponse(request, "admin/apiguard/overview.html", context)
 
 
-def _may(request: HttpRequest, verb: str, model: str) -> bool:
-    verbs = ("view", "change") if verb == "view" else (verb,)
-    return any(request.user.has_perm(f"apiguard.{each}_{model}") for each in verbs)
-
-
 def _may_write_baseline(request: HttpRequest) -> bool:
-    return all(_may(request, "add", str(model._meta.model_name)) for model in BASELINE_ROWS)
-
-
-def _url(request: HttpRequest, site: AdminSite, model: str, pk: Any) -> str:
-    """Return the URL of the row's form; "" where this user may not view the row."""
-    if pk is None or not _may(request, "view", model):
-        return ""
-    try:
-        return reverse(f"admin:apiguard_{model}_change", args=[pk], current_app=site.name)
-    except NoReverseMatch:
-        return ""
+    return all(may(request, "add", str(model._meta.model_name)) for model in BASELINE_ROWS)
 
 
 def _problems(
     request: HttpRequest, site: AdminSite, found: Sequence[RowProblem]
 ) -> list[ShownProblem]:
     """Return each problem with the URL of its row; one query per kind of inline."""
-    parents: dict[tuple[str, Any], tuple[str, Any]] = {}
-    for name, (model, column, parent) in EDITED_INSIDE.items():
-        pks = [problem.pk for problem in found if problem.model == name]
-        if pks:
-            rows = model._default_manager.filter(pk__in=pks).values_list("pk", column)
-            parents |= {(name, pk): (parent, parent_pk) for pk, parent_pk in rows}
-    shown = []
-    for problem in found:
-        place = (problem.model, problem.pk)
-        model_name, pk = parents.get(place, place)
-        shown.append(
-            ShownProblem(problem, model_label(problem.model), _url(request, site, model_name, pk))
-        )
-    return shown
+    urls = form_urls(request, site, [(problem.model, problem.pk) for problem in found])
+    return [
+        ShownProblem(problem, model_label(problem.model), urls[problem.model, problem.pk])
+        for problem in found
+    ]
 
 
 def _route(
@@ -174,7 +144,7 @@ def _route(
 ) -> dict[str, Any]:
     return {
         "row": route,
-        "url": _url(request, site, "route", route.pk),
+        "url": row_url(request, site, "route", route.pk),
         "mode": badge(route.mode),
         "access": lines([route.access, *format_scopes(route)]),
         "limits": lines(format_route_limits(route)),
@@ -195,7 +165,7 @@ def _refusals(request: HttpRequest, site: AdminSite, routes: Iterable[Route]) ->
     return [
         Refusals(
             route=names.get(pk, str(_("a route that is gone"))),
-            url=_url(request, site, "route", pk) if pk in names else "",
+            url=row_url(request, site, "route", pk) if pk in names else "",
             reason=outcome.replace("_", " "),
             enforced=enforced,
             count=total,
