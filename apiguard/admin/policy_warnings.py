@@ -22,6 +22,14 @@ def find_warnings() -> Iterator[RowProblem]:
             yield RowProblem("limit", limit.pk, f"{limit.tier}: {limit}", _too_dear(route, limit))
 
 
+def find_odd_routes() -> Iterator[RowProblem]:
+    """Yield what routes say that can hardly be meant; one query."""
+    for route in Route.objects.using(write_alias()).exclude(mode=Route.Mode.OFF):
+        if not route.problems():
+            for oddity in route.oddities():
+                yield RowProblem("route", route.pk, route.name, oddity)
+
+
 def empty_tier() -> PolicyError:
     """Return the warning of a tier without limits."""
     return PolicyError(

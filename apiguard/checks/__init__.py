@@ -14,6 +14,7 @@ from .database import check_policy, check_sqlite
 from .middleware import check_corsheaders, check_middleware
 from .neighbours import check_history
 from .page_caches import check_other_page_caches, check_page_cache
+from .reach import check_admin, check_websockets
 from .settings import check_deployment, check_forms_behind_tls, check_settings
 from .users import check_user_key
 
@@ -30,8 +31,9 @@ def register_all() -> None:
         check_page_cache,
         check_user_key,
         check_history,
+        check_admin,
     ):
         checks.register(check, "apiguard")
     checks.register(check_policy, "apiguard", checks.Tags.database)
-    for check in (check_deployment, check_other_page_caches):
+    for check in (check_deployment, check_other_page_caches, check_websockets):
         checks.register(check, "apiguard", checks.Tags.security, deploy=True)

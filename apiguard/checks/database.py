@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -10,6 +10,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 
+from ..models import Route
 from ..models.state import write_alias
 from ..policy import load
 from ..policy.compile import compile_rows
@@ -19,7 +20,7 @@ MOST_PROBLEMS = 50
 
 
 def check_policy(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
-    """W014 a row of policy has a problem; only where Django is asked to look at databases.
+    """W014 a row of policy has a problem, W021 a route can hardly be meant; with databases only.
 
     No error: ``migrate`` runs these checks, and must not be stopped by a row.
     """
@@ -28,13 +29,29 @@ def check_policy(databases: Sequence[str] | None = None, **_: Any) -> list[check
     try:
         if not load.tables_exist():
             return []
-        problems = compile_rows(load.rows(load.state())[1]).problems
+        rows = load.rows(load.state())[1]
+        problems = compile_rows(rows).problems
     except (DatabaseError, load.PolicyMoved, ImproperlyConfigured):
         return []  # Columns that the next migration brings, nobody there to ask, or E001.
     return [
-        checks.Warning(str(problem), hint=problem.error.hint or None, id="apiguard.W014")
-        for problem in problems[:MOST_PROBLEMS]
+        *(
+            checks.Warning(str(problem), hint=problem.error.hint or None, id="apiguard.W014")
+            for problem in problems[:MOST_PROBLEMS]
+        ),
+        *_odd_routes(rows.routes),
     ]
+
+
+def _odd_routes(routes: Sequence[Route]) -> Iterator[checks.CheckMessage]:
+    """Yield W021 for what is enforced as it stands, but can hardly be meant."""
+    for route in routes[:MOST_PROBLEMS]:
+        if route.mode != Route.Mode.OFF and not route.problems():
+            for oddity in route.oddities():
+                yield checks.Warning(
+                    f"Route {route.name!r}: {oddity.reason}",
+                    hint=oddity.hint or None,
+                    id="apiguard.W021",
+                )
 
 
 def check_sqlite(**_: Any) -> list[checks.CheckMessage]:

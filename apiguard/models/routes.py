@@ -9,7 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from .. import conf
-from ..errors import PolicyError
+from ..errors import PathError, PolicyError
 from ..rules.headers import check_method
 from ..rules.media import parse_media_range, parse_media_type
 from ..rules.paths import normalise_prefix
@@ -17,6 +17,7 @@ from ..rules.rates import check_cost
 from ..rules.scopes import check_registered, parse_scopes
 from .base import CompiledModel
 from .fields import ForeignKey, PathPrefixField, StringListField, list_problems, rule_problem
+from .reach import covers_a_pattern, suggest_prefixes
 
 
 class Route(CompiledModel):
@@ -155,6 +156,28 @@ class Route(CompiledModel):
 
     def oddities(self) -> list[PolicyError]:
         """What is enforced as it stands, but can hardly be meant."""
+        return [*self._oversized_bodies(), *self._unreachable_prefix()]
+
+    def _unreachable_prefix(self) -> list[PolicyError]:
+        prefix = self.path_prefix
+        if covers_a_pattern(prefix):
+            return []
+        meant = suggest_prefixes(prefix)
+        such_as = f" Such as: {', '.join(meant)}." if meant else ""
+        return [
+            PathError(
+                "covers_no_url",
+                prefix,
+                "No URL pattern of the project has a path under this prefix, so the route guards "
+                "nothing.",
+                "Write the path as Django's URLconf has it: with the language of i18n_patterns, "
+                f"without the context path (SCRIPT_NAME).{such_as}",
+                field="path_prefix",
+                suggestion=meant[0] if meant else None,
+            )
+        ]
+
+    def _oversized_bodies(self) -> list[PolicyError]:
         most = getattr(django_settings, "DATA_UPLOAD_MAX_MEMORY_SIZE", None)
         if most is None or (self.max_body_bytes or 0) <= most or self._takes_uploads_alone():
             return []

@@ -178,7 +178,7 @@ def dear(db):
     """A limit of a whole tier, and a route that costs more than it admits."""
     tier = Tier.objects.create(slug="free", name="Free")
     Limit.objects.create(tier=tier, name="per-minute", amount=5, period=60)
-    Route.objects.create(name="export", path_prefix="/export", cost=10)
+    Route.objects.create(name="export", path_prefix="/api/export", cost=10)
     return tier
 
 
@@ -234,7 +234,7 @@ def test_an_issuer_whose_tokens_name_their_tier_may_bring_any(run, dear, issuer)
     ],
 )
 def test_a_route_that_permits_more_than_django_takes_is_a_warning(run, fields, told):
-    Route(name="r", path_prefix="/r/", max_body_bytes=10**8, **fields).save()
+    Route(name="r", path_prefix="/api/", max_body_bytes=10**8, **fields).save()
     said = run("check", "--json")
     assert (said.status, said.json["problems"]) == (0, [])
     codes = [warning["code"] for warning in said.json["warnings"]]

@@ -30,6 +30,7 @@ from ...models import (
     Route,
     Tier,
 )
+from ...models.reach import has_channels
 from ...policy.snapshot import RowProblem, Snapshot
 from ...transfer.baseline import write_baseline
 from ..base import current_snapshot, problems_of, record_actor
@@ -42,7 +43,7 @@ from ..display import (
     lines,
     model_label,
 )
-from ..policy_warnings import find_warnings
+from ..policy_warnings import find_odd_routes, find_warnings
 from ..row_links import form_urls, may, row_url
 from .counter import counter_status
 from .workers import workers_status
@@ -104,7 +105,7 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
     routes = Route.objects.select_related("cors_policy", "header_policy")
     routes = routes.prefetch_related("anonymous_tier__limits", "user_tier__limits")
     problems = () if snapshot is None else snapshot.problems
-    warnings = list(find_warnings())[:PROBLEMS_SHOWN]
+    warnings = [*find_warnings(), *find_odd_routes()][:PROBLEMS_SHOWN]
     context = {
         **site.each_context(request),
         "title": _("What is enforced"),
@@ -116,6 +117,7 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
         "problems_left_out": max(0, len(problems) - PROBLEMS_SHOWN),
         "routes": [_route(request, site, route, snapshot) for route in routes],
         "refusals": _refusals(request, site, list(routes)),
+        "has_channels": has_channels(),
         "counter": counter_status(),
         "workers": workers_status(),
         "may_explain": request.user.has_perm("apiguard.explain_request"),

@@ -48,6 +48,19 @@ def test_it_lists_what_is_enforced_where(admin_client, route):
         assert words in page
 
 
+def test_it_names_routes_that_guard_nothing_and_channels(admin_client, route, settings):
+    lost = Route.objects.create(name="lost", path_prefix="/shop/api/", access="public")
+    page = page_of(admin_client)
+    (warning,) = page.context["warnings"]
+    assert (warning.problem.error.code, warning.url) == (
+        "covers_no_url",
+        url("route_change", lost.pk),
+    )
+    assert "Channels" not in page.content.decode()
+    settings.CHANNEL_LAYERS = {}
+    assert "Channels is installed" in page_of(admin_client).content.decode()
+
+
 def test_it_lists_every_problem_with_the_way_to_its_row(admin_client, route, cors, tier):
     AllowedOrigin.objects.bulk_create([AllowedOrigin(policy=cors, pattern="https://*.github.io")])
     Limit.objects.filter(tier=tier).update(amount=10**10)
