@@ -26,7 +26,7 @@ class Step(NamedTuple):
 
 
 class LimitState(NamedTuple):
-    """One limit after this request, as if it were admitted; unchanged where it is refused.
+    """One limit after this request, as if it were admitted; unchanged where a limit refuses it.
 
     ``wait`` is whole seconds until its cost fits (0: now), ``reset`` until some of
     the amount returns (``None``: nothing is used). A shadow limit refuses nobody.

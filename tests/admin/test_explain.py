@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.urls import reverse
+from django.views.debug import ExceptionReporter
 
 from apiguard.models import ApiKey, HourlyCount, Route
 
@@ -58,6 +59,22 @@ def test_what_a_user_may_not_view_is_named_without_a_link(staff, orders, key):
     page = explained(staff("explain_request"), client="acme").content.decode()
     assert "needs orders:write; the key has orders:read" in page
     assert url("route_change", orders.pk) not in page
+
+
+def test_an_error_report_holds_no_credential(admin_client, orders, acme, monkeypatch, caplog):
+    text = ApiKey.objects.issue(acme, "production")[1]
+
+    def defect(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("apiguard.request.keys.judge_record", defect)
+    admin_client.raise_request_exception = False
+    typed = {"method": "GET", "path": "/orders/7", "credential": text}
+    assert admin_client.post(PAGE, typed).status_code == 500
+    (record,) = [record for record in caplog.records if record.exc_info]
+    report = ExceptionReporter(record.request, *record.exc_info, is_email=True)
+    assert "ZeroDivisionError" in report.get_traceback_text()
+    assert text not in report.get_traceback_text() + report.get_traceback_html()
 
 
 @pytest.mark.parametrize("method", ["get", "post"])

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
 from collections import Counter
 
+import jwt
 import pytest
+import redis
+from django.conf import settings as django_settings
+from django.db import connection
 from django.http import HttpResponse
+from django.test.utils import CaptureQueriesContext, override_settings
+from django.utils import timezone
 
 from apiguard import conf
 from apiguard.counters.memory import MemoryCounter
+from apiguard.models import ApiKey, Client
 from apiguard.policy import jwks
-from apiguard.request import failed_credentials
-from apiguard.request.effects import limit_counter
+from apiguard.request import failed_credentials, pipeline
+from apiguard.request.effects import limit_counter, run
 from apiguard.request.explain import REQUEST_ID
+from apiguard.request.verdict import Outcome
 from apiguard.rules import keys
 from apiguard.telemetry.buffer import buffer
 from apiguard.testing import explain
@@ -33,6 +42,7 @@ from tests.request.site import (
     tier,
     token,
 )
+from tests.signing import rsa_key
 
 # Policies, and requests to each: a longer run is EXPLAIN_POLICIES=500.
 POLICIES = int(os.environ.get("EXPLAIN_POLICIES", "25"))
@@ -288,3 +298,105 @@ def test_an_explanation_agrees_with_the_answer_and_changes_nothing(part, caplog)
                     error.add_note(f"seed {seed}: {call}")
                     raise
     assert len(outcomes) >= 4
+
+
+@pytest.mark.django_db
+def test_a_key_that_is_not_held_is_read_and_neither_kept_nor_written():
+    client = Client.objects.create(slug="acme", name="Acme")
+    row, text = ApiKey.objects.issue(client, "laptop", ("orders:read",))
+    ApiKey.objects.filter(pk=row.pk).update(expires_at=timezone.now())
+    with guarded(route(access="credentials"), look_up=True) as snapshot:
+        before = traces(snapshot)
+        with CaptureQueriesContext(connection) as queries:
+            answer = explain("GET", "/api/plain", headers={"X-API-Key": text})
+        assert traces(snapshot) == before
+    assert [query["sql"].split()[0] for query in queries] == ["SELECT"]
+    assert answer.deciding.row == ("apikey", row.pk, "laptop")
+    assert answer.deciding.reason.startswith(f"key {row.key_id} (laptop) expired at ")
+    assert text not in repr(answer) + json.dumps(answer.as_dict())
+
+
+def test_a_key_that_an_issuer_may_have_published_is_not_fetched_and_is_named(monkeypatch):
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.fail("the network is used"))
+    elsewhere = issuer(secret_name="", algorithms=["RS256"], jwks_url="https://keys.example/jwks")
+    text = jwt.encode(
+        {"iss": "https://issuer.example"}, rsa_key(2048), "RS256", headers={"kid": "new"}
+    )
+    with guarded(route(access="credentials"), elsewhere):
+        answer = explain("GET", "/api/plain", headers={"Authorization": f"Bearer {text}"})
+    assert answer.deciding.row == ("jwtissuer", elsewhere.pk, "tests")
+    assert any("has published the token's key since" in unknown for unknown in answer.unknowns)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sent", "reason"),
+    [
+        ({"methods": ["GET"]}, {"method": "PUT"}, "the route takes GET, HEAD; the method is PUT"),
+        (
+            {"max_body_bytes": 5},
+            {"method": "POST", "body": b"123456"},
+            "the route takes 5 bytes; the body has 6",
+        ),
+        (
+            {"produces": ["application/json"]},
+            {"headers": {"Accept": "text/html"}},
+            "the route answers application/json; Accept is 'text/html'",
+        ),
+        (
+            {"accepts": ["application/json"]},
+            {"method": "POST", "body": b"x", "headers": {"Content-Type": "text/plain"}},
+            "the route accepts application/json; Content-Type 'text/plain' is not listed",
+        ),
+        (
+            {"access": "credentials"},
+            {},
+            "the route wants a credential; none of apiguard's was sent",
+        ),
+    ],
+)
+def test_a_reason_names_both_sides(fields, sent, reason):
+    row = route(**fields)
+    with guarded(row):
+        answer = explain(**{"method": "GET", "path": "/api/plain", **sent})
+    assert answer.deciding.reason == reason
+    assert answer.deciding.row == ("route", row.pk, "/api/")
+
+
+@pytest.mark.usefixtures("_fixed_clock")
+def test_a_limit_names_what_is_used_and_when_more_fits():
+    limits = tier("anonymous", 2)
+    with guarded(route(anonymous_tier=limits[0]), *limits):
+        for _ in range(2):
+            assert Call().wsgi().status_code == 200
+        answer = explain("GET", "/api/plain")
+    assert answer.deciding.reason == "used 2 of 2 per hour; 1 more in 3600 s"
+    assert answer.deciding.row == ("limit", limits[1].pk, "anonymous-1")
+
+
+def test_a_foreign_origin_names_the_policy():
+    policy = cors(ALLOWED)
+    with guarded(route(cors_policy=policy[0]), *policy):
+        answer = explain("GET", "/api/plain", headers={"Origin": FOREIGN})
+    assert answer.deciding.reason == f"origin {FOREIGN} is not in browsers"
+    assert answer.deciding.row == ("corspolicy", policy[0].pk, "browsers")
+
+
+def test_explaining_counts_nothing_in_redis_either(redis_url):
+    alias = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis_url}
+    limits = tier("anonymous", 2)
+    with (
+        override_settings(CACHES={**django_settings.CACHES, "counted": alias}),
+        guarded(
+            route(anonymous_tier=limits[0]), *limits, COUNTER="counted", TESTING=False
+        ) as snapshot,
+        redis.Redis.from_url(redis_url) as store,
+    ):
+        for _ in range(3):
+            assert [one.remaining for one in explain("GET", "/api/plain").limits] == [1]
+        assert store.keys() == []
+        context = Call().context(snapshot)
+        assert run(pipeline.judge(context), context).outcome is Outcome.ADMITTED
+        kept = {key: store.dump(key) for key in store.scan_iter()}
+        assert [one.remaining for one in explain("GET", "/api/plain").limits] == [0]
+        assert kept == {key: store.dump(key) for key in store.scan_iter()}
+        assert kept
