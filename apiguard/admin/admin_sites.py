@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.middleware.locale import LocaleMiddleware
 from django.urls import NoReverseMatch, Resolver404, URLResolver, get_resolver
 from django.utils import translation
+from django.utils.module_loading import import_string
 
 # A prefix that ends before this has no fixed text, such as "<slug:tenant>/".
 _NOT_PLAIN = re.compile(r"[\\<>()\[\]{}?*+|$]")
@@ -69,12 +71,21 @@ def all_sites(request: HttpRequest) -> set[AdminPaths]:
     A site below a path with parameters has no fixed path and is left out.
     """
     root = get_resolver(getattr(request, "urlconf", None))
-    languages = [code for code, _name in settings.LANGUAGES] if settings.USE_I18N else []
     found: set[AdminPaths] = set()
-    for language in languages or [translation.get_language() or settings.LANGUAGE_CODE]:
+    for language in _languages():
         with translation.override(language):
             found.update(_walk(root, "/"))
     return found
+
+
+def _languages() -> list[str]:
+    """Return the languages in which requests are served."""
+    current = translation.get_language() or settings.LANGUAGE_CODE
+    middleware = map(import_string, settings.MIDDLEWARE) if settings.USE_I18N else ()
+    if any(isinstance(one, type) and issubclass(one, LocaleMiddleware) for one in middleware):
+        return [code for code, _name in settings.LANGUAGES]
+    # Nothing chooses another one. To walk all of Django's hundred would load them all.
+    return [current]
 
 
 def _walk(resolver: URLResolver, prefix: str) -> Iterator[AdminPaths]:
