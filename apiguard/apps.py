@@ -12,7 +12,7 @@ logger = logging.getLogger("apiguard.policy")
 
 
 class ApiGuardConfig(AppConfig):
-    """``INSTALLED_APPS += ["apiguard"]``."""
+    """``INSTALLED_APPS = [*INSTALLED_APPS, "apiguard"]``."""
 
     name = "apiguard"
     verbose_name = _("API guard")

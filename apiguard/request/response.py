@@ -26,6 +26,8 @@ from .django_private import HeaderTable, header_table
 from .problem import CONTENT_TYPES, encode, error_code, problem, title
 from .verdict import Outcome, Verdict
 
+SECURITY_MIDDLEWARE = "django.middleware.security.SecurityMiddleware"
+
 # -- refusals -----------------------------------------------------------------
 
 
@@ -56,11 +58,19 @@ def _response_of(verdict: Verdict, request_id: str, settings: Settings) -> HttpR
         )
         content_type = CONTENT_TYPES[settings.error_format]
         response = HttpResponse(encode(members), content_type, refusal.status)
-        # No middleware behind us sees this response to add it.
+        # No middleware behind us sees this response to add them.
         response.headers["Content-Length"] = str(len(response.content))
+        _add_opener_policy(response)
     for name, value in verdict.all_headers:
         response.headers[name] = value
     return response
+
+
+def _add_opener_policy(response: HttpResponse) -> None:
+    """Send what Django's SecurityMiddleware would, where a project has installed it."""
+    policy = django_settings.SECURE_CROSS_ORIGIN_OPENER_POLICY
+    if policy and SECURITY_MIDDLEWARE in django_settings.MIDDLEWARE:
+        response.headers["Cross-Origin-Opener-Policy"] = policy
 
 
 # -- every response of a route --------------------------------------------------

@@ -52,6 +52,8 @@ WAYS = [
     pytest.param(lambda key: {"Authorization": f"ApiKey {key}"}, "k", id="ApiKey"),
     pytest.param(lambda key: {"Authorization": f"APIKEY {key}"}, "k", id="APIKEY"),
     pytest.param(lambda key: {"Authorization": f"apikey   {key} "}, "k", id="apikey, blanks"),
+    pytest.param(lambda key: {"Authorization": f"Api-Key {key}"}, "k", id="Api-Key"),
+    pytest.param(lambda key: {"Authorization": f"aPI-kEY {key}"}, "k", id="aPI-kEY"),
     pytest.param(lambda key: {"Authorization": f"Bearer {key}"}, "k", id="a key as Bearer"),
     pytest.param(lambda key: {"Authorization": f"bEARER {key}"}, "k", id="bEARER"),
     pytest.param(lambda _: {"Authorization": f"Bearer {token()}"}, "t", id="token"),
@@ -87,6 +89,18 @@ def test_a_good_credential_is_accepted_however_it_is_sent(door, path, access, wa
     assert answer["principal"].startswith("client:" if kind == "k" else "jwt:")
     assert answer.get("auser", answer["user"]) == answer["user"]
     assert response.headers["Vary"].endswith("Authorization, X-API-Key")
+
+
+@pytest.mark.parametrize("middleware", [True, False], ids=["with", "without"])
+def test_api_key_with_a_hyphen_is_the_same_scheme(middleware):
+    caller = Caller()
+    with guarded(route(access="credentials"), *caller.rows, middleware=middleware):
+        good, bad = (
+            Call(path="/api/drf", headers={"Authorization": f"Api-Key {text}"}).wsgi()
+            for text in (caller.text, "ag_live_garbage")
+        )
+    assert (good.status_code, good.json()["user"]) == (200, "client:acme")
+    assert (bad.status_code, bad.headers["WWW-Authenticate"]) == (401, BAD_KEY)
 
 
 @pytest.mark.parametrize("access", ACCESS)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
+from django.test import override_settings
 
 from apiguard.models import Limit
 from apiguard.policy import load
@@ -27,6 +28,7 @@ from tests.request.site import (
     KEY_ID_NOBODY_HAS,
     MALFORMED,
     MALFORMED_KEY,
+    MIDDLEWARE,
     Call,
     Caller,
     cors,
@@ -382,6 +384,34 @@ def test_a_refusal_carries_exactly_these_headers(name, door):
     assert sent.get("Retry-After", "") == case.retry_after
     assert ("RateLimit" in sent) == (name == "limit")
     assert [header for header in sent if header.lower().startswith("access-control-")] == []
+
+
+SECURITY_MIDDLEWARE = "django.middleware.security.SecurityMiddleware"
+OPENER = "Cross-Origin-Opener-Policy"
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("policy", ["same-origin", "unsafe-none", None])
+@pytest.mark.parametrize("has_security", [True, False], ids=["with", "without"])
+def test_a_refusal_has_the_opener_policy_that_views_responses_have(has_security, policy, door):
+    middleware = [path for path in MIDDLEWARE if has_security or path != SECURITY_MIDDLEWARE]
+    methods = route(methods=["GET", "OPTIONS"])
+    with (
+        guarded(methods),
+        override_settings(MIDDLEWARE=middleware, SECURE_CROSS_ORIGIN_OPENER_POLICY=policy),
+    ):
+        served, refused = (DOORS[door](Call(method)) for method in ("GET", "DELETE"))
+    assert (served.status_code, refused.status_code) == (200, 405)
+    expected = policy if has_security else None
+    assert served.headers.get(OPENER) == refused.headers.get(OPENER) == expected
+
+
+def test_a_header_policy_decides_about_the_opener_policy_of_refusals():
+    rows = headers((OPENER, "same-origin-allow-popups", "force", "always"))
+    with guarded(route(methods=["GET"], header_policy=rows[0]), *rows):
+        refused = Call("DELETE").wsgi()
+    assert refused.status_code == 405
+    assert refused.headers[OPENER] == "same-origin-allow-popups"
 
 
 @pytest.mark.parametrize("door", DOORS)
