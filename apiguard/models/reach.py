@@ -39,11 +39,21 @@ class FixedPath(NamedTuple):
     is_whole: bool
     """Whether the pattern matches this text alone."""
 
-    def may_be_under(self, prefix: str) -> bool:
-        """Whether a path of this pattern can be one that ``prefix`` covers."""
-        if self.text.startswith(prefix) or self.text == prefix[:-1]:
+
+class UrlPaths(NamedTuple):
+    """The paths of a URLconf, so that a prefix is compared without walking through them."""
+
+    texts: frozenset[str]
+    above: frozenset[str]
+    """Every prefix, with its last slash, that covers one of the texts."""
+    open: frozenset[str]
+    """The texts after which anything may follow."""
+
+    def may_cover(self, prefix: str) -> bool:
+        """Whether ``prefix`` can cover a path of any pattern."""
+        if prefix in self.above:
             return True
-        return not self.is_whole and prefix.startswith(self.text)
+        return any(prefix[:end] in self.open for end in range(1, len(prefix) + 1))
 
 
 def covers_a_pattern(prefix: str) -> bool:
@@ -51,43 +61,61 @@ def covers_a_pattern(prefix: str) -> bool:
     files = [urlsplit(str(url or "")).path for url in (settings.STATIC_URL, settings.MEDIA_URL)]
     if any(len(path) > 1 and prefix.startswith(path) for path in files):
         return True  # WhiteNoise and its like serve them without a pattern.
-    paths = fixed_paths()
-    return paths is None or any(path.may_be_under(prefix) for path in paths)
+    paths = url_paths()
+    return paths is None or paths.may_cover(prefix)
 
 
 def suggest_prefixes(prefix: str) -> list[str]:
     """Return the prefixes that may be meant: with a language or path before, or without."""
-    found = {
-        path.text[: at + len(prefix)]
-        for path in fixed_paths() or ()
-        if (at := path.text.find(prefix)) > 0
-    }
+    paths = url_paths()
+    texts = paths.texts if paths is not None else ()
+    found = {text[: at + len(prefix)] for text in texts if (at := text.find(prefix)) > 0}
     segments = prefix.strip("/").split("/")
     shorter = ("/" + "/".join(segments[start:]) + "/" for start in range(1, len(segments)))
     found |= {each for each in shorter if covers_a_pattern(each)}
-    return sorted(found)[:MOST_SUGGESTIONS]
+    return sorted(found, key=_default_language_first)[:MOST_SUGGESTIONS]
 
 
-def fixed_paths() -> frozenset[FixedPath] | None:
+def _default_language_first(prefix: str) -> tuple[bool, str]:
+    try:
+        # "en" for "en-us", as Django's LocaleMiddleware chooses.
+        code = translation.get_supported_language_variant(settings.LANGUAGE_CODE)
+    except LookupError:
+        code = settings.LANGUAGE_CODE
+    return not prefix.startswith(f"/{code}/"), prefix
+
+
+def url_paths() -> UrlPaths | None:
     """Return the paths of all patterns, in every language; ``None`` without a URLconf."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return None
-    default = settings.LANGUAGE_CODE
-    others = [code for code, _name in settings.LANGUAGES] if settings.USE_I18N else []
     try:
-        return _fixed_paths(get_resolver(), (default, *others))
+        resolver = get_resolver()
+        # i18n_patterns may stand in the root URLconf alone. Each language loads its texts.
+        by_language = any(
+            isinstance(child.pattern, LocalePrefixPattern) for child in resolver.url_patterns
+        )
+        others = [code for code, _name in settings.LANGUAGES] if by_language else []
+        return _url_paths(resolver, (settings.LANGUAGE_CODE, *others))
     except (ImportError, ImproperlyConfigured):
         return None  # Django reports it.
 
 
 # One URLconf is walked once; Django keeps the resolver until the URLconf changes.
 @lru_cache(maxsize=4)
-def _fixed_paths(resolver: URLResolver, codes: tuple[str, ...]) -> frozenset[FixedPath]:
+def _url_paths(resolver: URLResolver, codes: tuple[str, ...]) -> UrlPaths:
     found: set[FixedPath] = set()
     for code in codes:
         with translation.override(code):
             found.update(_walk(resolver, "/"))
-    return frozenset(found)
+    texts = frozenset(path.text for path in found)
+    above = frozenset(
+        whole[: at + 1]
+        for whole in (f"{text}/" for text in texts)
+        for at, character in enumerate(whole)
+        if character == "/"
+    )
+    return UrlPaths(texts, above, frozenset(path.text for path in found if not path.is_whole))
 
 
 def _walk(resolver: URLResolver, before: str) -> Iterator[FixedPath]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 from django.contrib import messages
@@ -105,7 +106,7 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
     routes = Route.objects.select_related("cors_policy", "header_policy")
     routes = routes.prefetch_related("anonymous_tier__limits", "user_tier__limits")
     problems = () if snapshot is None else snapshot.problems
-    warnings = [*find_warnings(), *find_odd_routes()][:PROBLEMS_SHOWN]
+    warnings = list(islice(chain(find_warnings(), find_odd_routes()), PROBLEMS_SHOWN))
     context = {
         **site.each_context(request),
         "title": _("What is enforced"),
