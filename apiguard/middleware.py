@@ -29,9 +29,9 @@ from .request.access import RETRY_SECONDS
 from .request.context import GuardContext
 from .request.effects import BLOCKS, Steps, perform, perform_in_memory, run
 from .request.facts import facts_of, host_of
-from .request.limits import is_uncounted
+from .request.limits import is_uncounted, may_refuse
 from .request.request_id import current_ids, ids_of
-from .request.users import is_signed_in_beside, signed_in_user
+from .request.users import is_signed_in_beside, signed_in_user, signed_in_user_afterwards
 from .request.verdict import Outcome, Verdict
 from .telemetry import proxies, refusals
 from .telemetry.buffer import buffer
@@ -92,7 +92,9 @@ class ApiGuardMiddleware:
             if context.route is not None:
                 early = _short_circuit(request, context, run(pipeline.judge(context), context))
             answer = early or cast("HttpResponseBase", self.get_response(request))
-            late = run(_count_late(context), context) if is_uncounted(context) else None
+            late = None
+            if is_uncounted(context):
+                late = run(_count_late(context, _late_user(request, context)), context)
             return _finalize(request, context, answer, late)
         finally:
             current_guard.reset(guard_token)
@@ -117,7 +119,10 @@ class ApiGuardMiddleware:
             answer = early or cast("HttpResponseBase", await self.get_response(request))
             late = None
             if is_uncounted(context):
-                late = await _run_async(_count_late(context), context)
+                # Without a user to read there is nothing to wait for.
+                is_late = context.is_counted_late
+                user_pk = await sync_to_async(_late_user)(request, context) if is_late else None
+                late = await _run_async(_count_late(context, user_pk), context)
             return _finalize(request, context, answer, late)
         finally:
             current_guard.reset(guard_token)
@@ -138,7 +143,7 @@ class ApiGuardMiddleware:
         context.reached_view = True
         if _wants_user(context) and not _keeps_user(request, context):
             _set_user(request, context)
-        if not is_uncounted(context) or counts_itself(view):
+        if not _is_counted_now(context, view):
             return None
         verdict = run(pipeline.judge_at_view(context, signed_in_user(request)), context)
         return _short_circuit(request, context, verdict)
@@ -156,7 +161,7 @@ class ApiGuardMiddleware:
         # Reading the session is synchronous, and may touch the database.
         if _wants_user(context) and not await _keeps_user_async(request, context):
             _set_user(request, context)
-        if not is_uncounted(context) or counts_itself(view):
+        if not _is_counted_now(context, view):
             return None
         user_pk = await sync_to_async(signed_in_user)(request)
         verdict = await _run_async(pipeline.judge_at_view(context, user_pk), context)
@@ -296,11 +301,26 @@ def _set_user(request: HttpRequest, context: GuardContext) -> None:
     django_private.exempt_from_csrf(request)
 
 
-def _count_late(context: GuardContext) -> Steps[Verdict | None]:
-    """Count by address what never reached whoever would have counted it."""
+def _is_counted_now(context: GuardContext, view: View) -> bool:
+    """Whether a request is counted before its view; where it can refuse nothing, after it."""
+    if not is_uncounted(context) or counts_itself(view):
+        return False
+    context.is_counted_late = not may_refuse(context)
+    return not context.is_counted_late
+
+
+def _late_user(request: HttpRequest, context: GuardContext) -> Any:
+    """Return the user to count after the view; None counts the address."""
+    if not context.is_counted_late:
+        return None
+    return signed_in_user_afterwards(request, testing=bool(context.settings.testing))
+
+
+def _count_late(context: GuardContext, user_pk: Any) -> Steps[Verdict | None]:
+    """Count what was left for later, or never reached the view that would have counted it."""
     if context.verdict.refused:
         return None
-    return (yield from pipeline.judge_at_view(context, None))
+    return (yield from pipeline.judge_at_view(context, user_pk))
 
 
 def _finalize(

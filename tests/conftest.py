@@ -146,6 +146,22 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.line(
             f"{driver}: {counts.total()} rows, {counts['passed']} passed, {counts['failed']} failed"
         )
+    _show_existing_projects(terminalreporter)
+
+
+def _show_existing_projects(terminalreporter: Any) -> None:
+    """Which suites of existing projects ran in which mode, and how many of their tests failed."""
+    rows = [
+        dict(report.user_properties)["existing_projects"]
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, ())
+        if report.when == "call" and "existing_projects" in dict(report.user_properties)
+    ]
+    if rows:
+        terminalreporter.section("existing projects")
+        terminalreporter.line(f"{'project':<14} {'mode':<10} {'tests':>5} {'failed':>6}")
+    for name, mode, ran, failed in sorted(rows):
+        terminalreporter.line(f"{name:<14} {mode:<10} {ran:>5} {failed:>6}")
 
 
 def own_database(url: str, worker: str) -> str:

@@ -62,6 +62,8 @@ class GuardContext:
     identified = False
     counted = False
     reached_view = False
+    # Whether it is counted after its view, because nothing can be refused for it.
+    is_counted_late = False
     # Whether the view's own permission wants a credential of apiguard's.
     is_wanted_by_view = False
     # Slug of the tier that the request was counted in.

@@ -50,6 +50,20 @@ def build_check(context: GuardContext) -> LimitCheck | Verdict | None:
     return _check_of(context, counted_as(context.address), route.anonymous_tier)
 
 
+def may_refuse(context: GuardContext) -> bool:
+    """Whether limits may refuse a request without a credential on an application route."""
+    route = context.route
+    if route is None or not context.enforced:
+        return False
+    for pk in (route.anonymous_tier, route.user_tier):
+        tier = context.snapshot.tiers.get(pk)
+        if pk is None:
+            continue
+        if tier is None or tier.broken or not all(each.shadow for each in tier.limits_at(route.pk)):
+            return True
+    return False
+
+
 def check(context: GuardContext, built: LimitCheck | Verdict | None) -> Steps[Verdict | None]:
     """Have the limits checked once; keep the decision; refuse what it denies."""
     return record(context, (yield built)) if isinstance(built, LimitCheck) else built

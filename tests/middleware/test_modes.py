@@ -173,7 +173,7 @@ def test_an_observed_broken_route_serves():
 @pytest.mark.parametrize("path", ["/api/plain", "/api/drf/open"])
 def test_an_observed_bad_key_refuses_nobody(path):
     with guarded(route(mode=Route.Mode.OBSERVE, access="credentials")):
-        response = Call(path=path, headers={"X-API-Key": "x"}).wsgi()
+        response = Call(path=path, headers={"X-API-Key": "ag_x"}).wsgi()
     assert response.status_code == 200
 
 
@@ -236,7 +236,7 @@ def test_without_any_policy_an_exempt_path_is_served(door, unreadable):
 
 @pytest.mark.parametrize("format_", ["problem", "simple"])
 def test_without_any_policy_drf_alone_says_the_same(format_, unreadable):
-    headers_ = {"X-Request-ID": "the-id", "X-API-Key": "x"}
+    headers_ = {"X-Request-ID": "the-id", "X-API-Key": "ag_x"}
     with guarded(middleware=False, ERROR_FORMAT=format_):
         alone = Call(path="/api/drf/open", headers=headers_).wsgi()
     with guarded(ERROR_FORMAT=format_):
@@ -265,7 +265,7 @@ def test_a_broken_route_is_503_below_its_prefix_alone():
 @pytest.mark.parametrize("path", ["/api/plain", "/api/drf/open"])
 def test_a_bad_key_is_told_so_under_a_broken_route_too(path):
     with guarded(route(methods=["get"])):
-        assert Call(path=path, headers={"X-API-Key": "x"}).wsgi().status_code == 401
+        assert Call(path=path, headers={"X-API-Key": "ag_x"}).wsgi().status_code == 401
 
 
 def test_a_broken_tier_breaks_the_route_that_counts_in_it():

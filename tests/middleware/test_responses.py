@@ -364,7 +364,7 @@ def test_the_security_middleware_s_redirect_is_completed_too():
         pytest.param(
             "public", {"Authorization": "Basic eDp5"}, "Authorization, X-API-Key", id="foreign"
         ),
-        pytest.param("public", {"X-API-Key": "x"}, "Authorization, X-API-Key", id="a bad key"),
+        pytest.param("public", {"X-API-Key": "ag_x"}, "Authorization, X-API-Key", id="a bad key"),
         pytest.param("credentials", {}, "Authorization, X-API-Key", id="wanted"),
     ],
 )
