@@ -52,8 +52,17 @@ class Guard(Protocol):
         ...
 
 
-current_guard: ContextVar[Guard | None] = ContextVar("apiguard_guard", default=None)
-"""The request that is being handled; the middleware sets it."""
+current_guard: ContextVar[Guard | str | None] = ContextVar("apiguard_guard", default=None)
+"""The request that is being handled; the middleware sets it. A text stands for the
+credential of a request below ``EXEMPT_PATHS``, which DRF's classes may still verify."""
+
+
+def presented_digest(authorization: str | None, api_key: str | None) -> str | None:
+    """Return what stands for a credential that the middleware does not verify, if there is one."""
+    if authorization is None and api_key is None:
+        return None
+    text = json.dumps([authorization, api_key])
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def make_key(key: Any, key_prefix: str, version: int) -> str:
@@ -74,6 +83,8 @@ def add_caller(key: Any) -> Any:
     if not str(key).startswith(PAGES):
         return key
     guard = current_guard.get()
+    if isinstance(guard, str):
+        return f"{key}.{guard}"
     if guard is None or guard.credential is None:
         return key
     return f"{key}.{_digest(guard.credential, guard.snapshot)}"

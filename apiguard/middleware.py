@@ -20,7 +20,7 @@ from django.http.response import HttpResponseBase
 from django.utils.log import log_response
 
 from . import conf
-from .caching import current_guard
+from .caching import current_guard, presented_digest
 from .policy.holder import PolicyUnavailable, holder
 from .policy.records import KeyRecord
 from .policy.snapshot import Snapshot
@@ -70,6 +70,10 @@ class ApiGuardMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         settings = conf.current()
         if settings.exempt_paths.find(request.path_info):
+            get = request.META.get
+            presented = presented_digest(get("HTTP_AUTHORIZATION"), get(settings.api_key_meta))
+            # Not reset: the next request of this thread sets it anew.
+            current_guard.set(presented)
             return cast("HttpResponseBase", self.get_response(request))
         call = self._call_async if self.is_async else self._call
         return call(request, settings)
@@ -280,9 +284,9 @@ def counts_itself(view: Callable[..., Any]) -> bool:
     DRF authenticates inside the view, so only there it is known who calls.
     """
     cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
-    chooses = getattr(cls, "get_throttles", None)
-    if getattr(chooses, "__module__", "") != "rest_framework.views":
-        return False  # Which throttles it will choose, nobody can tell beforehand.
+    for name in ("get_throttles", "check_throttles", "initial"):
+        if getattr(getattr(cls, name, None), "__module__", "") != "rest_framework.views":
+            return False  # Whether it will ask its throttles, nobody can tell beforehand.
     given = getattr(view, "initkwargs", {}).get("throttle_classes")
     throttles = given if given is not None else getattr(cls, "throttle_classes", ())
     return any(getattr(throttle, "counts_tiers", False) for throttle in throttles or ())

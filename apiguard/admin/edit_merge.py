@@ -59,6 +59,8 @@ class MergeForm(MergeBase):
     """A form that merges; ``shown_as`` maps columns to the field that stands for them."""
 
     shown_as: ClassVar[Mapping[str, str]] = {}
+    coupled: ClassVar[frozenset[str]] = frozenset()
+    """Fields that decide something together: a value of one approves the others as shown."""
 
     shown_values = ShownField()
 
@@ -131,7 +133,7 @@ class MergeForm(MergeBase):
             field, text = self.fields[name], stored[name]
             sent = field.widget.value_from_datadict(self.data, self.files, self.add_prefix(name))
             now = _decode(self.instance, name, text)
-            if name not in self.changed_data:
+            if name not in self.changed_data and not self._is_approved_as_shown(name):
                 self._take(name)
             elif field.has_changed(now, sent):
                 decided = self.data.get(_choice(self, name))
@@ -139,6 +141,10 @@ class MergeForm(MergeBase):
                     self._take(name)
                 elif decided != f"{KEEP} {_digest(text)}":
                     self.add_error(name, ValidationError(self._conflict_text(name, text), "moved"))
+
+    def _is_approved_as_shown(self, name: str) -> bool:
+        """Whether a change of this person was decided by the value of this field as shown."""
+        return name in self.coupled and not self.coupled.isdisjoint(self.changed_data)
 
     def moved_fields(self, stored: Mapping[str, str] | None = None) -> list[str]:
         """Return the fields whose stored values are not those that were shown."""
@@ -200,7 +206,12 @@ class MergeForm(MergeBase):
     @property
     def is_restored(self) -> bool:
         """Whether this person wants a deleted row back, with the values of this form."""
-        return self.is_gone and self._gone_choice == f"{KEEP} {_digest(self._gone_pk)}"
+        # Django's form says that nothing has changed to a user who may not add rows.
+        return (
+            self.is_gone
+            and self.has_changed()
+            and self._gone_choice == f"{KEEP} {_digest(self._gone_pk)}"
+        )
 
     def _decide_gone(self) -> None:
         self.errors.pop(str(self.instance._meta.pk.name), None)

@@ -20,6 +20,9 @@ def find_barriers(headers: Mapping[str, str], secure: bool, host: str) -> Iterat
         yield _("Content-Type %s shows no form") % kind
     if headers.get("Content-Disposition", "").lower().startswith("attachment"):
         yield _("Content-Disposition downloads the page instead of showing it")
+    for name in ("Refresh", "Location"):
+        if name in headers:
+            yield _("%s sends everybody to another page") % name
     cleared = headers.get("Clear-Site-Data", "")
     if '"cookies"' in cleared or '"*"' in cleared:
         yield _("Clear-Site-Data signs everybody out")

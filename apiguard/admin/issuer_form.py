@@ -25,10 +25,11 @@ SOURCE_WORDS = {
     "jwks": _("public keys pasted here"),
     "jwks_url": _("a URL that serves public keys"),
 }
-# What decides whether a token is accepted.
+# What decides whether a token is accepted, and what it then permits.
 DECISIVE = (
     *("issuer", "audiences", "audience_claim", "algorithms", *KEY_SOURCES),
     *("token_types", "required_claims", "leeway", "max_lifetime", "enabled"),
+    *("scope_claim", "tier", "tier_claim"),
 )
 NOT_YOURS_TO_MAP = _("Only a superuser may let an issuer's tokens stand for users.")
 NOT_YOURS_TO_CHANGE = _(
@@ -68,6 +69,8 @@ class IssuerForm(PolicyForm):
     """An issuer as ``user``, who is signed in, may edit it."""
 
     user: Any = None
+    # Who enables an issuer, or maps its users, has seen what its tokens must say.
+    coupled = frozenset({*DECISIVE, "user_field"})
 
     key_source = forms.ChoiceField(
         label=_("Keys come from"),

@@ -9,6 +9,8 @@ the owner has.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -96,6 +98,8 @@ class ClientForm(PolicyForm):
     """The form of a client, with the permissions of ``user``, who is signed in."""
 
     user: Any = None
+    # Who approves one of them has seen the others.
+    coupled = frozenset({"owner", "acts_as_owner", "enabled", "allowed_networks"})
 
     confirm_keys = forms.BooleanField(
         label=_("Its existing keys may act as the owner"),
@@ -122,7 +126,7 @@ class ClientForm(PolicyForm):
                 self.add_error("owner", MAY_NOT_CHOOSE_OWNER)
             for name in widened:
                 self.add_error(name, MAY_NOT_WIDEN_CLIENT)
-        elif begins and not self.cleaned_data.get("confirm_keys"):
+        elif begins:
             self._confirm_keys(owner)
         return cleaned
 
@@ -139,14 +143,26 @@ class ClientForm(PolicyForm):
         return widened
 
     def _confirm_keys(self, owner: Any) -> None:
-        """Name the keys that would act as the owner, and ask for a tick."""
+        """Name the keys that would act as the owner, and ask for a tick that names them too."""
         keys = ApiKey.objects.filter(client=self.instance.pk, revoked_at=None).order_by("name")
+        approved = _digest([owner.pk, *sorted(keys.values_list("pk", flat=True))])
+        name = self.add_prefix("confirm_keys")
         names = [str(key) for key in keys[:MOST_LISTED]]
-        if names:
-            more = _(" and more") if keys.count() > len(names) else ""
-            text = _("These keys will act as %(owner)s: %(keys)s%(more)s. Tick this if they may.")
-            named = {"owner": owner, "keys": ", ".join(names), "more": more}
-            self.add_error("confirm_keys", text % named)
+        if not names or self.data.get(name) == approved:
+            return
+        more = _(" and more") if keys.count() > len(names) else ""
+        text = _("These keys will act as %(owner)s: %(keys)s%(more)s. Tick this if they may.")
+        self.add_error(
+            "confirm_keys", text % {"owner": owner, "keys": ", ".join(names), "more": more}
+        )
+        # A tick that was given for another owner or other keys does not count.
+        self.data = self.data.copy()
+        self.data.pop(name, None)
+        self.fields["confirm_keys"].widget.attrs["value"] = approved
+
+
+def _digest(values: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()[:16]
 
 
 def _is_superuser(user: Any) -> bool:

@@ -57,15 +57,25 @@ class ConnectionSlots:
             turn = threading.Lock()
             turn.acquire()
             self._queue.append(turn)
-        # In slices: while a busy machine does not let this process run, no slot can become
-        # free, and all of that time passes in one slice.
-        if any(turn.acquire(timeout=timeout / SLICES) for _ in range(SLICES)):
-            return True
+        try:
+            # In slices: while a busy machine does not let this process run, no slot can
+            # become free, and all of that time passes in one slice.
+            if any(turn.acquire(timeout=timeout / SLICES) for _ in range(SLICES)):
+                return True
+        except BaseException:
+            # Such as a timeout of gevent: the slot belongs to nobody then.
+            if not self._withdraw(turn):
+                self._release()
+            raise
+        return not self._withdraw(turn)  # It may have been handed over while the time ran out.
+
+    def _withdraw(self, turn: threading.Lock) -> bool:
+        """Leave the queue; False if the turn has come already."""
         with self._lock:
-            if turn in self._queue:
-                self._queue.remove(turn)
+            if turn not in self._queue:
                 return False
-            return True  # The slot was handed over while the time ran out.
+            self._queue.remove(turn)
+            return True
 
     def _release(self) -> None:
         with self._lock:

@@ -113,7 +113,8 @@ class TokenUser(CredentialUser):
 def token_principal(issuer_pk: Any, subject: str) -> str:
     """Return how the subject of a token is counted; other characters are hashed."""
     principal = f"jwt:{issuer_pk}:{subject}"
-    if _PRINCIPAL.fullmatch(principal):
+    # A subject that looks like a digest is hashed too: it would be somebody else's.
+    if _PRINCIPAL.fullmatch(principal) and not _DIGEST.fullmatch(subject):
         return principal
     digest = hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()
     return f"jwt:{issuer_pk}:sha256-{digest[:32]}"
@@ -121,6 +122,7 @@ def token_principal(issuer_pk: Any, subject: str) -> str:
 
 # Short enough for the columns that others keep keys in, and free of what they separate by.
 _PRINCIPAL = re.compile(r"[A-Za-z0-9._:@|-]{1,100}")
+_DIGEST = re.compile(r"sha256-[0-9a-f]{32}")
 
 
 def signed_in_user(request: Any) -> Any:

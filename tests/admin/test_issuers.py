@@ -42,11 +42,11 @@ def test_the_list_says_whose_tokens_are_accepted(admin_client, issuer, words):
     assert words in admin_client.get(url("jwtissuer_changelist")).content.decode()
 
 
-# What a token means once it is accepted, and who may map users is asked for itself.
-OF_MEANING = {"name", "tier", "tier_claim", "scope_claim", "user_field"}
+# A name is for people; mapping users has a rule of its own.
+OTHERS = {"name", "user_field"}
 WRITTEN_BY_APIGUARD = {"id", "revision", "fetched_jwks", "fetched_at"}
 
 
 def test_every_field_of_an_issuer_either_decides_about_tokens_or_is_known_not_to():
     fields = {field.name for field in JwtIssuer._meta.concrete_fields} - WRITTEN_BY_APIGUARD
-    assert fields == {*DECISIVE, *OF_MEANING}
+    assert fields == {*DECISIVE, *OTHERS}

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission, User
 from apiguard.admin.owner_permissions import widens_networks
 from apiguard.models import ApiKey, Client, PolicyChange
 
-from .pages import errors_of, fill_in, url
+from .pages import errors_of, fields_of, fill_in, url
 
 CLIENTS = ("view_client", "add_client", "change_client")
 KEYS = ("view_client", "view_apikey", "add_apikey", "change_apikey")
@@ -240,9 +240,56 @@ def test_keys_that_will_act_as_the_owner_are_named_before_they_do(admin_client, 
     typed = {"owner": customer.pk, "acts_as_owner": "on"}
     response = fill_in(admin_client, address, **typed)
     assert "old laptop" in errors_of(response)
+    assert "old laptop" in errors_of(fill_in(admin_client, address, **typed, confirm_keys="on"))
     assert not Client.objects.get().acts_as_owner
-    assert fill_in(admin_client, address, **typed, confirm_keys="on").status_code == 302
+    approved = approval_in(response)
+    assert fill_in(admin_client, address, **typed, confirm_keys=approved).status_code == 302
     assert Client.objects.get().acts_as_owner
+
+
+def approval_in(response):
+    """The value of the box that approves the keys."""
+    field = response.context["adminform"].form.fields["confirm_keys"]
+    assert f'value="{field.widget.attrs["value"]}"' in response.content.decode()
+    return field.widget.attrs["value"]
+
+
+def test_a_tick_approves_the_owner_and_the_keys_that_were_named(
+    admin_client, acme, customer, other
+):
+    ApiKey.objects.issue(acme, "old laptop")
+    address = url("client_change", acme.pk)
+    typed = {"owner": customer.pk, "acts_as_owner": "on"}
+    approved = approval_in(fill_in(admin_client, address, **typed))
+    for_other = {**typed, "owner": other.pk, "confirm_keys": approved}
+    assert "other" in errors_of(fill_in(admin_client, address, **for_other))
+    ApiKey.objects.issue(acme, "new laptop")
+    response = fill_in(admin_client, address, **typed, confirm_keys=approved)
+    assert "new laptop" in errors_of(response)
+    assert not Client.objects.get().acts_as_owner
+
+
+def test_who_approves_an_owner_is_asked_when_it_has_changed_since(
+    admin_client, acme, customer, admin_user
+):
+    Client.objects.update(owner=customer)
+    address = url("client_change", acme.pk)
+    shown = fields_of(admin_client.get(address).content.decode())
+    Client.objects.update(owner=admin_user)
+    response = admin_client.post(address, {**shown, "acts_as_owner": "on"})
+    assert set(response.context["adminform"].form.errors) == {"owner"}
+    assert not Client.objects.get().acts_as_owner
+
+
+def test_who_enables_an_issuer_is_asked_when_its_rules_have_changed_since(admin_client, issuer):
+    issuer.enabled = False
+    issuer.save()
+    address = url("jwtissuer_change", issuer.pk)
+    shown = fields_of(admin_client.get(address).content.decode())
+    type(issuer).objects.update(audiences=["somebody-elses"])
+    response = admin_client.post(address, {**shown, "enabled": "on"})
+    assert set(response.context["adminform"].form.errors) == {"audiences"}
+    assert not type(issuer).objects.get().enabled
 
 
 @pytest.mark.parametrize(
@@ -268,7 +315,14 @@ ISSUERS = ("view_jwtissuer", "change_jwtissuer")
 
 
 @pytest.mark.parametrize(
-    "typed", [{"issuer": "https://other.example"}, {"audiences": "other"}, {"leeway": "60"}]
+    "typed",
+    [
+        {"issuer": "https://other.example"},
+        {"audiences": "other"},
+        {"leeway": "60"},
+        {"scope_claim": "nickname"},
+        {"tier_claim": "nickname"},
+    ],
 )
 def test_whose_tokens_are_accepted_is_decided_by_who_may_impersonate(staff, issuer, typed):
     browser, address = staff(*ISSUERS), url("jwtissuer_change", issuer.pk)

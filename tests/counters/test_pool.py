@@ -178,3 +178,28 @@ def test_a_slot_is_waited_for_no_longer_than_said_and_is_free_again_after_an_err
         raise ZeroDivisionError
     with slots.hold(0):
         assert not slots._queue
+
+
+@pytest.mark.parametrize("is_handed_over", [False, True])
+def test_a_slot_is_not_lost_when_the_wait_for_it_is_interrupted(monkeypatch, is_handed_over):
+    class Interrupted(BaseException):
+        """Such as gevent.Timeout."""
+
+    class Turn:
+        def acquire(self, timeout: float | None = None) -> bool:
+            if timeout is None:
+                return True
+            if is_handed_over:
+                slots._release()
+            raise Interrupted
+
+        def release(self) -> None:
+            pass
+
+    slots = ConnectionSlots(1)
+    with slots.hold(0):
+        monkeypatch.setattr("apiguard.counters.pool.threading.Lock", Turn)
+        with pytest.raises(Interrupted), slots.hold(1):
+            raise AssertionError
+    # Where the slot was handed over, the block above gave it back a second time.
+    assert (slots._free, len(slots._queue)) == (1 + is_handed_over, 0)

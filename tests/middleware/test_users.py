@@ -49,6 +49,11 @@ def by_token(path="/api/plain", **claims):
 # -- rows behind credentials ----------------------------------------------------
 
 
+def test_a_subject_that_looks_like_the_digest_of_another_is_somebody_else():
+    hashed = token_principal(1, "\u00e9")
+    assert token_principal(1, hashed.removeprefix("jwt:1:")) != hashed
+
+
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("access", ["public", "application", "credentials"])
