@@ -156,8 +156,9 @@ class ClientForm(PolicyForm):
             "confirm_keys", text % {"owner": owner, "keys": ", ".join(names), "more": more}
         )
         # A tick that was given for another owner or other keys does not count.
-        self.data = self.data.copy()
-        self.data.pop(name, None)
+        data = self.data.copy()  # type: ignore[attr-defined]
+        data.pop(name, None)
+        self.data = data
         self.fields["confirm_keys"].widget.attrs["value"] = approved
 
 
