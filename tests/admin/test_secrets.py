@@ -104,7 +104,7 @@ def test_nothing_but_the_response_knows_the_key(
 def test_a_key_made_on_the_command_line_is_on_standard_output_alone(acme, caplog):
     caplog.set_level(0)
     said = apiguard("key", "create", "acme", "--name", "ci")
-    again = apiguard("key", "rotate", ApiKey.objects.get().key_id, "--reason", "yearly")
+    again = apiguard("key", "rotate", ApiKey.objects.get().key_id, "--now", "--reason", "yearly")
     for one in (said, again):
         (text,) = TEXT.findall(one.out)
         for spelling in spellings(text):

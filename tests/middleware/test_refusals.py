@@ -197,6 +197,7 @@ CASES = {
         400,
         "invalid_request",
         BAD_CREDENTIAL,
+        route={"access": "credentials"},
         sent={"WWW-Authenticate": MALFORMED_KEY},
     ),
     "bearer of nothing": Case(
