@@ -170,7 +170,7 @@ def test_a_worker_on_another_database_lags_and_one_without_fails(
         (failing,) = (worker for worker in told["workers"] if worker["state"] == "failing")
         assert failing["process"] == lagging["process"]
         assert "OperationalError" in failing["error"]
-        named = f"{failing['process']} is on revision {failing['revision']}, its database look"
+        named = f"{failing['process']} is on revision {failing['revision']}, its database check"
         eventually(lambda: named in words(desk), site, other)
 
 
