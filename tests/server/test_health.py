@@ -23,7 +23,7 @@ PREFLIGHT = {"Origin": "https://app.example.com", "Access-Control-Request-Method
         pytest.param(("POST", {}, 405), id="method not listed"),
         pytest.param(("OPTIONS", PREFLIGHT, 204), id="preflight"),
         pytest.param(("GET", {"Authorization": "Bearer a b"}, 200), id="somebody else's token"),
-        pytest.param(("GET", {"X-API-Key": "a b"}, 400), id="malformed key"),
+        pytest.param(("GET", {"X-API-Key": "ag_live_a b"}, 400), id="malformed key"),
         pytest.param(("GET", {"X-API-Key": "ag_live_x"}, 401), id="bad key"),
         pytest.param(("GET", None, 429), id="too many requests"),
     ]
