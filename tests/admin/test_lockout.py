@@ -22,7 +22,7 @@ from apiguard.models import (
 
 from .pages import errors_of, fields_of, fill_in, url
 
-EDITS = int(os.environ.get("APIGUARD_RANDOM_EDITS", "8"))
+EDITS = int(os.environ.get("APIGUARD_RANDOM_EDITS", "5"))
 SITE = "/admin/"
 
 
