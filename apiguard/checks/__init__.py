@@ -1,7 +1,7 @@
 """System checks: report what would go wrong in this project before it does.
 
 Errors (``apiguard.E0xx``) stop a deployment; warnings (``W0xx``) name what to
-look at. The database is read only where Django is told to (``check --database``);
+look at. The database is read only on request (``check --database``);
 ``manage.py apiguard check`` reports more.
 """
 

@@ -180,5 +180,5 @@ OBSERVED = Verdict(Outcome.ADMITTED, enforced=False)
 
 
 def look_up_failed(reason: str) -> Verdict:
-    """What is presented can be told neither good nor bad at the moment."""
+    """Return the verdict on a credential that cannot be verified now."""
     return Verdict(Outcome.LOOK_UP_FAILED, reason=reason, retry_after=1)

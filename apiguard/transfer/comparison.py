@@ -23,7 +23,7 @@ def describe_differences(before: Matches, after: Matches, examples: Iterable[str
     Args:
         before: what matches today.
         after: what the rows match.
-        examples: asked of both, in this order; doubles are ignored.
+        examples: texts that both are tried on, in this order; doubles are ignored.
     """
     answers = {example: (before(example), after(example)) for example in examples}
     gained = [example for example, answer in answers.items() if answer == (False, True)]

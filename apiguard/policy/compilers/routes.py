@@ -55,7 +55,7 @@ class Prefix:
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """A row by itself; without a policy where it cannot be told where it points."""
+    """A row by itself; without its policy if that row is missing."""
 
     row: Route
     problems: tuple[RowProblem, ...]
