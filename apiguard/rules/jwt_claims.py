@@ -29,7 +29,7 @@ RequiredClaims = tuple[tuple[str, tuple[Scalar, ...]], ...]
 # Where issuers write what kind of token this is, and the kinds that grant no access:
 # simplejwt "token_type": "refresh", Cognito "token_use": "id", Keycloak "typ": "Offline".
 KIND_CLAIMS: Final = ("token_type", "token_use", "typ")
-_NO_ACCESS = frozenset({"refresh", "offline", "id", "logout"})
+_NO_ACCESS = frozenset({"refresh", "offline", "id", "serializedid", "logout"})
 _ABSENT: Final = object()
 _NOT_A_LETTER = re.compile(r"[^a-z]")
 
@@ -159,7 +159,7 @@ def is_access_kind(kind: object) -> bool:
     if not isinstance(kind, str):
         return True
     letters = _NOT_A_LETTER.sub("", kind.lower())
-    return letters.removesuffix("jwt").removesuffix("token") not in _NO_ACCESS
+    return letters.replace("jwt", "").replace("token", "") not in _NO_ACCESS
 
 
 def _check_required(claims: dict[str, Any], rules: TokenRules, now: float) -> None:

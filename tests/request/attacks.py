@@ -561,6 +561,8 @@ def _kinds() -> Iterator[Row]:
         ("token_use", "id"),
         ("token_use", "refresh"),
         ("typ", "Refresh"),
+        ("typ", "Refresh-JWT-Token"),
+        ("typ", "Serialized-ID"),
         ("typ", "Offline"),
         ("typ", "ID"),
         ("typ", "id_token"),
