@@ -45,7 +45,7 @@ from tests.request.site import (
 from tests.signing import rsa_key
 
 # Policies, and requests to each: a longer run is EXPLAIN_POLICIES=500.
-POLICIES = int(os.environ.get("EXPLAIN_POLICIES", "15"))
+POLICIES = int(os.environ.get("EXPLAIN_POLICIES", "25"))
 REQUESTS = 6
 
 
