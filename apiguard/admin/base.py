@@ -18,6 +18,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db import connections, models, router, transaction
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.urls import URLPattern, URLResolver, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -51,6 +52,24 @@ if TYPE_CHECKING:
 else:
     StockAdmin = admin.ModelAdmin
     StockInline = admin.TabularInline
+
+
+def add_page(site: admin.AdminSite, name: str, view: Callable[..., HttpResponse]) -> None:
+    """Add the page "apiguard/<name>/" to ``site``, unless ``site`` has it.
+
+    A site has no hook for pages without a model, short of a class of its own.
+    """
+    marker = f"_apiguard_{name}"
+    if getattr(site, marker, False):
+        return
+    stock_urls = site.get_urls
+
+    def get_urls() -> list[URLResolver | URLPattern]:
+        guarded = site.admin_view(partial(view, site=site))
+        return [path(f"apiguard/{name}/", guarded, name=f"apiguard_{name}"), *stock_urls()]
+
+    setattr(site, marker, True)
+    site.get_urls = get_urls  # type: ignore[method-assign]
 
 
 def current_snapshot() -> Snapshot | None:

@@ -6,7 +6,6 @@ forgotten: no log, message, session or URL holds it, and no page repeats it.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django import forms
@@ -14,7 +13,6 @@ from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
@@ -27,7 +25,7 @@ from ..request.explain import explain_request
 from ..request.explanation import Explanation, Step
 from ..request.reasons import RowRef
 from ..rules.jwt import MAX_TOKEN_LENGTH
-from .base import current_snapshot
+from .base import add_page, current_snapshot
 from .display import badge, model_label
 from .keys.pages import uncached
 from .row_links import form_urls
@@ -150,17 +148,7 @@ class ExplainForm(forms.Form):
 
 def add_to(site: AdminSite) -> None:
     """Add the page "apiguard/explain/" to ``site``, unless ``site`` has it."""
-    if getattr(site, "_apiguard_explain", False):
-        return
-    stock_urls = site.get_urls
-
-    def get_urls() -> list[URLResolver | URLPattern]:
-        view = site.admin_view(partial(explain_view, site=site))
-        return [path("apiguard/explain/", view, name="apiguard_explain"), *stock_urls()]
-
-    site._apiguard_explain = True  # type: ignore[attr-defined]
-    # A site has no hook for pages without a model, short of a class of its own.
-    site.get_urls = get_urls  # type: ignore[method-assign]
+    add_page(site, "explain", explain_view)
 
 
 @sensitive_post_parameters("credential")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -15,7 +14,7 @@ from django.db import router, transaction
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -34,7 +33,7 @@ from ...models import (
 from ...models.reach import has_channels
 from ...policy.snapshot import RowProblem, Snapshot
 from ...transfer.baseline import write_baseline
-from ..base import current_snapshot, problems_of, record_actor
+from ..base import add_page, current_snapshot, problems_of, record_actor
 from ..display import (
     badge,
     first_hour_of_day,
@@ -82,17 +81,7 @@ class Refusals:
 
 def add_to(site: AdminSite) -> None:
     """Add the page "apiguard/overview/" to ``site``, unless ``site`` has it."""
-    if getattr(site, "_apiguard_overview", False):
-        return
-    stock_urls = site.get_urls
-
-    def get_urls() -> list[URLResolver | URLPattern]:
-        view = site.admin_view(partial(overview, site=site))
-        return [path("apiguard/overview/", view, name="apiguard_overview"), *stock_urls()]
-
-    site._apiguard_overview = True  # type: ignore[attr-defined]
-    # A site has no hook for pages without a model, short of a class of its own.
-    site.get_urls = get_urls  # type: ignore[method-assign]
+    add_page(site, "overview", overview)
 
 
 def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
