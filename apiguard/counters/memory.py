@@ -15,7 +15,7 @@ from threading import Lock
 
 from ..rules.limits import Decision, Limit
 from .base import LimitCheck, decision_of, hash_principal, key_for
-from .merged_log import CalendarQuota, MergedLog, new_tally
+from .merged_log import Tally, new_tally
 
 # More than one per insertion, so that expired tallies shrink; bounded, so that
 # no single decision pays for all of them.
@@ -29,7 +29,7 @@ def epoch_microseconds() -> int:
 
 @dataclass(slots=True)
 class _Held:
-    tally: MergedLog | CalendarQuota
+    tally: Tally
     expires: int
 
 
@@ -84,7 +84,7 @@ class MemoryCounter:
                 rows.append((limit, wait == 0, tally.used, wait, tally.reset(now, limit)))
         return decision_of(now, rows, allowed=allowed)
 
-    def _tally(self, key: str, limit: Limit) -> MergedLog | CalendarQuota:
+    def _tally(self, key: str, limit: Limit) -> Tally:
         """A copy of what is held: what is not counted must change nothing."""
         held = self._held.get(key)
         tally = new_tally(limit)
@@ -93,7 +93,7 @@ class MemoryCounter:
             return held.tally.copy()
         return tally
 
-    def _hold(self, key: str, tally: MergedLog | CalendarQuota, expires: int, now: int) -> None:
+    def _hold(self, key: str, tally: Tally, expires: int, now: int) -> None:
         held = self._held.get(key)
         if held is not None:
             held.tally, held.expires = tally, expires

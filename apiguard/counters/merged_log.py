@@ -178,7 +178,7 @@ class CalendarQuota:
         return CalendarQuota(self.start, self.used)
 
 
-def new_tally(limit: Limit) -> MergedLog | CalendarQuota:
+def new_tally(limit: Limit) -> Tally:
     """An empty tally of the kind that ``limit`` needs."""
     return MergedLog() if limit.kind == "window" else CalendarQuota()
 

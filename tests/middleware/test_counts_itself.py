@@ -26,6 +26,20 @@ class Chooses(ViewSet):
         return []
 
 
+class Begins(ViewSet):
+    throttle_classes = [TierThrottle]
+
+    def initial(self, request, *args, **kwargs):
+        pass
+
+
+class Checks(ViewSet):
+    throttle_classes = [TierThrottle]
+
+    def check_throttles(self, request):
+        pass
+
+
 @api_view(["GET"])
 @throttle_classes([TierThrottle])
 def function(request):
@@ -53,6 +67,8 @@ class Own(TierThrottle):
         pytest.param(Set.as_view({"get": "list"}), True, id="view set"),
         pytest.param(Set.as_view({"get": "list"}, throttle_classes=()), False, id="an action"),
         pytest.param(Chooses.as_view({"get": "list"}), False, id="throttles of its own choice"),
+        pytest.param(Begins.as_view({"get": "list"}), False, id="a beginning of its own"),
+        pytest.param(Checks.as_view({"get": "list"}), False, id="a check of its own"),
         pytest.param(function, True, id="function"),
         pytest.param(unthrottled, False, id="function without"),
         pytest.param(views.plain, False, id="Django view"),
