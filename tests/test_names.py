@@ -28,11 +28,7 @@ BANNED = frozenset(
 )
 LOOK_UP = re.compile("look_?up", re.IGNORECASE)
 LEFT: dict[str, set[str]] = {
-    "apiguard.policy.jwks": {"adopt", "ask"},
     "apiguard.telemetry.buffer": {"said", "waiting"},
-    "apiguard.telemetry.heartbeats": {"waiting"},
-    "apiguard.telemetry.worker_text": {"said"},
-    "apiguard.telemetry.workers": {"patience"},
 }
 
 

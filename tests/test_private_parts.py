@@ -31,7 +31,6 @@ LEFT: set[Use] = {
     Use("apiguard.admin.conflict_retry", "_messages"),
     Use("apiguard.admin.conflict_retry", "_queued_messages"),
     Use("apiguard.admin.forms", "_update_errors"),
-    Use("apiguard.admin.tiers", "_post_clean"),
 }
 
 

@@ -84,13 +84,14 @@ class LimitForm(PolicyForm):
             suggestion = f" Such as: {error.suggestion}" if error.suggestion else ""
             raise ValidationError(f"{text}: {error}{suggestion}", code=error.code) from error
 
-    def _post_clean(self) -> None:
-        # The row is validated next and needs a complete rate; a form whose rate
-        # cannot be parsed is never saved.
+    def clean(self) -> dict[str, Any] | None:
+        """Give the row its rate before Django validates the row."""
+        cleaned = super().clean()
+        # A form whose rate cannot be parsed is never saved, but its row is validated.
         rate = Rate(1, 60) if "rate" in self.errors else self.cleaned_data.get("rate")
         if rate is not None:
             set_rate(self.instance, rate)
-        super()._post_clean()  # type: ignore[misc]
+        return cleaned
 
 
 def set_rate(limit: Limit, rate: Rate) -> None:

@@ -88,7 +88,7 @@ class KeySource:
         same_rules = mine.rules.algorithms == issuer.rules.algorithms
         return mine is issuer or (mine.jwks_url == issuer.jwks_url and same_rules)
 
-    def adopt(self, issuer: IssuerPolicy) -> None:
+    def update(self, issuer: IssuerPolicy) -> None:
         """Go on by a newer snapshot, whose stored copy may be newer than what is held."""
         self.issuer = issuer
         at = issuer.fetched_at
@@ -118,7 +118,7 @@ class KeySource:
             raise KeysAway(max(1, math.ceil(left)))
         return self.keys
 
-    def ask(self) -> KeySet:
+    def fetch_once(self) -> KeySet:
         """The keys as the issuer publishes them, after one fetch at most.
 
         Raises:
@@ -207,7 +207,7 @@ class KeySource:
             elif (row := load.issuer(issuer.pk)) is not None and not row.problems():
                 stored = issuer_policy(row)
                 if self.is_of(stored):
-                    self.adopt(stored)
+                    self.update(stored)
         except Exception as error:  # noqa: BLE001 - whatever it is, the held keys stay good
             logger.warning("The copy of the keys of issuer %r: %s", issuer.name, error)
         finally:
@@ -231,7 +231,7 @@ class KeySources:
         if source is None or not source.is_of(issuer):
             return self._new(issuer)
         if source.issuer is not issuer:
-            source.adopt(issuer)
+            source.update(issuer)
         return source
 
     def find(self, issuer: IssuerPolicy) -> KeySource | None:
@@ -295,7 +295,7 @@ def fetch_now(row: JwtIssuer) -> KeySet:
     issuer = issuer_policy(row)
     keys, at = fetch_keys(issuer), timezone.now()
     store_copy(issuer, keys, at)
-    sources.of(issuer).adopt(replace(issuer, keys=keys, fetched_at=at))
+    sources.of(issuer).update(replace(issuer, keys=keys, fetched_at=at))
     return keys
 
 

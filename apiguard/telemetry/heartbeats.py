@@ -60,7 +60,7 @@ class Heartbeat:
         refreshed: seconds since it last read the state of the database.
         delay: seconds from publication until the revision was in force there.
         failing: seconds for which its refreshes have failed; ``None``: they do not.
-        waiting: seconds for which a refresh has been under way; ``None``: none is.
+        refreshing_for: seconds for which a refresh has been under way; ``None``: none is.
         error: why the last refresh failed; "" where it did not.
         problems: how many mistakes it finds in the policy.
     """
@@ -70,12 +70,12 @@ class Heartbeat:
     refreshed: float | None = None
     delay: float | None = None
     failing: float | None = None
-    waiting: float | None = None
+    refreshing_for: float | None = None
     error: str = ""
     problems: int = 0
 
     @classmethod
-    def from_status(cls, status: PolicyStatus, waiting: float | None = None) -> Heartbeat:
+    def from_status(cls, status: PolicyStatus, refreshing_for: float | None = None) -> Heartbeat:
         """Build the heartbeat of this moment."""
         now = time.time()
         return cls(
@@ -84,7 +84,7 @@ class Heartbeat:
             _since(status.refreshed_at, now),
             status.delay,
             _since(status.failed_since, now),
-            waiting,
+            refreshing_for,
             status.error[:LONGEST_ERROR],
             status.problems,
         )
@@ -108,7 +108,7 @@ class Heartbeat:
             _age(members.get("refreshed")),
             _age(members.get("delay")),
             _age(members.get("failing")),
-            _age(members.get("waiting")),
+            _age(members.get("refreshing_for")),
             plain(members.get("error"), LONGEST_ERROR),
             _whole(members.get("problems")) or 0,
         )
@@ -177,9 +177,9 @@ class HeartbeatSender:
         if self._status is None:
             return None
         since = self._refreshing_since
-        waiting = None if since is None else round(time.monotonic() - since, 3)
-        beat = Heartbeat.from_status(self._status(), waiting)
-        has_begun = (beat.revision, beat.refreshed, beat.failing, waiting) != (None,) * 4
+        refreshing_for = None if since is None else round(time.monotonic() - since, 3)
+        beat = Heartbeat.from_status(self._status(), refreshing_for)
+        has_begun = (beat.revision, beat.refreshed, beat.failing, refreshing_for) != (None,) * 4
         return beat if has_begun else None
 
     def sign_off(self) -> None:

@@ -14,12 +14,12 @@ from .workers import Fleet, State, Worker
 
 def summary(fleet: Fleet) -> str:
     """One sentence or a few: how many run what is in force, how fast it came, who else there is."""
-    said = [_unseen(fleet.unseen)] if fleet.unseen else []
+    parts = [_unseen(fleet.unseen)] if fleet.unseen else []
     if fleet.unseen and len(fleet.workers) == 1:
-        said.append(_("This worker %(holds)s.") % {"holds": _holds(fleet.workers[0])})
+        parts.append(_("This worker %(holds)s.") % {"holds": _holds(fleet.workers[0])})
     elif fleet.workers or not fleet.unseen:
-        said += _counted(fleet)
-    return " ".join(said)
+        parts += _counted(fleet)
+    return " ".join(parts)
 
 
 def _unseen(why: str) -> str:
@@ -32,16 +32,16 @@ def _unseen(why: str) -> str:
 
 def _counted(fleet: Fleet) -> list[str]:
     if not fleet.workers:
-        return [_("No worker has said anything in the last 15 minutes.")]
-    said = [_in_step(fleet)] if fleet.active else []
+        return [_("No worker has reported in the last 15 minutes.")]
+    parts = [_in_step(fleet)] if fleet.active else []
     following = len(fleet.of(State.FOLLOWING))
     if following:
-        said.append(
+        parts.append(
             ngettext("%d is about to follow.", "%d are about to follow.", following) % following
         )
     idle = len(fleet.of(State.IDLE))
     if idle:
-        said.append(
+        parts.append(
             ngettext(
                 "%d is idle: it checks the database before it answers.",
                 "%d are idle: they check the database before they answer.",
@@ -49,7 +49,7 @@ def _counted(fleet: Fleet) -> list[str]:
             )
             % idle
         )
-    return said
+    return parts
 
 
 def _in_step(fleet: Fleet) -> str:
@@ -68,7 +68,7 @@ def _in_step(fleet: Fleet) -> str:
 
 
 def sentence(worker: Worker, now: datetime) -> str:
-    """What is to be said of one worker, beginning with its name."""
+    """Describe one worker, its name first."""
     who = {"worker": worker.process, "holds": _holds(worker)}
     if worker.state is State.IDLE:
         return _(
@@ -89,7 +89,7 @@ def _failing(worker: Worker, who: dict[str, str], now: datetime) -> str:
     if heartbeat.failing is None:
         return _("%(worker)s %(holds)s, and has waited for the database since %(since)s.") % {
             **who,
-            "since": _ago(now, heartbeat.waiting or 0, worker),
+            "since": _ago(now, heartbeat.refreshing_for or 0, worker),
         }
     return _("%(worker)s %(holds)s, its database check fails since %(since)s: %(error)s") % {
         **who,

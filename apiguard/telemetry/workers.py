@@ -98,16 +98,16 @@ class Fleet:
 
 
 def fleet(
-    registry: WorkerRegistry | None, *, is_worker: bool, patience: float | None = None
+    registry: WorkerRegistry | None, *, is_worker: bool, timeout: float | None = None
 ) -> Fleet:
     """Every worker that has left word; a few queries, one round trip.
 
     Args:
         registry: ``None`` where workers share no store.
         is_worker: whether this process answers requests, and so is one of them.
-        patience: seconds to wait for the registry; ``None``: as long as its client does.
+        timeout: seconds to wait for the registry; ``None``: as long as its client does.
     """
-    heartbeats, unseen = _read_heartbeats(registry, patience)
+    heartbeats, unseen = _read_heartbeats(registry, timeout)
     own = sender.now() if is_worker else None
     if own is not None:
         heartbeats[process_name()] = (0.0, own)
@@ -150,7 +150,7 @@ def _judged(
     replaced: Callable[[int | None], float | None],
     bound: float,
 ) -> Worker:
-    is_stuck = heartbeat.waiting is not None and heartbeat.waiting > bound
+    is_stuck = heartbeat.refreshing_for is not None and heartbeat.refreshing_for > bound
     is_failing = heartbeat.failing is not None or is_stuck
     is_newest = (heartbeat.revision, heartbeat.stamp) == truth
     if age > bound + (LONGEST_PAUSE if is_failing else 0):
@@ -185,13 +185,13 @@ def _replaced(truth: PolicyState, held: set[int | None]) -> Callable[[int | None
 
 
 def _read_heartbeats(
-    registry: WorkerRegistry | None, patience: float | None
+    registry: WorkerRegistry | None, timeout: float | None
 ) -> tuple[dict[str, tuple[float, Heartbeat]], str]:
     """Process -> age and heartbeat, and why there is nothing to be heard."""
     if registry is None:
         return {}, "memory"
     try:
-        words = registry.read() if patience is None else read_within(registry, patience)
+        words = registry.read() if timeout is None else read_within(registry, timeout)
     except RegistryUnavailable as error:
         return {}, str(error)
     read = ((plain(word.process, 200), word.age, Heartbeat.parse(word.text)) for word in words)

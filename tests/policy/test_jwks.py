@@ -105,12 +105,12 @@ def land(issuer):
 
 
 def ask(issuer):
-    return kids(sources.of(issuer).ask())
+    return kids(sources.of(issuer).fetch_once())
 
 
 def away(issuer):
     with pytest.raises(KeysAway) as raised:
-        sources.of(issuer).ask()
+        sources.of(issuer).fetch_once()
     return raised.value.retry_after
 
 

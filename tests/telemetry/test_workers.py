@@ -52,9 +52,9 @@ def judged(heartbeat, age=0.5, replaced=None, max_age=1.0):
         pytest.param(Heartbeat(418, "ab12", failing=4.0), 0.5, None, "failing", id="newest, blind"),
         pytest.param(Heartbeat(failing=4.0), 0.5, 60.0, "failing", id="never could look"),
         pytest.param(Heartbeat(417, "cd", failing=40.0), 16.0, 60, "idle", id="failed, then idle"),
-        pytest.param(Heartbeat(418, "ab12", waiting=BOUND + 1), 0.5, None, "failing", id="hangs"),
+        pytest.param(Heartbeat(418, "ab12", refreshing_for=BOUND + 1), 0.5, None, "failing", id="hangs"),
         pytest.param(
-            Heartbeat(418, "ab12", waiting=0.1), 0.5, None, "current", id="looks just now"
+            Heartbeat(418, "ab12", refreshing_for=0.1), 0.5, None, "current", id="looks just now"
         ),
     ],
 )
@@ -178,7 +178,7 @@ def test_a_sentence_says_how_many_run_what(workers, said):
             id="failing from the start",
         ),
         pytest.param(
-            judged(Heartbeat(417, "cd", waiting=59.0), 1.0),
+            judged(Heartbeat(417, "cd", refreshing_for=59.0), 1.0),
             "web:1 is on revision 417, and has waited for the database since 12:04.",
             id="hanging",
         ),
@@ -282,7 +282,7 @@ def test_garbage_on_the_board_is_nobody(policy):
         RegistryEntry("", 0.5, good.text()),
         RegistryEntry("\x00\n", 0.5, good.text()),
     ]
-    told = fleet(Told(*words), is_worker=False, patience=20)
+    told = fleet(Told(*words), is_worker=False, timeout=20)
     assert [worker.process for worker in told.workers] == ["??", "web:1"]
 
 
@@ -294,10 +294,10 @@ def test_a_process_that_answers_requests_is_one_of_them_by_what_it_knows_now(pol
     assert fleet(Told(stale), is_worker=False).workers[0].state is State.IDLE
 
 
-@pytest.mark.parametrize("patience", [None, 20])
-def test_a_board_that_cannot_be_read_is_said_and_this_process_still_seen(policy, patience):
+@pytest.mark.parametrize("timeout", [None, 20])
+def test_a_board_that_cannot_be_read_is_said_and_this_process_still_seen(policy, timeout):
     away = Told(error=RegistryUnavailable("ConnectionError"))
-    told = fleet(away, is_worker=True, patience=patience)
+    told = fleet(away, is_worker=True, timeout=timeout)
     assert (told.unseen, len(told.workers)) == ("ConnectionError", 1)
     assert fleet(None, is_worker=False) == Fleet(policy.revision, (), "memory")
 

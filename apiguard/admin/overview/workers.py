@@ -60,7 +60,7 @@ class WorkersStatus:
 def workers_status() -> WorkersStatus:
     """Read the heartbeats; a few queries, and half a second at most."""
     registry = registry_for(conf.current())
-    seen = fleet(registry, is_worker=True, patience=TIMEOUT_SECONDS)
+    seen = fleet(registry, is_worker=True, timeout=TIMEOUT_SECONDS)
     return WorkersStatus(
         mark=_mark(seen),
         summary=worker_text.summary(seen),

@@ -66,7 +66,7 @@ def _worker(worker: Worker) -> dict[str, Any]:
         "looked": beat.refreshed,
         "delay": beat.delay,
         "failing": beat.failing,
-        "waiting": beat.waiting,
+        "refreshing_for": beat.refreshing_for,
         "error": beat.error,
         "problems": beat.problems,
     }
