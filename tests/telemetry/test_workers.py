@@ -52,7 +52,9 @@ def judged(heartbeat, age=0.5, replaced=None, max_age=1.0):
         pytest.param(Heartbeat(418, "ab12", failing=4.0), 0.5, None, "failing", id="newest, blind"),
         pytest.param(Heartbeat(failing=4.0), 0.5, 60.0, "failing", id="never could look"),
         pytest.param(Heartbeat(417, "cd", failing=40.0), 16.0, 60, "idle", id="failed, then idle"),
-        pytest.param(Heartbeat(418, "ab12", refreshing_for=BOUND + 1), 0.5, None, "failing", id="hangs"),
+        pytest.param(
+            Heartbeat(418, "ab12", refreshing_for=BOUND + 1), 0.5, None, "failing", id="hangs"
+        ),
         pytest.param(
             Heartbeat(418, "ab12", refreshing_for=0.1), 0.5, None, "current", id="looks just now"
         ),
