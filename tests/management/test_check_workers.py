@@ -52,7 +52,7 @@ def test_workers_in_step_are_in_order(run, registry, good):
 def test_nobody_has_said_anything(run, registry):
     said = run("check")
     assert said.status == 0
-    assert "Workers: No worker has said anything in the last 15 minutes." in said.out.splitlines()
+    assert "Workers: No worker has reported in the last 15 minutes." in said.out.splitlines()
 
 
 def test_a_worker_whose_looks_fail_is_a_problem(run, registry, good):
