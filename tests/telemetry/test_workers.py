@@ -137,9 +137,7 @@ STUCK = Heartbeat(400, "ee", 0.2)
         pytest.param(
             seen((GOOD, 60)), "1 is idle: it checks the database before it answers.", id="idle"
         ),
-        pytest.param(
-            Fleet(418), "No worker has reported in the last 15 minutes.", id="nobody"
-        ),
+        pytest.param(Fleet(418), "No worker has reported in the last 15 minutes.", id="nobody"),
         pytest.param(
             Fleet(418, (), "memory"),
             "Limits are counted in each process's memory; other workers cannot be seen.",
