@@ -194,7 +194,7 @@ def _peek_keys(effect: ReadKeys, context: GuardContext) -> KeySet:
 
 
 def _fetch_keys(effect: FetchKeys, context: GuardContext) -> KeySet | Failed | None:
-    return _keys_by(jwks.sources.of(effect.issuer).ask)
+    return _keys_by(jwks.sources.of(effect.issuer).fetch_once)
 
 
 def _peek_fetch(effect: FetchKeys, context: GuardContext) -> KeySet:

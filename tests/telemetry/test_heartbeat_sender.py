@@ -114,10 +114,10 @@ def test_while_a_look_hangs_it_goes_on_saying_for_how_long(working, registry, mo
         assert registry.is_told()
     began = working._refreshing_since
     monkeypatch.setattr(time, "monotonic", lambda: began + 12)
-    assert working.now().waiting == 12
+    assert working.now().refreshing_for == 12
     monkeypatch.undo()
     working.note_refresh(False)
-    assert working.now().waiting is None
+    assert working.now().refreshing_for is None
 
 
 def test_who_is_idle_says_nothing(working):
