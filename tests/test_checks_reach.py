@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import ModuleType
 
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.admin import AdminSite
 from django.contrib.admin import site as default_site
+from django.core import checks as django_checks
 from django.test import override_settings
 from django.urls import include, path
 
@@ -90,3 +92,26 @@ def test_who_does_not_want_the_pages_is_not_warned():
         ROOT_URLCONF=urlconf(), APIGUARD={**django_settings.APIGUARD, "ADMIN": False}
     ):
         assert checks.check_admin() == []
+
+
+@pytest.mark.django_db
+def test_a_project_that_wants_no_gap_registers_the_check_of_coverage(monkeypatch):
+    before = django_checks.registry.registry.deployment_checks
+    monkeypatch.setattr(
+        django_checks.registry.registry, "deployment_checks", before - {checks.check_coverage}
+    )
+    run = partial(
+        django_checks.run_checks,
+        tags=["database"],
+        databases=["default"],
+        include_deployment_checks=True,
+    )
+    Route.objects.create(name="api", path_prefix="/api/", access="public")
+    assert "apiguard.E004" not in ids(run())
+    django_checks.register(checks.check_coverage, "database", deploy=True)
+    (message,) = [each for each in run() if each.id == "apiguard.E004"]
+    assert "/health, /admin/, " in message.msg
+    assert " more." in message.msg
+    Route.objects.create(name="all", path_prefix="/", access="public")
+    assert "apiguard.E004" not in ids(run())
+    assert checks.check_coverage() == []

@@ -22,7 +22,7 @@ __all__ = ["register"]
 
 def register(site: AdminSite) -> None:
     """Register all screens of apiguard on ``site``, except models registered there already."""
-    from . import clients, cors, explain, headers, history, issuers, routes, tiers
+    from . import clients, cors, coverage, explain, headers, history, issuers, routes, tiers
     from .keys import list as keys
     from .overview import page as overview
 
@@ -32,6 +32,7 @@ def register(site: AdminSite) -> None:
                 site.register(model, screen)
     overview.add_to(site)
     explain.add_to(site)
+    coverage.add_to(site)
 
 
 def _register_on_the_default_site() -> None:

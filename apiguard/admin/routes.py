@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import HourlyCount, Route
 from ..rules.paths import PrefixTable
 from .base import PolicyAdmin
+from .coverage import covers
 from .display import (
     DASH,
     badge,
@@ -70,7 +71,7 @@ class RouteAdmin(PolicyAdmin):
     list_select_related = ("cors_policy", "header_policy", "anonymous_tier")
     search_fields = ("name", "path_prefix")
     fieldsets = (
-        (None, {"fields": ("name", "path_prefix", "mode")}),
+        (None, {"fields": ("name", "path_prefix", "covers", "mode")}),
         (_("Who may call"), {"fields": ("access", "required_scopes", "cors_policy")}),
         (
             _("How often"),
@@ -82,6 +83,8 @@ class RouteAdmin(PolicyAdmin):
         ),
         (_("What a response carries"), {"fields": ("header_policy",)}),
     )
+
+    readonly_fields = ("covers",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
@@ -107,6 +110,12 @@ class RouteAdmin(PolicyAdmin):
         if form.has_changed():
             for oddity in obj.oddities():
                 messages.warning(request, f"{oddity.reason} {oddity.hint}")
+
+    @admin.display(description=_("covers"))
+    def covers(self, route: Any) -> SafeString | str:
+        if route.pk is None:
+            return _("Save the route to see how many URL patterns its prefix covers.")
+        return covers(route, self.admin_site)
 
     @admin.display(description=_("mode"), ordering="mode")
     def mode_badge(self, route: Route) -> SafeString:

@@ -14,9 +14,11 @@ from .database import check_policy, check_sqlite
 from .middleware import check_corsheaders, check_middleware
 from .neighbours import check_history
 from .page_caches import check_other_page_caches, check_page_cache
-from .reach import check_admin, check_websockets
+from .reach import check_admin, check_coverage, check_websockets
 from .settings import check_deployment, check_forms_behind_tls, check_settings
 from .users import check_user_key
+
+__all__ = ["check_coverage", "register_all"]
 
 
 def register_all() -> None:

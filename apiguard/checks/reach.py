@@ -1,18 +1,25 @@
-"""Checks of what apiguard does not reach: WebSockets, and admin sites without its pages."""
+"""Checks of what apiguard does not reach: WebSockets, admin sites without its pages, URLs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseError
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from .. import conf
 from ..models.reach import has_channels
+from ..models.state import write_alias
+from ..policy import load
+from ..policy.coverage import read_coverage
+
+MOST_GAPS = 10
+"""The number of unguarded patterns that one message names."""
 
 A_PAGE = "apiguard_route_changelist"
 """The name of a URL pattern that an admin site has once apiguard is registered on it."""
@@ -56,6 +63,34 @@ def check_admin(**_: Any) -> list[checks.CheckMessage]:
             "route set, client create, key create) and set APIGUARD['ADMIN'] = False."
         )
     return [checks.Warning(reason, hint=hint, id="apiguard.W023")]
+
+
+def check_coverage(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """E004 a URL pattern has paths that no route guards; with databases only.
+
+    Not registered: most projects leave pages unguarded on purpose. One that wants no
+    gap registers it.
+    """
+    if write_alias() not in (databases or ()):
+        return []
+    try:
+        coverage = read_coverage() if load.tables_exist() else None
+    except (DatabaseError, ImproperlyConfigured):
+        return []  # The next migration brings columns, the database does not answer, or E001.
+    gaps = [] if coverage is None else coverage.gaps
+    if not gaps:
+        return []
+    texts = [gap.pattern.text for gap in gaps]
+    left_out = f" and {len(texts) - MOST_GAPS} more" if len(texts) > MOST_GAPS else ""
+    return [
+        checks.Error(
+            "URL patterns have paths that no route guards: "
+            f"{', '.join(texts[:MOST_GAPS])}{left_out}.",
+            hint="Add routes, or name the paths in APIGUARD['EXEMPT_PATHS']. "
+            "manage.py apiguard coverage lists all patterns.",
+            id="apiguard.E004",
+        )
+    ]
 
 
 def _serves_urls() -> bool:

@@ -7,37 +7,22 @@ as far as their text is fixed; where it is not, they may match anything.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
-from django.urls import URLPattern, URLResolver, get_resolver
-from django.urls.resolvers import LocalePrefixPattern, RegexPattern
 from django.utils import translation
 
-MOST_SUGGESTIONS = 3
+from .url_patterns import UrlConf, UrlPattern, read_urlconf
 
-# Where the fixed text of a pattern ends. A quantifier makes the character before it variable.
-_VARIABLE_ROUTE = re.compile("<")
-_VARIABLE_REGEX = re.compile(r".?[?*{]|[\\<>()\[\]+|.$]")
+MOST_SUGGESTIONS = 3
 
 
 def has_channels() -> bool:
     """Whether Django Channels is installed; WebSockets do not pass through middleware."""
     installed = [str(app).partition(".")[0] for app in settings.INSTALLED_APPS]
     return "channels" in installed or hasattr(settings, "CHANNEL_LAYERS")
-
-
-class FixedPath(NamedTuple):
-    """The fixed beginning of the paths that one pattern matches."""
-
-    text: str
-    is_whole: bool
-    """Whether the pattern matches this text alone."""
 
 
 class UrlPaths(NamedTuple):
@@ -58,11 +43,25 @@ class UrlPaths(NamedTuple):
 
 def covers_a_pattern(prefix: str) -> bool:
     """Whether a URL pattern, or the files of the project, can have a path under ``prefix``."""
-    files = [urlsplit(str(url or "")).path for url in (settings.STATIC_URL, settings.MEDIA_URL)]
-    if any(len(path) > 1 and prefix.startswith(path) for path in files):
-        return True  # WhiteNoise and its like serve them without a pattern.
+    if covers_files(prefix):
+        return True
     paths = url_paths()
     return paths is None or paths.may_cover(prefix)
+
+
+def covers_files(prefix: str) -> bool:
+    """Whether ``prefix`` is that of static or uploaded files."""
+    # WhiteNoise and its like serve them without a pattern.
+    files = [urlsplit(str(url or "")).path for url in (settings.STATIC_URL, settings.MEDIA_URL)]
+    return any(len(path) > 1 and prefix.startswith(path) for path in files)
+
+
+def covered_patterns(prefix: str) -> list[UrlPattern] | None:
+    """Return the patterns that may have a path under ``prefix``; ``None`` without a URLconf."""
+    urlconf = read_urlconf()
+    if urlconf is None:
+        return None
+    return [pattern for pattern in urlconf.patterns if pattern.fixed.may_be_below(prefix)]
 
 
 def suggest_prefixes(prefix: str) -> list[str]:
@@ -87,27 +86,13 @@ def _default_language_first(prefix: str) -> tuple[bool, str]:
 
 def url_paths() -> UrlPaths | None:
     """Return the paths of all patterns, in every language; ``None`` without a URLconf."""
-    if not getattr(settings, "ROOT_URLCONF", None):
-        return None
-    try:
-        resolver = get_resolver()
-        # i18n_patterns may stand in the root URLconf alone. Each language loads its texts.
-        by_language = any(
-            isinstance(child.pattern, LocalePrefixPattern) for child in resolver.url_patterns
-        )
-        others = [code for code, _name in settings.LANGUAGES] if by_language else []
-        return _url_paths(resolver, (settings.LANGUAGE_CODE, *others))
-    except (ImportError, ImproperlyConfigured):
-        return None  # Django reports it.
+    urlconf = read_urlconf()
+    return None if urlconf is None else _url_paths(urlconf)
 
 
-# One URLconf is walked once; Django keeps the resolver until the URLconf changes.
 @lru_cache(maxsize=4)
-def _url_paths(resolver: URLResolver, codes: tuple[str, ...]) -> UrlPaths:
-    found: set[FixedPath] = set()
-    for code in codes:
-        with translation.override(code):
-            found.update(_walk(resolver, "/"))
+def _url_paths(urlconf: UrlConf) -> UrlPaths:
+    found = {pattern.fixed for pattern in urlconf.patterns}
     texts = frozenset(path.text for path in found)
     above = frozenset(
         whole[: at + 1]
@@ -116,37 +101,3 @@ def _url_paths(resolver: URLResolver, codes: tuple[str, ...]) -> UrlPaths:
         if character == "/"
     )
     return UrlPaths(texts, above, frozenset(path.text for path in found if not path.is_whole))
-
-
-def _walk(resolver: URLResolver, before: str) -> Iterator[FixedPath]:
-    for child in resolver.url_patterns:
-        text, is_fixed = _fixed_text(child.pattern)
-        path = before + text
-        if isinstance(child, URLPattern):
-            yield FixedPath(path, is_fixed and _ends(child))
-        elif is_fixed:
-            yield from _walk(child, path)
-        else:
-            yield FixedPath(path, is_whole=False)
-
-
-def _fixed_text(pattern: object) -> tuple[str, bool]:
-    """Return the fixed beginning of a pattern, and whether that is all of it."""
-    text = str(pattern)
-    if isinstance(pattern, LocalePrefixPattern):
-        return text, True
-    if not isinstance(pattern, RegexPattern):
-        found = _VARIABLE_ROUTE.search(text)
-        return (text, True) if found is None else (text[: found.start()], False)
-    text = re.sub(r"(\$|\\Z)$", "", text.removeprefix("^"))
-    if "|" in text:
-        return "", False
-    found = _VARIABLE_REGEX.search(text)
-    return (text, True) if found is None else (text[: found.start()], False)
-
-
-def _ends(child: URLPattern) -> bool:
-    """Whether nothing may follow what the pattern matches."""
-    if not isinstance(child.pattern, RegexPattern):
-        return True
-    return re.search(r"(\$|\\Z)$", str(child.pattern)) is not None
