@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import HourlyCount, Route
@@ -114,7 +115,7 @@ class RouteAdmin(PolicyAdmin):
     @admin.display(description=_("covers"))
     def covers(self, route: Any) -> SafeString | str:
         if route.pk is None:
-            return _("Save the route to see how many URL patterns its prefix covers.")
+            return gettext("Save the route to see how many URL patterns its prefix covers.")
         return covers(route, self.admin_site)
 
     @admin.display(description=_("mode"), ordering="mode")
