@@ -26,8 +26,9 @@ from .policy.records import KeyRecord
 from .policy.snapshot import Snapshot
 from .request import body, django_private, pipeline, response
 from .request.access import RETRY_SECONDS
+from .request.async_driver import run_async
 from .request.context import GuardContext
-from .request.effects import BLOCKS, Steps, perform, perform_in_memory, run
+from .request.effects import Steps, run
 from .request.facts import facts_of, host_of
 from .request.limits import is_uncounted, may_refuse
 from .request.request_id import current_ids, ids_of
@@ -118,7 +119,7 @@ class ApiGuardMiddleware:
             context = _context(request, settings, snapshot, this_id)
             early = None
             if context.route is not None:
-                verdict = await _run_async(pipeline.judge(context), context)
+                verdict = await run_async(pipeline.judge(context), context)
                 early = _short_circuit(request, context, verdict)
             answer = early or cast("HttpResponseBase", await self.get_response(request))
             late = None
@@ -126,7 +127,7 @@ class ApiGuardMiddleware:
                 # Without a user to read there is nothing to wait for.
                 is_late = context.is_counted_late
                 user_pk = await sync_to_async(_late_user)(request, context) if is_late else None
-                late = await _run_async(_count_late(context, user_pk), context)
+                late = await run_async(_count_late(context, user_pk), context)
             return _finalize(request, context, answer, late)
         finally:
             current_guard.reset(guard_token)
@@ -168,7 +169,7 @@ class ApiGuardMiddleware:
         if not _is_counted_now(context, view):
             return None
         user_pk = await sync_to_async(signed_in_user)(request)
-        verdict = await _run_async(pipeline.judge_at_view(context, user_pk), context)
+        verdict = await run_async(pipeline.judge_at_view(context, user_pk), context)
         return _short_circuit(request, context, verdict)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
@@ -176,19 +177,6 @@ class ApiGuardMiddleware:
         context = getattr(request, "apiguard", None)
         if context is not None:
             context.exception = exception
-
-
-async def _run_async(steps: Steps[Any], context: GuardContext) -> Any:
-    """Drive a stage as ``effects.run`` does, with a thread for every effect that blocks."""
-    try:
-        effect = next(steps)
-        while True:
-            answer = perform_in_memory(effect, context)
-            if answer is BLOCKS:
-                answer = await sync_to_async(perform)(effect, context)
-            effect = steps.send(answer)
-    except StopIteration as stop:
-        return stop.value
 
 
 def _context(

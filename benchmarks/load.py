@@ -2,8 +2,8 @@
 
     python -m benchmarks.load TASK
 
-Prints JSON. Every request has a connection of its own: gunicorn's sync workers
-keep none open, whoever guards the view.
+Prints JSON. Where the task does not say otherwise, every request has a connection of
+its own: gunicorn's sync workers keep none open, whoever guards the view.
 """
 
 from __future__ import annotations
@@ -88,6 +88,66 @@ def hammer(
     return requests / (time.perf_counter() - started)
 
 
+def keep_alive(
+    port: int, requests: int, connections: int, path: str, headers: Mapping[str, str]
+) -> float:
+    """Requests per second over connections that stay open, one request at a time on each."""
+    wanted = request_bytes(path, headers).replace(b"Connection: close", b"Connection: keep-alive")
+    opened: dict[int, socket.socket] = {}
+    left, ended = requests, 0
+    started = time.perf_counter()
+    with select.epoll() as waiting, closing_all(opened):
+        for _ in range(min(connections, left)):
+            connection = begin(port, wanted)
+            opened[connection.fileno()] = connection
+            waiting.register(connection, select.EPOLLIN)
+            left -= 1
+        while ended < requests:
+            for number, _ in waiting.poll():
+                read_one(opened[number])
+                ended += 1
+                if left:
+                    opened[number].sendall(wanted)
+                    left -= 1
+    return requests / (time.perf_counter() - started)
+
+
+def read_one(connection: socket.socket) -> None:
+    """Read one answer of a connection that stays open.
+
+    Raises:
+        SystemExit: it is not a complete 200.
+    """
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        received = connection.recv(65536)
+        if not received:
+            raise SystemExit(f"the connection was closed: {answer[:300]!r}")
+        answer += received
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise SystemExit(f"expected 200: {answer[:300]!r}")
+    while len(body) < length:
+        body += connection.recv(65536)
+
+
+def hang_up(
+    port: int, requests: int, connections: int, path: str, headers: Mapping[str, str]
+) -> float:
+    """Requests per second whose client goes away at once; so many sockets are open at a time."""
+    wanted = request_bytes(path, headers)
+    opened: list[socket.socket] = []
+    started = time.perf_counter()
+    for _ in range(requests):
+        opened.append(begin(port, wanted))
+        if len(opened) >= connections:
+            opened.pop(0).close()
+    for connection in opened:
+        connection.close()
+    return requests / (time.perf_counter() - started)
+
+
 def paced(seconds: float, per_second: float, do: Callable[[], None]) -> list[float]:
     """Milliseconds that ``do`` took, each time; it begins when it is due."""
     took, begun = [], time.perf_counter()
@@ -128,7 +188,8 @@ def main() -> None:
     """Do the task that the argument is."""
     signal.alarm(TIMEOUT_SECONDS)
     task = json.loads(sys.argv[1])
-    do = {"hammer": hammer, "flooded": flooded}[task.pop("do")]
+    known = {"hammer": hammer, "keep_alive": keep_alive, "hang_up": hang_up, "flooded": flooded}
+    do = known[task.pop("do")]
     json.dump(do(**task), sys.stdout)  # type: ignore[operator]
 
 

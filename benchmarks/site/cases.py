@@ -110,4 +110,18 @@ PROXIED = Case(
     credential="apiguard-key",
 )
 
-BY_NAME = {case.name: case for case in (*CASES, EVERYTHING, GUARD_ALONE, PROXIED)}
+# An asynchronous view, bare and guarded.
+ASYNC_BARE = Case("async-bare", "bare view", path="/async/thing", middleware=())
+ASYNC_GUARDED = Case(
+    "async-guarded",
+    "apiguard, key, three limits",
+    path="/async/thing",
+    apps=APIGUARD_APPS,
+    middleware=GUARD,
+    credential="apiguard-key",
+)
+
+BY_NAME = {
+    case.name: case
+    for case in (*CASES, EVERYTHING, GUARD_ALONE, PROXIED, ASYNC_BARE, ASYNC_GUARDED)
+}

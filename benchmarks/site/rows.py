@@ -40,7 +40,7 @@ def guard_rows() -> dict[str, dict[str, str]]:
     """The baseline, enforced, with three limits, a client with a key, and an issuer."""
     from apiguard.models import AllowedOrigin, ApiKey, Client, CorsPolicy, JwtIssuer, Limit, Tier
 
-    for prefix in ("/api/", "/plain/"):
+    for prefix in ("/api/", "/plain/", "/async/"):
         call_command(
             "apiguard", "baseline", f"--prefix={prefix}", "--enforce", stdout=io.StringIO()
         )

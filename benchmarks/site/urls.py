@@ -1,4 +1,4 @@
-"""One API for every case: a DRF view, the same with one round trip in it, a plain view."""
+"""One API for every case: a DRF view, the same with one round trip in it, plain views."""
 
 from __future__ import annotations
 
@@ -36,9 +36,17 @@ def plain(request: HttpRequest, rest: str = "") -> JsonResponse:
     return JsonResponse(BODY)
 
 
+async def asynchronous(request: HttpRequest, rest: str = "") -> JsonResponse:
+    """A view that an event loop runs; its length is known without Django's middleware."""
+    answer = JsonResponse(BODY)
+    answer["Content-Length"] = len(answer.content)
+    return answer
+
+
 urlpatterns = [
     path("api/pinged", Pinged.as_view()),
     path("api/<path:rest>", Thing.as_view()),
+    path("async/<path:rest>", asynchronous),
     path("plain/<path:rest>", plain),
     path("health", plain),
 ]
