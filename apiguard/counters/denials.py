@@ -139,6 +139,35 @@ class Denials:
             self._table.denials.pop(principal, None)
 
 
+class PolicyCounter:
+    """A counter, and the denials of it that still hold.
+
+    Args:
+        denials: ``None`` where the counter is this process's memory, which is
+            as fast as they are.
+    """
+
+    __slots__ = ("_counter", "_denials")
+
+    def __init__(self, counter: Counter, denials: Denials | None = None) -> None:
+        self._counter = counter
+        self._denials = denials
+
+    def recall(self, policy: object, check: LimitCheck) -> Decision | None:
+        """Return the remembered denial of this check, if any; waits for nothing."""
+        return None if self._denials is None else self._denials.recall(policy, check)
+
+    def check(self, policy: object, check: LimitCheck) -> Decision:
+        """Check all limits of a principal under this state of all policy.
+
+        Raises:
+            CounterUnavailable: the limits could not be counted, and one is ``closed``.
+        """
+        if self._denials is None:
+            return self._counter.check(check)
+        return self._denials.check(self._counter, policy, check)
+
+
 def _unchanged_for(decision: Decision) -> float:
     """Seconds until a number of the decision changes, other than by counting down."""
     moments = [one.wait for one in decision.counted if one.wait]

@@ -6,14 +6,11 @@ from functools import lru_cache
 from typing import Protocol
 
 from ..concurrency import CircuitBreaker
-from ..rules.limits import Decision
-from .base import Counter, LimitCheck
-from .connect import connector
-from .denials import Denials
-from .faults import Fault, FaultLog
+from .breaker import Fault, FaultLog, ResilientCounter
+from .connection import connector
+from .denials import Denials, PolicyCounter
 from .memory import MemoryCounter
 from .redis import RedisCounter
-from .resilient import ResilientCounter
 
 
 class Listener(Protocol):
@@ -26,35 +23,6 @@ class Listener(Protocol):
     def record_fault(self, fault: Fault) -> None:
         """A request was decided without the store, although that is not away."""
         ...
-
-
-class PolicyCounter:
-    """A counter, and the denials of it that still hold.
-
-    Args:
-        denials: ``None`` where the counter is this process's memory, which is
-            as fast as they are.
-    """
-
-    __slots__ = ("_counter", "_denials")
-
-    def __init__(self, counter: Counter, denials: Denials | None = None) -> None:
-        self._counter = counter
-        self._denials = denials
-
-    def recall(self, policy: object, check: LimitCheck) -> Decision | None:
-        """Return the remembered denial of this check, if any; waits for nothing."""
-        return None if self._denials is None else self._denials.recall(policy, check)
-
-    def check(self, policy: object, check: LimitCheck) -> Decision:
-        """Check all limits of a principal under this state of all policy.
-
-        Raises:
-            CounterUnavailable: the limits could not be counted, and one is ``closed``.
-        """
-        if self._denials is None:
-            return self._counter.check(check)
-        return self._denials.check(self._counter, policy, check)
 
 
 @lru_cache(maxsize=8)

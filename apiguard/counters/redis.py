@@ -15,7 +15,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -26,8 +26,14 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from ..rules.limits import MICROSECONDS, Decision, Limit
 from .base import LimitCheck, PoolExhausted, StoreFailed, hash_principal, key_for
-from .connect import TIMEOUT_SECONDS
-from .pool import ConnectionSlots, SlotTimeout, has_waited, is_exhausted
+from .connection import (
+    TIMEOUT_SECONDS,
+    ConnectionSlots,
+    SlotTimeout,
+    connector,
+    has_waited,
+    is_exhausted,
+)
 
 _SCRIPT = files("apiguard.counters").joinpath("window.lua").read_text(encoding="utf-8")
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -46,6 +52,11 @@ CLUSTER_ERRORS = (AttributeError, RuntimeError)
 
 # A pool that others use, too, may be exhausted although a slot was free.
 _POLL_SECONDS = 0.001
+
+# What a probe counts. No row has this number; the key is gone some seconds later.
+PROBE_LIMIT = Limit(0, "probe", "window", 1_000_000, 1)
+# Principals to try for one on every node of a cluster; a node without slots has none.
+MAX_PROBES = 1_000
 
 _making_slots = threading.Lock()
 
@@ -172,3 +183,36 @@ def _decision(reply: Any, limits: tuple[Limit, ...]) -> Decision:
             if len(raw) == 3 * len(limits):
                 return Decision(allowed == 1, now, limits, tuple(raw))
     raise StoreFailed("Redis: unexpected reply")
+
+
+def probe_store(name: str, prefix: str, timeout: float) -> None:
+    """Count one unit in the store that ``COUNTER`` names; on every primary of a cluster.
+
+    A PING proves less: a read-only replica and a full Redis answer it, and a user that
+    may count need not be allowed to send it.
+
+    Raises:
+        StoreFailed: it does not answer, or refuses to count.
+        Exception: what connecting raises, such as for a cache that is no Redis.
+    """
+    client = connector(name, timeout)()
+    counter = RedisCounter(lambda: client, prefix, wait=timeout)
+    for principal in _principals(client, prefix):
+        counter.check(LimitCheck(principal, (PROBE_LIMIT,), 1))
+
+
+def _principals(client: Any, prefix: str) -> Iterator[str]:
+    if not isinstance(client, RedisCluster):
+        yield "probe"
+        return
+    cluster: Any = client  # redis-py leaves these methods without types.
+    left = {node.name for node in cluster.get_primaries()}
+    for number in range(MAX_PROBES):
+        principal = f"probe:{number}"
+        key = key_for(prefix, hash_principal(principal), PROBE_LIMIT.pk)
+        node = cluster.get_node_from_key(key)
+        if node is not None and node.name in left:
+            left.discard(node.name)
+            yield principal
+        if not left:
+            return

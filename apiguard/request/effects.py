@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..conf import Settings
 from ..counters.base import CounterUnavailable, LimitCheck
-from ..counters.factory import PolicyCounter, counter_for
+from ..counters.denials import PolicyCounter
+from ..counters.factory import counter_for
 from ..policy import jwks, lookups
 from ..policy.records import KeyRecord
 from ..policy.snapshot import IssuerPolicy

@@ -9,7 +9,7 @@ import logging
 
 from django.utils import timezone
 
-from ..counters.faults import Fault
+from ..counters.breaker import Fault
 from .buffer import buffer
 
 logger = logging.getLogger("apiguard.counters")

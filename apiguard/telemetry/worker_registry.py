@@ -14,7 +14,7 @@ from typing import Any
 
 from ..concurrency import Busy, DaemonThreads, TimedOut
 from ..conf import Settings
-from ..counters.connect import connector
+from ..counters.connection import connector
 
 # A worker that sent nothing for so long is forgotten.
 KEPT_SECONDS = 900

@@ -16,9 +16,9 @@ from typing import Any
 
 from apiguard.concurrency import CircuitBreaker
 from apiguard.counters.base import LimitCheck, StoreFailed
+from apiguard.counters.breaker import ResilientCounter
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
-from apiguard.counters.resilient import ResilientCounter
 from apiguard.rules.limits import Decision, Limit
 from benchmarks.limits.limiters import connect, limiter
 

@@ -23,9 +23,9 @@ from apiguard.counters.base import (
     hash_principal,
     key_for,
 )
+from apiguard.counters.breaker import ResilientCounter
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
-from apiguard.counters.resilient import ResilientCounter
 from apiguard.rules.limits import Limit
 from tests.counters.checking import check
 from tests.servers import Server

@@ -14,9 +14,9 @@ from redis.retry import Retry
 
 from apiguard.concurrency import FAILURES, LONGEST_PAUSE, CircuitBreaker
 from apiguard.counters.base import CounterUnavailable
+from apiguard.counters.breaker import ResilientCounter
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
-from apiguard.counters.resilient import ResilientCounter
 from apiguard.rules.limits import Limit
 from tests.counters.checking import check
 from tests.servers import Server

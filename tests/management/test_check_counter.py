@@ -10,7 +10,7 @@ import redis
 from django.test import override_settings
 from django.utils import timezone
 
-from apiguard.counters.connect import connector
+from apiguard.counters.connection import connector
 from apiguard.management.commands import _counter
 from apiguard.models import CounterFault, CounterOutage, UntrustedProxy
 from tests.counters.test_acl import documented_user

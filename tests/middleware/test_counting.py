@@ -11,10 +11,9 @@ from django.test import AsyncClient, Client, override_settings
 
 from apiguard.concurrency import FAILURES, CircuitBreaker
 from apiguard.counters.base import StoreFailed
-from apiguard.counters.denials import Denials
-from apiguard.counters.factory import PolicyCounter
+from apiguard.counters.breaker import ResilientCounter
+from apiguard.counters.denials import Denials, PolicyCounter
 from apiguard.counters.memory import MemoryCounter
-from apiguard.counters.resilient import ResilientCounter
 from apiguard.models import LimitOverride
 from apiguard.policy import load
 from apiguard.policy.records import key_record

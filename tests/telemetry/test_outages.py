@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from apiguard.concurrency import FAILURES, CircuitBreaker
-from apiguard.counters.faults import Fault
+from apiguard.counters.breaker import Fault
 from apiguard.telemetry import outages
 
 

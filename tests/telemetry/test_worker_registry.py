@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apiguard.concurrency import DaemonThreads
-from apiguard.counters.connect import connector
+from apiguard.counters.connection import connector
 from apiguard.telemetry import worker_registry as module
 from apiguard.telemetry.heartbeats import Heartbeat
 from apiguard.telemetry.worker_registry import (

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ... import conf
-from ...counters.connect import cluster_host, is_cluster
+from ...counters.connection import cluster_host, is_cluster
 from ...models import CounterFault, CounterOutage, UntrustedProxy
 from ...models.state import write_alias
 from ...telemetry import proxies

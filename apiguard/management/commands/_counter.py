@@ -15,8 +15,8 @@ from redis.cluster import RedisCluster
 from redis.exceptions import RedisError, ResponseError
 
 from ... import conf
-from ...counters.connect import CLUSTER, cluster_host, connector, is_cluster
-from ...counters.probe import probe_store
+from ...counters.connection import CLUSTER, cluster_host, connector, is_cluster
+from ...counters.redis import probe_store
 from ...models import CounterFault, CounterOutage, UntrustedProxy
 from ...models.state import write_alias
 from ...telemetry import proxies

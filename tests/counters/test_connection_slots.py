@@ -14,12 +14,10 @@ from redis import exceptions as redis_errors
 
 from apiguard.concurrency import CircuitBreaker
 from apiguard.counters.base import LimitCheck, PoolExhausted
-from apiguard.counters.connect import connector
-from apiguard.counters.faults import FaultLog
+from apiguard.counters.breaker import FaultLog, ResilientCounter
+from apiguard.counters.connection import ConnectionSlots, SlotTimeout, connector, is_exhausted
 from apiguard.counters.memory import MemoryCounter
-from apiguard.counters.pool import ConnectionSlots, SlotTimeout, is_exhausted
 from apiguard.counters.redis import RedisCounter
-from apiguard.counters.resilient import ResilientCounter
 from apiguard.rules.limits import Limit
 from tests.counters.checking import check
 
@@ -198,7 +196,7 @@ def test_a_slot_is_not_lost_when_the_wait_for_it_is_interrupted(monkeypatch, is_
 
     slots = ConnectionSlots(1)
     with slots.hold(0):
-        monkeypatch.setattr("apiguard.counters.pool.threading.Lock", Turn)
+        monkeypatch.setattr("apiguard.counters.connection.threading.Lock", Turn)
         with pytest.raises(Interrupted), slots.hold(1):
             raise AssertionError
     # Where the slot was handed over, the block above gave it back a second time.

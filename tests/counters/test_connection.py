@@ -7,7 +7,7 @@ import redis
 from django.test import override_settings
 from redis.cluster import RedisCluster
 
-from apiguard.counters import connect
+from apiguard.counters import connection
 from tests.servers import free_port
 
 SECRET = "redis+cluster://:secret@redis-1:7000"
@@ -22,24 +22,24 @@ SECRET = "redis+cluster://:secret@redis-1:7000"
     ],
 )
 def test_a_cluster_is_told_from_an_alias(name, is_so):
-    assert connect.is_cluster(name) is is_so
+    assert connection.is_cluster(name) is is_so
 
 
 def test_a_cluster_is_shown_without_its_password():
-    assert connect.cluster_host(SECRET) == "redis-1:7000"
+    assert connection.cluster_host(SECRET) == "redis-1:7000"
 
 
 def test_an_alias_gives_the_client_of_its_cache(redis_url):
     cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis_url}
     with override_settings(CACHES={"counting": cache}):
-        client = connect.connector("counting")()
+        client = connection.connector("counting")()
         assert isinstance(client, redis.Redis)
         assert client.ping() is True
 
 
 def test_an_alias_is_looked_for_once_until_the_caches_change(redis_url):
     cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis_url}
-    connector = connect.connector("counting")
+    connector = connection.connector("counting")
     with override_settings(CACHES={"counting": cache}):
         first = connector()
         assert connector() is first
@@ -56,8 +56,8 @@ def test_a_cluster_is_connected_once_per_process(monkeypatch):
 
     monkeypatch.setattr(RedisCluster, "from_url", from_url)
     name = f"redis+cluster://127.0.0.1:{free_port()}"
-    first = connect.connector(name)()
-    assert connect.connector(name)() is first
+    first = connection.connector(name)()
+    assert connection.connector(name)() is first
     ((url, options),) = given
     assert url == name.replace("redis+cluster", "redis")
     assert options["socket_timeout"] == options["socket_connect_timeout"] == 0.05
@@ -66,7 +66,7 @@ def test_a_cluster_is_connected_once_per_process(monkeypatch):
 
 def test_a_cluster_that_could_not_be_reached_is_tried_again(monkeypatch):
     name = f"redis+cluster://127.0.0.1:{free_port()}"
-    connector = connect.connector(name)
+    connector = connection.connector(name)
     with pytest.raises(redis.exceptions.RedisClusterException):
         connector()
     found = object()

@@ -4,9 +4,8 @@ import pytest
 
 from apiguard.concurrency import FAILURES, FIRST_PAUSE, CircuitBreaker
 from apiguard.counters.base import CounterUnavailable, LimitCheck, PoolExhausted, StoreFailed
-from apiguard.counters.faults import LOGGED_EVERY_SECONDS, FaultLog
+from apiguard.counters.breaker import LOGGED_EVERY_SECONDS, FaultLog, ResilientCounter
 from apiguard.counters.memory import MemoryCounter
-from apiguard.counters.resilient import ResilientCounter
 from apiguard.rules.limits import Decision, Limit
 from tests.counters.checking import check
 
@@ -205,7 +204,7 @@ def test_a_defect_is_named_by_what_was_raised_and_where():
     except LookupError as error:
         FaultLog(faults.append).record_defect(error)
     (fault,) = faults
-    assert fault.name.startswith("LookupError in test_resilient.py:")
+    assert fault.name.startswith("LookupError in test_breaker.py:")
 
 
 def test_a_probe_that_is_interrupted_is_followed_by_another(counter, store, clock):
