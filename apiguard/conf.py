@@ -63,6 +63,7 @@ class Settings:
     error_format: Literal["problem", "simple"] = "problem"
     realm: str = "api"
     admin: bool = True
+    usage_keep_days: int = 90
     testing: bool | None = None
     # The same names as they stand in WSGI's environ, computed once.
     api_key_meta: str = "HTTP_X_API_KEY"

@@ -32,6 +32,7 @@ from .request.effects import Steps, run
 from .request.facts import facts_of, host_of
 from .request.limits import is_uncounted, may_refuse
 from .request.request_id import current_ids, ids_of
+from .request.usage import record_usage
 from .request.users import is_signed_in_beside, signed_in_user, signed_in_user_afterwards
 from .request.verdict import Outcome, Verdict
 from .telemetry import proxies, refusals
@@ -336,6 +337,7 @@ def _finalize(
 def _record(context: GuardContext) -> None:
     """Leave word of what happened, for people; nothing here waits."""
     credential, decision, verdict = context.credential, context.decision, context.verdict
+    record_usage(context)
     if credential is not None and isinstance(credential.auth, KeyRecord):
         buffer.used(credential.auth.pk)
     if decision is not None:

@@ -18,6 +18,7 @@ from .keys import ApiKey
 from .routes import Route
 from .state import Change, PolicyState, everything
 from .tiers import Limit, Tier
+from .usage import Usage
 
 __all__ = [
     "AllowedOrigin",
@@ -44,6 +45,7 @@ __all__ = [
     "ShadowCount",
     "Tier",
     "UntrustedProxy",
+    "Usage",
     "acting",
     "everything",
     "identify",

@@ -18,6 +18,7 @@ from ..request.context import GuardContext
 from ..request.effects import run
 from ..request.facts import facts_of
 from ..request.request_id import ids_of
+from ..request.usage import record_usage
 from ..request.verdict import Outcome, Verdict
 from ..telemetry import refusals
 from ..telemetry.buffer import buffer
@@ -105,6 +106,7 @@ def record_refusal(context: GuardContext, verdict: Verdict) -> None:
         return
     if route is not None:
         buffer.refused(route.pk, verdict.outcome, verdict.enforced)
+        record_usage(context, verdict)
     refusals.log(
         route="" if route is None else route.name,
         outcome=verdict.outcome,

@@ -23,6 +23,7 @@ HEADER_FAMILIES: Final = ("x-ratelimit", "draft-6", "draft-10")
 
 # Each is tried with every token that does not fit the ones before it.
 MAX_SECRETS: Final = 5
+MAX_DAYS: Final = 3_660
 
 
 def _wrong(value: object, reason: str, hint: str) -> SettingError:
@@ -49,6 +50,13 @@ def _seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
         raise _wrong(value, "This is not a number of seconds.", "Write a number such as 1.0.")
     return float(value)
+
+
+def _days(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_DAYS:
+        hint = f"Write 0 to {MAX_DAYS:,}; 0 keeps none."
+        raise _wrong(value, "This is not a number of days.", hint)
+    return value
 
 
 def _optional_seconds(value: object) -> float | None:
@@ -199,6 +207,7 @@ PARSERS: Final[dict[str, Callable[[object], Any]]] = {
     "RATE_LIMIT_HEADERS": _families,
     "ERROR_FORMAT": _choice("problem", "simple"),
     "REALM": _realm,
+    "USAGE_KEEP_DAYS": _days,
     "TESTING": _optional_boolean,
     "ADMIN": _boolean,
 }

@@ -1,8 +1,9 @@
 """A thread away from requests that runs one function, about a second after it was woken.
 
 Waking it costs a request next to nothing and never fails; however often it is
-woken, it runs at most once a second. It starts with the first call, sleeps
-while nobody calls, and is replaced if an unforeseen error ended it. With
+woken, it runs at most once a second, or as seldom as its owner says. It starts
+with the first call, sleeps while nobody calls, and is replaced if an unforeseen
+error ended it. With
 ``POLICY_MAX_AGE: None`` (tests) there is no thread.
 """
 
@@ -25,6 +26,7 @@ class PeriodicThread:
         name: of the thread.
         run: what is done; what it raises ends the thread.
         idle_timeout: seconds after which it runs although nobody woke it; ``None``: never.
+        every: seconds between being woken and running.
     """
 
     def __init__(
@@ -32,8 +34,10 @@ class PeriodicThread:
         name: str,
         run: Callable[[], None],
         idle_timeout: Callable[[], float | None] = lambda: None,
+        every: Callable[[], float] = lambda: EVERY_SECONDS,
     ) -> None:
-        self._name, self._run, self._idle_timeout = name, run, idle_timeout
+        self._name, self._run = name, run
+        self._idle_timeout, self._every = idle_timeout, every
         self.forget()
 
     def forget(self) -> None:
@@ -86,7 +90,7 @@ class PeriodicThread:
         while True:
             self._woken.wait(self._idle_timeout())
             self._woken.clear()
-            self._at_once.wait(EVERY_SECONDS)
+            self._at_once.wait(self._every())
             self._at_once.clear()
             waiters = [self._waiters.popleft() for _ in range(len(self._waiters))]
             # One that began before the tests did.

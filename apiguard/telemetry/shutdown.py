@@ -23,6 +23,7 @@ from typing import Any
 
 from .buffer import buffer
 from .heartbeats import sender
+from .usage import usage
 
 # How long the end of a process waits for the database.
 FLUSH_SECONDS = 2.0
@@ -33,7 +34,10 @@ _stopped_by: int | None = None
 
 def finish() -> None:
     """Write what waits and remove the worker's entry; waits a bounded time for both."""
+    # The two write at the same time, so that the end waits no longer than for the slower one.
+    usage.run_now()
     buffer.finish(FLUSH_SECONDS)
+    usage.finish(FLUSH_SECONDS)
     sender.sign_off()
 
 

@@ -26,6 +26,7 @@ from . import (
     _publish,
     _route,
     _token,
+    _usage,
 )
 from ._console import Console, SubCommand, used_wrongly
 
@@ -37,6 +38,7 @@ COMMANDS = (
     _explain.COMMAND,
     _import_corsheaders.COMMAND,
     _token.COMMAND,
+    _usage.COMMAND,
 )
 
 # One level deeper: the word, what it is for, its commands.
