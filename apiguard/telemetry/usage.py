@@ -89,15 +89,15 @@ class UsageRecorder:
             began, self._began = self._began, None
             lost, self._lost = self._lost, 0
         now = timezone.now()
-        waiting = Counter({UsageKey._make(entry): count for entry, count in counts.items()})
+        pending = Counter({UsageKey._make(entry): count for entry, count in counts.items()})
         if lost:
-            waiting[UsageKey(NOBODY, NOBODY, NOBODY, LOST, True)] += lost
+            pending[UsageKey(NOBODY, NOBODY, NOBODY, LOST, True)] += lost
         keep_days = conf.current().usage_keep_days
         if not keep_days:
             return
-        left = waiting.total()
+        left = pending.total()
         try:
-            for written in usage_rows().add(hour_of(began or now), False, waiting):
+            for written in usage_rows().add(hour_of(began or now), False, pending):
                 left -= written
             self._tidy(now, keep_days)
         except Exception as error:  # noqa: BLE001 - whatever it is, no request pays for it
