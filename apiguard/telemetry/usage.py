@@ -89,7 +89,7 @@ class UsageRecorder:
             began, self._began = self._began, None
             lost, self._lost = self._lost, 0
         now = timezone.now()
-        pending = Counter({UsageKey._make(entry): count for entry, count in counts.items()})
+        pending = Counter({UsageKey(*entry): count for entry, count in counts.items()})
         if lost:
             pending[UsageKey(NOBODY, NOBODY, NOBODY, LOST, True)] += lost
         keep_days = conf.current().usage_keep_days

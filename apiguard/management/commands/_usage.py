@@ -42,7 +42,7 @@ def _run(console: Console, options: Options) -> None:
     )
     found = usage_report.shares(selection, UsageKey._fields, most=ROWS_SHOWN + 1)
     shown = found[:ROWS_SHOWN]
-    keys = [UsageKey._make(share.key) for share in shown]
+    keys = [UsageKey(*share.key) for share in shown]
     names = usage_report.names_of(
         [one.route_pk for one in keys],
         [one.client_pk for one in keys],
@@ -70,7 +70,7 @@ def _totals(totals: Totals) -> dict[str, int]:
 
 
 def _row(share: Share, names: Names) -> dict[str, Any]:
-    key = UsageKey._make(share.key)
+    key = UsageKey(*share.key)
     client, api_key = names.clients.get(key.client_pk), names.keys.get(key.key_pk)
     route = names.routes.get(key.route_pk)
     kind = {NOBODY: "none", OTHERS: "others"}.get(key.client_pk, "client")
