@@ -144,6 +144,26 @@ class OriginSet:
         """All patterns, in their only spelling."""
         return frozenset(text for part in (self._exact, self._families) for text, _ in part.items())
 
+    def covers(self, pattern: OriginPattern) -> bool:
+        """Return whether every origin of ``pattern`` matches."""
+        if self.any:
+            return True
+        if pattern.any:
+            return False
+        if not pattern.wildcard and pattern.port != "*":
+            return self.match(pattern.text) is not None
+        # A family of ports is covered by one of ports alone.
+        ports = {":*"} if pattern.port == "*" else {":*", _port_text(pattern.port)}
+        if not pattern.wildcard and f"{pattern.scheme}://{pattern.host}:*" in self._families:
+            return True
+        deepest = max(self._depths, default=0)
+        parents = [*_parents(pattern.host, deepest), *([pattern.host] if pattern.wildcard else [])]
+        return any(
+            f"{pattern.scheme}://*.{parent}{port}" in self._families
+            for parent in parents
+            for port in ports
+        )
+
     def match(self, origin: str) -> str | None:
         """The value of ``Access-Control-Allow-Origin`` for a request's ``Origin``.
 
@@ -179,6 +199,10 @@ def _is_related(families: ShardedMap[str, int], deepest: int, origin: str) -> bo
         for parent in _parents(host, deepest)
         for port in ports
     )
+
+
+def _port_text(port: Port) -> str:
+    return "" if port is None else f":{port}"
 
 
 def _parents(host: str, deepest: int) -> Iterator[str]:

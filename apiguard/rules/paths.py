@@ -61,6 +61,10 @@ class PrefixTable(Generic[T]):
         self._longest: Final = max(map(len, entries), default=0)
         self._slashes: Final = max((prefix.count("/") for prefix in entries), default=0)
 
+    def prefixes(self) -> frozenset[str]:
+        """All prefixes of the table."""
+        return frozenset(self._entries)
+
     def find(self, path: str) -> T | None:
         """The value of the longest prefix that covers ``path``."""
         found: T | None = None
