@@ -51,6 +51,7 @@ PATTERNS = [
 ]
 METHODS = ["GET", "POST", "PUT", "DELETE"]
 TYPES = ["application/json", "application/*+json", "image/*", "text/plain"]
+HEADERS = {"x-frame-options", "x-other", "cache-control"}
 SCOPES = ["orders:read", "orders:write"]
 
 REFERENCES = {
@@ -304,20 +305,22 @@ def send(snapshot: Any, request: Request) -> Found:
     if not verdict.refused and context.route.access == "application":
         verdict = run(pipeline.judge_at_view(context, request.user_pk), context, answer)
     found.served = not verdict.refused
+    if context.credential is not None and context.route.access != "application":
+        found.user = context.credential.principal
+    _read_response(found, context)
+    return found
+
+
+def _read_response(found: Found, context: GuardContext) -> None:
     page = HttpResponse(b"", "text/html")
     page.headers["X-Other"] = "the view's"
     response.finish(HttpRequest(), context, page)
-    found.headers = {name.lower() for name in page.headers} & {
-        "x-frame-options", "x-other", "cache-control"
-    }  # fmt: skip
-    for name, value in (*page.headers.items(), *verdict.headers):
+    found.headers = {name.lower() for name in page.headers} & HEADERS
+    for name, value in (*page.headers.items(), *context.verdict.headers):
         if name.lower().startswith("access-control-") and name.lower()[15:] != "max-age":
             found.readable[name.lower()] = value
-    if verdict.outcome.value == "preflight_answered":
+    if context.verdict.outcome.value == "preflight_answered":
         found.readable["preflight"] = "yes"
-    if context.credential is not None and context.route.access != "application":
-        found.user = context.credential.principal
-    return found
 
 
 def openings(before: Found, after: Found) -> set[str]:

@@ -91,16 +91,20 @@ CASES = {
         LIMITED,
         [*LIMITED[:2], limit(name="per-minute", amount=20)],
         [
-            "Tier “Free” (1,000 clients, anonymous callers of api): the limit “per-minute” "
-            "changes from 10 per minute to 20 per minute."
+            (
+                "Tier “Free” (1,000 clients, anonymous callers of api): the limit “per-minute” "
+                "changes from 10 per minute to 20 per minute."
+            )
         ],
     ),
     "a limit is lowered": (
         LIMITED,
         [*LIMITED[:2], limit(name="per-minute", amount=5)],
         [
-            "Tier “Free” (1,000 clients, anonymous callers of api): the limit “per-minute” "
-            "changes from 10 per minute to 5 per minute."
+            (
+                "Tier “Free” (1,000 clients, anonymous callers of api): the limit “per-minute” "
+                "changes from 10 per minute to 5 per minute."
+            )
         ],
     ),
     "a route costs more than a limit": (
