@@ -95,8 +95,10 @@ class ApiGuardMiddleware:
                 return cast("HttpResponseBase", self.get_response(request))
             context = _context(request, settings, snapshot, this_id)
             early = None
-            if context.route is not None:
-                early = _short_circuit(request, context, run(pipeline.judge(context), context))
+            stages = _stages_of(context)
+            if stages:
+                verdict = run(pipeline.judge(context, stages), context)
+                early = _short_circuit(request, context, verdict)
             answer = early or cast("HttpResponseBase", self.get_response(request))
             late = None
             if is_uncounted(context):
@@ -119,8 +121,9 @@ class ApiGuardMiddleware:
                 return cast("HttpResponseBase", await self.get_response(request))
             context = _context(request, settings, snapshot, this_id)
             early = None
-            if context.route is not None:
-                verdict = await run_async(pipeline.judge(context), context)
+            stages = _stages_of(context)
+            if stages:
+                verdict = await run_async(pipeline.judge(context, stages), context)
                 early = _short_circuit(request, context, verdict)
             answer = early or cast("HttpResponseBase", await self.get_response(request))
             late = None
@@ -198,6 +201,13 @@ def _context(
     request.apiguard = context  # type: ignore[attr-defined]
     current_guard.set(context)
     return context
+
+
+def _stages_of(context: GuardContext) -> tuple[pipeline.Stage, ...]:
+    """Return the stages that judge this request; none where there is nothing to judge."""
+    if context.route is not None:
+        return pipeline.STAGES
+    return pipeline.UNGUARDED if context.snapshot.blocks else ()
 
 
 def _short_circuit(
@@ -346,10 +356,11 @@ def _record(context: GuardContext) -> None:
     if context.facts.came_through_a_stranger(context.settings):
         proxies.note(context.facts.remote_addr)
     route = context.route
-    if verdict.refused and route is not None:
-        buffer.refused(route.pk, verdict.outcome, verdict.enforced)
+    if verdict.refused:
+        if route is not None:
+            buffer.refused(route.pk, verdict.outcome, verdict.enforced)
         refusals.log(
-            route=route.name,
+            route="" if route is None else route.name,
             outcome=verdict.outcome,
             reason=verdict.reason,
             request_id=context.request_id,

@@ -22,11 +22,11 @@ __all__ = ["register"]
 
 def register(site: AdminSite) -> None:
     """Register all screens of apiguard on ``site``, except models registered there already."""
-    from . import clients, cors, coverage, explain, headers, history, issuers, routes, tiers
+    from . import blocks, clients, cors, coverage, explain, headers, history, issuers, routes, tiers
     from .keys import list as keys
     from .overview import page as overview
 
-    for screens in (routes, cors, headers, tiers, clients, keys, issuers, history):
+    for screens in (routes, cors, headers, tiers, clients, keys, issuers, blocks, history):
         for model, screen in screens.SCREENS.items():
             if not site.is_registered(model):
                 site.register(model, screen)

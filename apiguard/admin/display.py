@@ -23,6 +23,7 @@ DASH = "-"
 TONES = {
     "enforce": "good",
     "observe": "warn",
+    "closed": "bad",
     "off": "quiet",
 }
 

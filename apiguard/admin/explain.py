@@ -33,6 +33,7 @@ from .row_links import form_urls
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 MAX_VALUE = 2000
 STAGES = {
+    "address": _("Address"),
     "route": _("Route"),
     "cors": _("CORS"),
     "content": _("Content rules"),

@@ -7,6 +7,7 @@ reads these rows, compiles them, and requests are judged by the result.
 
 from .audit import PolicyChange, acting
 from .base import CompiledModel, PolicyManager, PolicyModel, PolicyQuerySet
+from .blocks import BlockedNetwork
 from .clients import Client, LimitOverride
 from .cors import AllowedOrigin, CorsPolicy
 from .headers import HeaderPolicy, ResponseHeader
@@ -23,6 +24,7 @@ from .usage import Usage
 __all__ = [
     "AllowedOrigin",
     "ApiKey",
+    "BlockedNetwork",
     "Change",
     "Client",
     "CompiledModel",

@@ -12,7 +12,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models, router
 
-from ..errors import PathError, PolicyError
+from ..errors import PolicyError
+from ..rules.networks import parse_network
 from ..rules.paths import normalise_prefix
 
 if TYPE_CHECKING:
@@ -49,14 +50,16 @@ else:
                 raise ValidationError(self.error_messages["invalid"], "invalid", params)
 
 
-class PathPrefixField(_CharField):
-    """A path prefix, kept and looked up in its canonical form ("/api" is "/api/")."""
+class _CanonicalField(_CharField):
+    """A text that is kept and looked up in its canonical form."""
 
-    @staticmethod
-    def _canonical(value: Any) -> Any:
+    def _rule(self, text: str) -> str:
+        raise NotImplementedError
+
+    def _canonical(self, value: Any) -> Any:
         try:
-            return normalise_prefix(value) if isinstance(value, str) else value
-        except PathError:
+            return self._rule(value) if isinstance(value, str) else value
+        except PolicyError:
             return value  # Said by the row's own problems(), with a reason.
 
     def to_python(self, value: Any) -> Any:
@@ -69,6 +72,20 @@ class PathPrefixField(_CharField):
         value = self._canonical(super().pre_save(model_instance, add))
         setattr(model_instance, self.attname, value)
         return value
+
+
+class PathPrefixField(_CanonicalField):
+    """A path prefix; "/api" is "/api/"."""
+
+    def _rule(self, text: str) -> str:
+        return normalise_prefix(text)
+
+
+class NetworkField(_CanonicalField):
+    """A network or an address; "192.0.2.7" is "192.0.2.7/32"."""
+
+    def _rule(self, text: str) -> str:
+        return str(parse_network(text))
 
 
 class LinesField(forms.CharField):

@@ -26,6 +26,7 @@ class Route(CompiledModel):
     class Mode(models.TextChoices):
         ENFORCE = "enforce", _("enforce")
         OBSERVE = "observe", _("observe: judge, refuse nothing")
+        CLOSED = "closed", _("closed: refuse everybody with 503 for now")
         OFF = "off", _("off: as if this row were absent")
 
     class Access(models.TextChoices):

@@ -19,6 +19,7 @@ from typing import Any
 from .. import conf
 from ..conf import Settings
 from ..rules.paths import PrefixTable
+from .compilers.blocks import Blocks
 from .compilers.cors import CorsPolicies
 from .compilers.headers import HeaderPolicies
 from .compilers.issuers import Issuers
@@ -38,6 +39,7 @@ class Sections:
     tiers: Tiers = field(default_factory=Tiers)
     issuers: Issuers = field(default_factory=Issuers)
     routes: Routes = field(default_factory=Routes)
+    blocks: Blocks = field(default_factory=Blocks)
     settings: Settings | None = None
 
 
@@ -69,6 +71,7 @@ def recompile(held: Snapshot | None, delta: Delta) -> Snapshot:
         tiers=tiers,
         tiers_by_slug={tier.slug: tier for tier in tiers.values()},
         issuers={issuer.rules.issuer: issuer for issuer in issuers.values()},
+        blocks=after.blocks.table,
         problems=tuple(_problems(after)),
         sections=after,
     )
@@ -98,7 +101,8 @@ def _advance(held: Sections, delta: Delta) -> Sections:
         },
         limited=_limited(held.tiers, tiers, tiers_compiled),
     )
-    return Sections(cors, headers, tiers, issuers, drafts.linked(touched, references))
+    routes = drafts.linked(touched, references)
+    return Sections(cors, headers, tiers, issuers, routes, held.blocks.after(delta))
 
 
 def _seen_by_routes(tiers: Tiers, pk: Any) -> tuple[Any, ...] | None:
@@ -140,8 +144,8 @@ def _problems(sections: Sections) -> Iterable[RowProblem]:
         yield from _in_order((pk, part.problems) for pk, part in parts.items())
     prefixes = sections.routes.prefixes.values()
     yield from _in_order((prefix.first, prefix.problems) for prefix in prefixes)
-    issuers = sections.issuers.parts.items()
-    yield from _in_order((pk, part.problems) for pk, part in issuers)
+    for alone in (sections.issuers.parts, sections.blocks.parts):
+        yield from _in_order((pk, part.problems) for pk, part in alone.items())
 
 
 def _in_order(

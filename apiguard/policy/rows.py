@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..errors import BrokenReference, PolicyError
 from ..models import (
     AllowedOrigin,
+    BlockedNetwork,
     CompiledModel,
     CorsPolicy,
     HeaderPolicy,
@@ -63,6 +64,7 @@ class Rows:
     tiers: tuple[Tier, ...] = ()
     limits: tuple[Limit, ...] = ()
     issuers: tuple[JwtIssuer, ...] = ()
+    blocks: tuple[BlockedNetwork, ...] = ()
 
 
 # Where the rows of each member stand.
@@ -75,6 +77,7 @@ MODELS: dict[str, type[CompiledModel]] = {
     "tiers": Tier,
     "limits": Limit,
     "issuers": JwtIssuer,
+    "blocks": BlockedNetwork,
 }
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from ..errors import PolicyError
+from ..rules.blocks import BlockTable
 from ..rules.jwt import TokenRules
 from ..rules.key_set import KeySet
 from ..rules.limits import Limit
@@ -179,6 +180,7 @@ class Snapshot:
     tiers: Mapping[Any, TierPolicy]
     tiers_by_slug: Mapping[str, TierPolicy]
     issuers: Mapping[str, IssuerPolicy]
+    blocks: BlockTable = field(default_factory=BlockTable)
     problems: tuple[RowProblem, ...] = ()
     keyring: Keyring = field(default_factory=Keyring)
     sections: Any = field(default=None, repr=False)

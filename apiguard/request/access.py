@@ -1,8 +1,8 @@
 """Whether a route can be enforced, and whether the caller may enter it.
 
-A route whose rows are broken is refused after credentials, so that a bad credential
-reads the same everywhere. ``credentials`` routes refuse requests without a credential,
-and credentials that lack a scope.
+A route that is closed, or whose rows are broken, is refused after credentials, so that
+a bad credential reads the same everywhere. ``credentials`` routes refuse requests
+without a credential, and credentials that lack a scope.
 """
 
 from __future__ import annotations
@@ -14,11 +14,18 @@ from .context import GuardContext
 from .verdict import Outcome, Verdict
 
 RETRY_SECONDS = 10
+# Somebody closed the route on purpose; callers need not come back every few seconds.
+CLOSED_RETRY_SECONDS = 60
 
 
 def check_route(context: GuardContext) -> Verdict | None:
-    """503 where the policy of the route is broken; a row is to be mended first."""
-    if context.route is None or not context.route.broken:
+    """503 where the route is closed, or its policy is broken: a row is to be changed first."""
+    if context.route is None:
+        return None
+    if context.route.mode == "closed":
+        reason = "the mode of the route is closed"
+        return Verdict(Outcome.ROUTE_CLOSED, reason=reason, retry_after=CLOSED_RETRY_SECONDS)
+    if not context.route.broken:
         return None
     reason = "; ".join(str(problem) for problem in context.route.broken)
     return Verdict(Outcome.POLICY_BROKEN, reason=reason, retry_after=RETRY_SECONDS)

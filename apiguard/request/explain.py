@@ -20,6 +20,7 @@ from ..policy.records import KeyRecord
 from ..policy.snapshot import Snapshot
 from . import pipeline, response
 from .access import check_access, check_route
+from .address import check_address
 from .content import check_content
 from .context import GuardContext
 from .cors import check_origin
@@ -46,6 +47,7 @@ MIDDLEWARE = "apiguard.middleware.ApiGuardMiddleware"
 REQUEST_ID = "explained"
 
 STAGE_NAMES = {
+    check_address: "address",
     check_origin: "cors",
     check_content: "content",
     verify_credential: "credentials",
@@ -118,16 +120,17 @@ class _Judging:
     def judge(self) -> None:
         """Run all stages that the middleware would run, those at the view included."""
         context = self.context
-        if context.route is None:
-            self.steps.append(Step("route", "passed", "no route guards this path"))
-            return
-        self.steps.append(Step("route", "passed", _route_text(context), route_row(context)))
-        stages = tuple(map(self._watched, pipeline.STAGES))
+        order = pipeline.UNGUARDED if context.route is None else pipeline.STAGES
+        stages = tuple(map(self._watched, order))
         self._note_end(run(pipeline.judge(context, stages), context, self._peek))
         reached = {step.stage for step in self.steps}
-        for name in map(_stage_name, pipeline.STAGES):
+        for name in map(_stage_name, order):
             if name not in reached:
                 self.steps.append(Step(name, "not_reached", ""))
+        # The address is judged before the path is.
+        self.steps.insert(1, Step("route", "passed", _route_text(context), route_row(context)))
+        if context.route is None:
+            return
         if not self.is_answered and is_uncounted(context):
             self.is_at_view = True
             verdict = run(pipeline.judge_at_view(context, None), context, self._peek)
@@ -251,7 +254,7 @@ def _changed(before: dict[str, str], after: Iterable[Header]) -> tuple[Header, .
 def _route_text(context: GuardContext) -> str:
     route = context.route
     if route is None:
-        return ""
+        return "no route guards this path"
     text = f"{route.prefix} is the longest prefix of a route that fits the path"
     return text if route.enforced else f"{text}; it only observes, so nothing is refused"
 

@@ -102,7 +102,13 @@ def _of_access(context: GuardContext) -> Reason:
     return Reason(f"needs {needs}; the {credential.kind} has {has}", route_row(context))
 
 
+def _of_address(context: GuardContext) -> Reason:
+    address = "unknown" if context.address is None else str(context.address)
+    return Reason(f"the address {address} is in no blocked network")
+
+
 _PASSES: dict[str, Callable[[GuardContext], Reason]] = {
+    "address": _of_address,
     "cors": _of_cors,
     "content": _of_content,
     "credentials": _of_credentials,

@@ -1,6 +1,7 @@
 """The order of the stages. It is a security property, and it is written here alone.
 
-A preflight carries no credentials, so it is answered first. Cheap rules come
+An address that is blocked is refused before anything else is looked at. A
+preflight carries no credentials, so it is answered next. Cheap rules come
 before anything that costs a look-up. Credentials come before limits, because
 only a verified credential says who is counted; limits come before access, so
 that a request without a credential is counted too.
@@ -16,6 +17,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 
 from .access import check_access, check_route
+from .address import check_address
 from .content import check_content
 from .context import GuardContext
 from .cors import check_origin
@@ -27,6 +29,7 @@ from .verdict import ADMITTED, OBSERVED, Verdict
 Stage = Callable[[GuardContext], Steps[Verdict | None] | Verdict | None]
 
 STAGES: tuple[Stage, ...] = (
+    check_address,
     check_origin,
     check_content,
     verify_credential,
@@ -34,6 +37,8 @@ STAGES: tuple[Stage, ...] = (
     check_limits,
     check_access,
 )
+# Where no route guards the path.
+UNGUARDED: tuple[Stage, ...] = (check_address,)
 # Where only Django REST framework runs, it identifies the caller first and counts later.
 IDENTIFYING = tuple(
     stage for stage in STAGES if stage in {verify_credential, check_route, check_access}

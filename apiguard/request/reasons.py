@@ -6,8 +6,9 @@ secret: a key is named by its id, a token by its issuer.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.views.decorators.debug import sensitive_variables
@@ -86,6 +87,19 @@ def format_limit(limit: Limit) -> str:
 def shorten(value: object) -> str:
     """Return a value that a request brought, quoted and not too long."""
     return repr(str(value)[:LONGEST_VALUE])
+
+
+def _of_block(context: GuardContext, verdict: Verdict, record: KeyRecord | None) -> Reason:
+    block = context.snapshot.blocks.find(context.address, time.time())
+    if block is None:  # It has ended since.
+        return Reason(verdict.reason)
+    until = "for good" if block.until is None else f"until {_moment(_at(block.until))}"
+    row = RowRef("blockednetwork", block.pk, str(block.network))
+    return Reason(f"{_from(context)} is in {block.network}, blocked {until}: {block.reason}", row)
+
+
+def _at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 # -- CORS and content -------------------------------------------------------------
@@ -289,6 +303,7 @@ _OF_KEYS = _OF_CLIENTS | {
     Outcome.KEY_WRONG_NETWORK,
 }
 _REASONS: dict[Outcome, _Describe] = {
+    Outcome.ADDRESS_BLOCKED: _of_block,
     Outcome.PREFLIGHT_FOREIGN_ORIGIN: _of_cors,
     Outcome.PREFLIGHT_METHOD: _of_cors,
     Outcome.PREFLIGHT_HEADER: _of_cors,

@@ -21,6 +21,7 @@ class Outcome(StrEnum):
     __hash__ = str.__hash__
 
     ADMITTED = "admitted"
+    ADDRESS_BLOCKED = "address_blocked"
     PREFLIGHT_ANSWERED = "preflight_answered"
     PREFLIGHT_FOREIGN_ORIGIN = "preflight_foreign_origin"
     PREFLIGHT_METHOD = "preflight_method"
@@ -57,6 +58,7 @@ class Outcome(StrEnum):
     ISSUER_KEYS_AWAY = "issuer_keys_away"
     POLICY_UNAVAILABLE = "policy_unavailable"
     POLICY_BROKEN = "policy_broken"
+    ROUTE_CLOSED = "route_closed"
     PATH_REWRITTEN = "path_rewritten"
     LIMIT_EXCEEDED = "limit_exceeded"
     COUNTER_AWAY = "counter_away"
@@ -79,6 +81,7 @@ _KEY = Refusal(401, "invalid_api_key", "The API key is invalid")
 _UNAVAILABLE = Refusal(503, "service_unavailable", "The service is unavailable, try again later")
 
 REFUSALS: dict[Outcome, Refusal] = {
+    Outcome.ADDRESS_BLOCKED: Refusal(403, "address_blocked", "The address is blocked"),
     Outcome.PREFLIGHT_FOREIGN_ORIGIN: _ORIGIN,
     Outcome.PREFLIGHT_METHOD: _ORIGIN._replace(detail="The method is not allowed for this origin"),
     Outcome.PREFLIGHT_HEADER: _ORIGIN._replace(detail="A header is not allowed for this origin"),
@@ -120,6 +123,7 @@ REFUSALS: dict[Outcome, Refusal] = {
     Outcome.ISSUER_KEYS_AWAY: _UNAVAILABLE,
     Outcome.POLICY_UNAVAILABLE: _UNAVAILABLE,
     Outcome.POLICY_BROKEN: _UNAVAILABLE,
+    Outcome.ROUTE_CLOSED: _UNAVAILABLE._replace(detail="The service is closed, try again later"),
     Outcome.PATH_REWRITTEN: _UNAVAILABLE,
     Outcome.COUNTER_AWAY: _UNAVAILABLE,
     Outcome.LIMIT_EXCEEDED: Refusal(429, "too_many_requests", "Rate limit exceeded"),

@@ -80,7 +80,10 @@ def authenticate(request: Request) -> GuardContext:
     """
     context = context_of(request)
     if not context.identified:
-        verdict = run(pipeline.judge(context, pipeline.IDENTIFYING), context)
+        stages: tuple[pipeline.Stage, ...] = pipeline.IDENTIFYING
+        if not getattr(context, "is_exempt", False):
+            stages = (*pipeline.UNGUARDED, *stages)
+        verdict = run(pipeline.judge(context, stages), context)
         if verdict.refused:
             refuse(context, verdict)
         if isinstance(context.auth, KeyRecord):
@@ -95,7 +98,7 @@ def refuse(context: GuardContext, verdict: Verdict) -> None:
         RequestRefused: the verdict, where it is enforced.
     """
     record_refusal(context, verdict)
-    if context.route is None or context.route.enforced:
+    if context.route is None or context.enforced:
         raise RequestRefused(verdict, recorded=True)
 
 
@@ -119,7 +122,12 @@ def record_refusal(context: GuardContext, verdict: Verdict) -> None:
 
 
 class _Alone(GuardContext):
-    """A context that no middleware completes."""
+    """A context that no middleware completes.
+
+    ``is_exempt``: whether the path is never touched, so that no block holds there.
+    """
+
+    is_exempt = False
 
 
 def without_policy(request: Request) -> GuardContext:
@@ -138,7 +146,7 @@ def _context(request: Any, snapshot: Snapshot | None = None) -> GuardContext:
     # Where we stand aside what a view asks of credentials goes on; no route holds.
     route = None if aside else snapshot.routes.find(path)
     context = _Alone(facts, settings, snapshot, route, ids_of(meta, settings).request_id)
-    context.counted = aside  # Then nothing is.
+    context.counted = context.is_exempt = aside  # Then nothing is.
     return context
 
 

@@ -91,7 +91,7 @@ def _parsed_address(text: str) -> Address | None:
     if "%" in text:
         return None
     try:
-        return _unmapped_address(ip_address(text))
+        return unmapped_address(ip_address(text))
     except ValueError:
         return None
 
@@ -158,7 +158,7 @@ def counted_as(address: Address | None) -> str:
     """``ip:`` and the address, IPv6 by /64 (what one subscriber holds), or ``unknown``."""
     if address is None:
         return f"ip:{UNKNOWN}"
-    address = _unmapped_address(address)
+    address = unmapped_address(address)
     if isinstance(address, IPv4Address):
         return f"ip:{address}"
     return f"ip:{IPv6Network((address, 64), strict=False)}"
@@ -206,7 +206,8 @@ def _unmapped(network: IPv6Network) -> IPv4Network:
     return IPv4Network((low, network.prefixlen - 96))
 
 
-def _unmapped_address(address: Address) -> Address:
+def unmapped_address(address: Address) -> Address:
+    """Return the IPv4 address that an IPv4-mapped one stands for; others as they are."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address

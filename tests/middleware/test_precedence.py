@@ -10,6 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from apiguard.middleware import ApiGuardMiddleware
+from apiguard.models import BlockedNetwork
 from apiguard.policy import load
 from apiguard.request import pipeline
 from apiguard.request.effects import run
@@ -39,12 +40,16 @@ class Request:
         self.headers: dict[str, str] = {}
         self.body = b"{}"
         self.content_type = "application/json"
-        self.broken = False
+        self.broken = self.blocked = self.closed = False
         self.limited = False
         self.wanted: list[str] = []
         # A well-formed key that nobody has; looked up where nothing is held.
         self.key = ""
         self.good = True
+
+
+def _blocked(it: Request) -> None:
+    it.blocked = True
 
 
 def _preflight(it: Request) -> None:
@@ -105,6 +110,10 @@ def _broken(it: Request) -> None:
     it.broken = True
 
 
+def _closed(it: Request) -> None:
+    it.closed = True
+
+
 def _limit(it: Request) -> None:
     it.limited = True
 
@@ -118,6 +127,7 @@ def _scope(it: Request) -> None:
 
 
 FAULTS: dict[str, tuple[Any, int, str]] = {
+    "blocked": (_blocked, 403, "address_blocked"),
     "preflight": (_preflight, 403, "origin_not_allowed"),
     "foreign origin": (_foreign, 403, "origin_not_allowed"),
     "length": (_length, 400, "invalid_request"),
@@ -131,6 +141,7 @@ FAULTS: dict[str, tuple[Any, int, str]] = {
     "bad credential": (_bad_key, 401, "invalid_api_key"),
     "look-up failed": (_away, 503, "service_unavailable"),
     "broken policy": (_broken, 503, "service_unavailable"),
+    "closed": (_closed, 503, "service_unavailable"),
     "limit": (_limit, 429, "too_many_requests"),
     "no credential": (_nobody, 401, "unauthorized"),
     "scope": (_scope, 403, "insufficient_permissions"),
@@ -147,6 +158,8 @@ EXCLUSIVE = [
     {"bad credential", "look-up failed"},
     {"no credential", "scope"},
     {"look-up failed", "broken policy"},
+    {"look-up failed", "closed"},
+    {"broken policy", "closed"},
 ]
 PAIRS = [
     pytest.param(first, second, id=f"{first}, {second}")
@@ -166,6 +179,7 @@ def _prepare(*names: str) -> tuple[Call, list[Any]]:
     rules = headers(("Not A Name" if it.broken else "X-Name", "x", "force", "always"))
     caller.client.tier = limits[0]
     row = route(
+        mode="closed" if it.closed else "enforce",
         access="credentials",
         methods=["GET", "POST"],
         accepts=["application/json"],
@@ -178,7 +192,8 @@ def _prepare(*names: str) -> tuple[Call, list[Any]]:
         required_scopes=it.wanted,
     )
     call = Call(it.method, "/api/plain", it.headers, it.body, it.content_type)
-    return call, [row, *policy, *rules, *limits, *caller.rows]
+    blocks = [BlockedNetwork(network="127.0.0.0/8", reason="x")] if it.blocked else []
+    return call, [row, *blocks, *policy, *rules, *limits, *caller.rows]
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from django.forms import inlineformset_factory
 from apiguard.models import (
     AllowedOrigin,
     ApiKey,
+    BlockedNetwork,
     Client,
     CorsPolicy,
     HeaderPolicy,
@@ -78,6 +79,10 @@ VALUES = {
         "header_policy": HeaderPolicy,
         "anonymous_tier": Tier,
         "user_tier": Tier,
+    },
+    BlockedNetwork: {
+        "network": ["192.0.2.0/24", "192.0.2.7", "2001:db8::/32", "nonsense", "0.0.0.0/0"],
+        "reason": ["a flood", "abuse"],
     },
     Client: {"slug": ["a", "b"], "name": ["A"], "tier": Tier, "enabled": [True, False]},
     LimitOverride: {"client": Client, "limit": Limit, "amount": [1, 5]},

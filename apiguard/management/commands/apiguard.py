@@ -17,6 +17,7 @@ from django.db import Error as DatabaseError
 from ...policy import load
 from . import (
     _baseline,
+    _block,
     _check,
     _client,
     _coverage,
@@ -39,6 +40,7 @@ COMMANDS = (
     _import_corsheaders.COMMAND,
     _token.COMMAND,
     _usage.COMMAND,
+    *_block.COMMANDS,
 )
 
 # One level deeper: the word, what it is for, its commands.
