@@ -5,32 +5,65 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('apiguard', '0007_usage'),
+        ("apiguard", "0007_usage"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BlockedNetwork',
+            name="BlockedNetwork",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('revision', models.BigIntegerField(db_default=0, db_index=True, default=0, editable=False, serialize=False)),
-                ('network', apiguard.models.fields.NetworkField(help_text='Permitted: 192.0.2.7, 192.0.2.0/24 or 2001:db8::/64. Prohibited: 192.0.2.7/24 (host bits).', max_length=64, unique=True, verbose_name='network')),
-                ('until', models.DateTimeField(blank=True, help_text='Empty: for good.', null=True, verbose_name='until')),
-                ('reason', models.CharField(max_length=255, verbose_name='reason')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "revision",
+                    models.BigIntegerField(
+                        db_default=0, db_index=True, default=0, editable=False, serialize=False
+                    ),
+                ),
+                (
+                    "network",
+                    apiguard.models.fields.NetworkField(
+                        help_text="Permitted: 192.0.2.7, 192.0.2.0/24 or 2001:db8::/64. Prohibited: 192.0.2.7/24 (host bits).",
+                        max_length=64,
+                        unique=True,
+                        verbose_name="network",
+                    ),
+                ),
+                (
+                    "until",
+                    models.DateTimeField(
+                        blank=True, help_text="Empty: for good.", null=True, verbose_name="until"
+                    ),
+                ),
+                ("reason", models.CharField(max_length=255, verbose_name="reason")),
             ],
             options={
-                'verbose_name': 'blocked network',
-                'verbose_name_plural': 'blocked networks',
-                'ordering': ['network'],
-                'permissions': (('block_network', 'Can block and unblock networks'),),
-                'default_permissions': ('view',),
+                "verbose_name": "blocked network",
+                "verbose_name_plural": "blocked networks",
+                "ordering": ["network"],
+                "permissions": (("block_network", "Can block and unblock networks"),),
+                "default_permissions": ("view",),
             },
         ),
         migrations.AlterField(
-            model_name='route',
-            name='mode',
-            field=models.CharField(choices=[('enforce', 'enforce'), ('observe', 'observe: judge, refuse nothing'), ('closed', 'closed: refuse everybody with 503 for now'), ('off', 'off: as if this row were absent')], default='enforce', help_text='Observe judges every request and counts what would have been refused.', max_length=16, verbose_name='mode'),
+            model_name="route",
+            name="mode",
+            field=models.CharField(
+                choices=[
+                    ("enforce", "enforce"),
+                    ("observe", "observe: judge, refuse nothing"),
+                    ("closed", "closed: refuse everybody with 503 for now"),
+                    ("off", "off: as if this row were absent"),
+                ],
+                default="enforce",
+                help_text="Observe judges every request and counts what would have been refused.",
+                max_length=16,
+                verbose_name="mode",
+            ),
         ),
     ]
