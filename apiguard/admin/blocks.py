@@ -33,10 +33,10 @@ class BlockForm(PolicyForm):
 
     own_address: Address | None = None
 
-    def _post_clean(self) -> None:
+    def full_clean(self) -> None:
         """Refuse a network that holds this person's own address."""
-        super()._post_clean()  # type: ignore[misc]
-        text = self.cleaned_data.get("network")
+        super().full_clean()
+        text = getattr(self, "cleaned_data", {}).get("network")
         # What is wrong with a network by itself is said already.
         if text and "network" not in self.errors:
             self._check_own_address(text)
