@@ -19,6 +19,7 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from selenium.webdriver import Chrome
 from apiguard import test_run
 from tests.browser import chromium, running_browser
 from tests.demo_site import DemoSite, copy_of, make_template
+from tests.scripted import migrate
 from tests.stores import (
     postgres_database,
     postgres_server,
@@ -200,10 +202,23 @@ def postgres_url() -> Iterator[str]:
         yield server.base_url
 
 
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_url: str) -> Iterator[Callable[[], AbstractContextManager[str]]]:
+    """``with migrated_postgres() as url``: a new database with all tables; migrations run once."""
+    template = f"apiguard_{uuid.uuid4().hex[:12]}"
+    with postgres_database(postgres_url, template) as url:
+        migrate(url)
+        yield lambda: postgres_database(
+            postgres_url, f"apiguard_{uuid.uuid4().hex[:12]}", template=template
+        )
+
+
 @pytest.fixture
-def fresh_postgres_url(postgres_url: str) -> Iterator[str]:
-    """A new, empty PostgreSQL database for one test."""
-    with postgres_database(postgres_url, f"apiguard_{uuid.uuid4().hex[:12]}") as url:
+def migrated_postgres_url(
+    migrated_postgres: Callable[[], AbstractContextManager[str]],
+) -> Iterator[str]:
+    """A new PostgreSQL database with all tables for one test."""
+    with migrated_postgres() as url:
         yield url
 
 

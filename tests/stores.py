@@ -302,10 +302,13 @@ def _accepts(port: int) -> bool:
 
 
 @contextmanager
-def postgres_database(server_url: str, name: str) -> Iterator[str]:
-    """A new, empty database on the server, dropped when the block ends; gives its URL."""
+def postgres_database(server_url: str, name: str, template: str = "template1") -> Iterator[str]:
+    """A new database on the server, a copy of ``template``; gives its URL.
+
+    It is dropped when the block ends. ``template1`` is empty.
+    """
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         try:
             yield f"{server_url.rpartition('/')[0]}/{name}"
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +12,7 @@ from apiguard.admin import conflict_retry
 from apiguard.admin.conflict_retry import is_retryable
 from apiguard.models import Tier
 from tests.admin.editors_at_once import EDITS, PEOPLE
-from tests.scripted import MIGRATE, said_by
-from tests.stores import postgres_database
+from tests.scripted import said_by, settings_on
 
 
 def refused(state="40001"):
@@ -109,13 +107,8 @@ def test_other_errors_are_errors(admin_client, failing):
         pytest.param("?isolation_level=4", id="serializable"),
     ],
 )
-def test_several_people_who_edit_at_once_meet_no_server_error(postgres_url, level):
-    with postgres_database(postgres_url, f"editors_{os.getpid()}") as url:
-        settings = {
-            "TEST_DATABASE_URL": url + level,
-            "DJANGO_SETTINGS_MODULE": "project.settings_test",
-        }
-        answer = said_by("tests.admin.editors_at_once", settings, MIGRATE)
+def test_several_people_who_edit_at_once_meet_no_server_error(migrated_postgres_url, level):
+    answer = said_by("tests.admin.editors_at_once", settings_on(migrated_postgres_url + level))
     # 200: the form asks which of two values to keep.
     assert set(answer["statuses"]) <= {200, 302}
     assert answer["edits"] == PEOPLE * EDITS - answer["told"]

@@ -1,6 +1,6 @@
 """A process whose threads rotate one key at once; run by test_key_rotation_at_once.
 
-``python -m tests.models.rotators GRACE`` on the database of
+``python -m tests.models.rotators GRACE`` on the migrated database of
 ``TEST_DATABASE_URL``. Prints one JSON object.
 """
 
@@ -19,7 +19,6 @@ import django
 django.setup()
 
 from django.core.exceptions import ValidationError
-from django.core.management import call_command
 from django.db import connections
 from django.utils import timezone
 
@@ -68,7 +67,6 @@ def revoke_while_rotating(key: ApiKey) -> bool:
 
 
 def main(grace: timedelta) -> dict[str, object]:
-    call_command("migrate", verbosity=0)
     client = Client.objects.create(slug="acme", name="Acme")
     rounds, ended = [], []
     for number in range(ROUNDS):

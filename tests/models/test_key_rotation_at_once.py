@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from tests.servers import clean_environment
-
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.scripted import said_by, settings_on
 
 pytestmark = pytest.mark.slow
 
@@ -24,21 +17,9 @@ pytestmark = pytest.mark.slow
     ],
 )
 def test_of_many_who_rotate_a_key_at_once_one_does_and_the_others_are_told(
-    fresh_postgres_url, grace, words
+    migrated_postgres_url, grace, words
 ):
-    environment = clean_environment(
-        {"TEST_DATABASE_URL": fresh_postgres_url, "DJANGO_SETTINGS_MODULE": "project.settings_test"}
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.models.rotators", str(grace)],
-        cwd=CHECKOUT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout.splitlines()[-1])
+    answer = said_by("tests.models.rotators", settings_on(migrated_postgres_url), str(grace))
     for one in answer["rounds"]:
         assert one["told"].count("rotated") == one["successors"] == 1
         assert sum(words in each for each in one["told"]) == answer["threads"] - 1

@@ -1,6 +1,6 @@
 """Every door through which a policy row can change, tried on a real database; see test_doors.
 
-``python -m tests.policy.doors`` on the empty, migrated database of
+``python -m tests.policy.doors`` on the migrated database of
 ``TEST_DATABASE_URL``. Prints one JSON object: door -> the promises that it breaks.
 """
 

@@ -1,8 +1,9 @@
 """A process that edits policy and reads it at the same time; run by test_concurrency.
 
-``python -m tests.policy.editors SCENARIO NAME`` on the database of
-``TEST_DATABASE_URL``. Prints one JSON object: the errors that anybody met,
-and what a reader missed.
+``python -m tests.policy.editors SCENARIO [NAME]`` on the migrated database of
+``TEST_DATABASE_URL``. Processes that share a database have names, and one has run
+``prepare`` before them; a process without a name prepares the rows itself. Prints one JSON
+object: the errors that anybody met, and what a reader missed.
 """
 
 # ruff: noqa: E402 - models exist only after setup()
@@ -10,6 +11,7 @@ and what a reader missed.
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 import threading
@@ -20,7 +22,6 @@ import django
 
 django.setup()
 
-from django.core.management import call_command
 from django.db import OperationalError, connections, transaction
 from django.test.utils import override_settings
 
@@ -28,13 +29,12 @@ from apiguard.models import ApiKey, Client, Limit, PolicyState, Route, Tier
 from apiguard.policy import holder, load, lookups, refresh
 from apiguard.policy.holder import PolicyHolder
 
-ROUNDS = 12
+ROUNDS = int(os.environ.get("EDITORS_ROUNDS", "4"))
 SECONDS_TO_WAIT = 30
 SHARED = "shared"
 
 
-def migrate(name: str) -> dict[str, object]:
-    call_command("migrate", verbosity=0)
+def prepare(name: str) -> dict[str, object]:
     client = Client.objects.create(slug=SHARED, name=SHARED)
     Route.objects.create(name=SHARED, path_prefix=f"/{SHARED}/")
     for number in range(ROUNDS):
@@ -84,6 +84,7 @@ class Reader:
             for key_id in self.key_ids:
                 if snapshot.keyring.get(key_id) is None:
                     lookups.key(snapshot, key_id)
+            time.sleep(0.002)  # Leaves the processor to those who edit.
 
     def missed(self) -> list[str]:
         """What this reader believes and a new one does not, under one revision."""
@@ -277,7 +278,7 @@ def isolated(name: str) -> dict[str, object]:
 
 
 SCENARIOS = {
-    run.__name__: run for run in (migrate, editors, overlapping, queueing, hammered, isolated)
+    run.__name__: run for run in (prepare, editors, overlapping, queueing, hammered, isolated)
 }
 
 if __name__ == "__main__":
@@ -287,4 +288,7 @@ if __name__ == "__main__":
     for module in (holder, refresh, lookups):
         module.ANSWER_SECONDS = SECONDS_TO_WAIT
     with override_settings(APIGUARD={"POLICY_MAX_AGE": 0}):
-        print(json.dumps(SCENARIOS[sys.argv[1]](sys.argv[2])))  # noqa: T201 - its answer
+        scenario, name = sys.argv[1], "".join(sys.argv[2:])
+        if not name:
+            prepare(name)
+        print(json.dumps(SCENARIOS[scenario](name)))  # noqa: T201 - its answer

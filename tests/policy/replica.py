@@ -28,6 +28,7 @@ from apiguard.policy.holder import PolicyHolder
 
 def main() -> None:
     """Write everything, and look."""
+    call_command("flush", database="replica", interactive=False, verbosity=0)
     asked: list[str] = []
 
     def note(execute: Any, sql: str, *args: Any) -> Any:

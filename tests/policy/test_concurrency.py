@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.examples import examples
+from tests.scripted import migrate, settings_on
 from tests.servers import clean_environment
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -16,18 +18,18 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
 
+ROUNDS = examples(4)
+
+
 class Database:
     """A migrated database that processes of their own edit."""
 
     def __init__(self, url):
-        self.environment = clean_environment(
-            {"TEST_DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "project.settings_test"}
-        )
-        self.answers(self.start("migrate"))
+        self.environment = clean_environment({**settings_on(url), "EDITORS_ROUNDS": str(ROUNDS)})
 
-    def start(self, scenario, name="x"):
+    def start(self, scenario, *name):
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.policy.editors", scenario, name],
+            [sys.executable, "-m", "tests.policy.editors", scenario, *name],
             cwd=CHECKOUT,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -40,21 +42,28 @@ class Database:
         assert [process.returncode for process in processes] == [0] * len(done), done
         return [json.loads(out.splitlines()[-1]) for out, _ in done]
 
+    def answers_of_all(self, scenario, names):
+        """The answers of processes that do the same at the same time."""
+        self.answers(self.start("prepare", "all"))
+        return self.answers(*(self.start(scenario, name) for name in names))
+
 
 @pytest.fixture
 def on_sqlite(tmp_path):
-    return Database(f"sqlite:///{tmp_path / 'policy.sqlite3'}")
+    url = f"sqlite:///{tmp_path / 'policy.sqlite3'}"
+    migrate(url)
+    return Database(url)
 
 
 @pytest.fixture
-def on_postgres(fresh_postgres_url):
-    return Database(fresh_postgres_url)
+def on_postgres(migrated_postgres_url):
+    return Database(migrated_postgres_url)
 
 
 @pytest.mark.parametrize("database", ["on_sqlite", "on_postgres"])
 def test_editors_and_readers_of_two_processes_get_on_and_miss_nothing(database, request):
     database = request.getfixturevalue(database)
-    answers = database.answers(database.start("editors", "a"), database.start("editors", "b"))
+    answers = database.answers_of_all("editors", "ab")
     assert answers == [{"errors": [], "missed": []}] * 2
 
 
@@ -79,15 +88,15 @@ LEVELS = pytest.mark.parametrize(
 
 
 @LEVELS
-def test_transactions_that_commit_in_any_order_are_missed_by_no_process(fresh_postgres_url, level):
-    database = Database(fresh_postgres_url + level)
-    answers = database.answers(*(database.start("hammered", name) for name in "abc"))
+def test_transactions_that_commit_in_any_order_are_missed_by_no_process(migrated_postgres_url, level):
+    database = Database(migrated_postgres_url + level)
+    answers = database.answers_of_all("hammered", "abc")
     assert answers == [{"errors": [], "missed": []}] * 3
 
 
 @LEVELS
-def test_a_process_is_not_stuck_at_what_one_transaction_sees(fresh_postgres_url, level):
-    database = Database(fresh_postgres_url + level)
+def test_a_process_is_not_stuck_at_what_one_transaction_sees(migrated_postgres_url, level):
+    database = Database(migrated_postgres_url + level)
     [answer] = database.answers(database.start("isolated"))
     # Inside, it is the transaction's business what it sees; it ends there.
     assert answer == {"inside": not level, "after": True, "following": True}

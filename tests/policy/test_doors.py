@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.scripted import MIGRATE, said_by
-from tests.stores import postgres_database
+from tests.scripted import said_by, settings_on
 
 pytestmark = pytest.mark.slow
 
@@ -24,14 +22,10 @@ LEVELS = {
 
 
 @pytest.fixture(scope="module", params=LEVELS)
-def broken(request, postgres_url):
+def broken(request, migrated_postgres):
     """Door -> promises that it breaks."""
-    with postgres_database(postgres_url, f"doors_{os.getpid()}") as url:
-        settings = {
-            "TEST_DATABASE_URL": url + LEVELS[request.param],
-            "DJANGO_SETTINGS_MODULE": "project.settings_test",
-        }
-        return said_by("tests.policy.doors", settings, MIGRATE)
+    with migrated_postgres() as url:
+        return said_by("tests.policy.doors", settings_on(url + LEVELS[request.param]))
 
 
 def test_every_door_is_tried(broken):

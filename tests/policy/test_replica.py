@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from tests.scripted import MIGRATE, said_by
-from tests.stores import postgres_database
+from tests.scripted import said_by
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def answer(postgres_url):
-    names = [f"{kind}_{os.getpid()}" for kind in ("primary", "replica")]
-    with (
-        postgres_database(postgres_url, names[0]) as primary,
-        postgres_database(postgres_url, names[1]) as replica,
-    ):
+def answer(migrated_postgres):
+    with migrated_postgres() as primary, migrated_postgres() as replica:
         settings = {
             "TEST_DATABASE_URL": primary,
             "REPLICA_URL": replica,
             "DJANGO_SETTINGS_MODULE": "tests.policy.replica_settings",
         }
-        replicated = (*MIGRATE, "--database", "replica")
-        return said_by("tests.policy.replica", settings, MIGRATE, replicated)
+        return said_by("tests.policy.replica", settings)
 
 
 def test_a_replica_that_lags_is_asked_nothing(answer):

@@ -169,9 +169,9 @@ def answer(started):
 
 
 @pytest.mark.slow
-def test_workers_on_postgres_write_a_key_once_a_minute_in_all(fresh_postgres_url):
-    answer(process(fresh_postgres_url, "migrate"))
-    workers = [process(fresh_postgres_url, "use") for _ in range(PROCESSES)]
+def test_workers_on_postgres_write_a_key_once_a_minute_in_all(migrated_postgres_url):
+    answer(process(migrated_postgres_url, "issue"))
+    workers = [process(migrated_postgres_url, "use") for _ in range(PROCESSES)]
     for worker in workers:
         assert worker.stdout.readline() == "ready\n"
     for worker in workers:

@@ -1,7 +1,7 @@
 """A process in which keys are used and their use is written; run by test_last_use.
 
 ``python -m tests.telemetry.using COMMAND [KEYS]`` on the database of
-``TEST_DATABASE_URL``: ``migrate`` makes the keys; ``use`` says "ready", waits
+``TEST_DATABASE_URL``: ``issue`` makes the keys; ``use`` says "ready", waits
 for a line, and then uses every key over and over, as many times as there are
 seconds in half a minute. Prints one JSON object: what it sent to the database.
 """
@@ -18,7 +18,6 @@ import django
 
 django.setup()
 
-from django.core.management import call_command
 from django.db import connection
 from django.test.utils import override_settings
 
@@ -28,8 +27,7 @@ from apiguard.telemetry.buffer import Buffer
 FLUSHES = 30
 
 
-def migrate(keys: int) -> dict[str, object]:
-    call_command("migrate", verbosity=0)
+def issue(keys: int) -> dict[str, object]:
     client = Client.objects.create(slug="a", name="A")
     for number in range(keys):
         ApiKey.objects.issue(client, f"key {number}")
@@ -61,5 +59,5 @@ def use(keys: int) -> dict[str, object]:
 
 if __name__ == "__main__":
     with override_settings(APIGUARD={"POLICY_MAX_AGE": 3600}):
-        answer = {"migrate": migrate, "use": use}[sys.argv[1]](int(sys.argv[2]))
+        answer = {"issue": issue, "use": use}[sys.argv[1]](int(sys.argv[2]))
     print(json.dumps(answer))  # noqa: T201 - its answer
