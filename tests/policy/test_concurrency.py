@@ -88,7 +88,9 @@ LEVELS = pytest.mark.parametrize(
 
 
 @LEVELS
-def test_transactions_that_commit_in_any_order_are_missed_by_no_process(migrated_postgres_url, level):
+def test_transactions_that_commit_in_any_order_are_missed_by_no_process(
+    migrated_postgres_url, level
+):
     database = Database(migrated_postgres_url + level)
     answers = database.answers_of_all("hammered", "abc")
     assert answers == [{"errors": [], "missed": []}] * 3
