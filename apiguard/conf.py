@@ -64,11 +64,19 @@ class Settings:
     realm: str = "api"
     admin: bool = True
     usage_keep_days: int = 90
+    refusals_keep_days: int = 7
+    refusals_keep_rows: int = 200_000
+    refusals_address: Literal["full", "network"] = "full"
     testing: bool | None = None
     # The same names as they stand in WSGI's environ, computed once.
     api_key_meta: str = "HTTP_X_API_KEY"
     request_id_meta: str = "HTTP_X_REQUEST_ID"
     forwarded_meta: str = "HTTP_X_FORWARDED_FOR"
+
+    @property
+    def keeps_refusals(self) -> bool:
+        """Whether refused requests become rows."""
+        return self.refusals_keep_days > 0 and self.refusals_keep_rows > 0
 
 
 def _meta(header: str) -> str:

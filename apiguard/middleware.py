@@ -31,16 +31,20 @@ from .request.context import GuardContext
 from .request.effects import Steps, run
 from .request.facts import facts_of, host_of
 from .request.limits import is_uncounted, may_refuse
+from .request.recording import record_answer, record_refusal
 from .request.request_id import current_ids, ids_of
 from .request.usage import record_usage
 from .request.users import is_signed_in_beside, signed_in_user, signed_in_user_afterwards
 from .request.verdict import Outcome, Verdict
-from .telemetry import proxies, refusals
+from .telemetry import proxies
 from .telemetry.buffer import buffer
 
 logger = logging.getLogger("apiguard.request")
 
 View = Callable[..., Any]
+
+# Status codes of what runs behind the guard that are worth finding.
+REFUSED_BEHIND = frozenset({401, 403, 429})
 
 
 def note_failure(sender: object, request: HttpRequest | None = None, **_: object) -> None:
@@ -198,6 +202,7 @@ def _context(
         unannounced=guarded and body.is_unannounced(request),
     )
     context = GuardContext(facts, settings, snapshot, route, this_id)
+    context.path = request.path_info
     request.apiguard = context  # type: ignore[attr-defined]
     current_guard.set(context)
     return context
@@ -341,12 +346,25 @@ def _finalize(
         response.finish(request, context, answer)
     answer.headers[context.settings.request_id_header] = context.request_id
     _record(context)
+    verdict = context.verdict
+    if verdict.refused:
+        record_refusal(context, verdict)
+    elif answer.status_code in REFUSED_BEHIND and context.route is not None:
+        record_answer(context, answer.status_code, _answered_by(request, context))
     return answer
+
+
+def _answered_by(request: HttpRequest, context: GuardContext) -> str:
+    if not context.reached_view:
+        return "another middleware"
+    if response.was_stopped_by_csrf_check(request):
+        return "Django's CSRF check"
+    return "the view"
 
 
 def _record(context: GuardContext) -> None:
     """Leave word of what happened, for people; nothing here waits."""
-    credential, decision, verdict = context.credential, context.decision, context.verdict
+    credential, decision = context.credential, context.decision
     record_usage(context)
     if credential is not None and isinstance(credential.auth, KeyRecord):
         buffer.used(credential.auth.pk)
@@ -355,18 +373,6 @@ def _record(context: GuardContext) -> None:
             buffer.shadow(one.limit.pk, context.principal)
     if context.facts.came_through_a_stranger(context.settings):
         proxies.note(context.facts.remote_addr)
-    route = context.route
-    if verdict.refused:
-        if route is not None:
-            buffer.refused(route.pk, verdict.outcome, verdict.enforced)
-        refusals.log(
-            route="" if route is None else route.name,
-            outcome=verdict.outcome,
-            reason=verdict.reason,
-            request_id=context.request_id,
-            principal=context.principal,
-            enforced=verdict.enforced,
-        )
 
 
 def _without_policy(this_id: str, settings: conf.Settings) -> HttpResponseBase:

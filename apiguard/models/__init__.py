@@ -16,6 +16,8 @@ from .incidents import CounterFault, CounterOutage, UntrustedProxy
 from .issuers import JwtIssuer
 from .key_identification import Identified, identify
 from .keys import ApiKey
+from .periodic_tasks import PeriodicTask
+from .refusals import Refusal
 from .routes import Route
 from .state import Change, PolicyState, everything
 from .tiers import Limit, Tier
@@ -37,11 +39,13 @@ __all__ = [
     "JwtIssuer",
     "Limit",
     "LimitOverride",
+    "PeriodicTask",
     "PolicyChange",
     "PolicyManager",
     "PolicyModel",
     "PolicyQuerySet",
     "PolicyState",
+    "Refusal",
     "ResponseHeader",
     "Route",
     "ShadowCount",

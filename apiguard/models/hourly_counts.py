@@ -5,6 +5,7 @@ Not policy: written by telemetry, away from requests, and publishes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -28,24 +29,44 @@ def hour_of(at: datetime) -> datetime:
 class GrowingQuerySet(models.QuerySet[M]):
     """Counts that grow, whichever worker adds to them."""
 
-    def _grow(self, count: int, **entry: Any) -> None:
+    def _grow(self, numbers: Mapping[str, int], **entry: Any) -> None:
         row = self.filter(**entry)
-        if row.update(count=models.F("count") + count):
+        change = {name: models.F(name) + number for name, number in numbers.items()}
+        if row.update(**change):
             return
         try:
             with transaction.atomic(using=self.db):
-                self.create(**entry, count=count)
+                self.create(**entry, **numbers)
         except IntegrityError:  # Another worker made the row first.
-            row.update(count=models.F("count") + count)
+            row.update(**change)
 
 
 class HourlyCountQuerySet(GrowingQuerySet["HourlyCount"]):
     """Refusals by route and reason."""
 
-    def add(self, at: datetime, route_pk: int, outcome: str, enforced: bool, count: int) -> None:
-        """Add ``count`` refusals of one kind to the hour of ``at``."""
+    def add(
+        self,
+        at: datetime,
+        route_pk: int,
+        outcome: str,
+        enforced: bool,
+        count: int,
+        *,
+        unkept: int = 0,
+    ) -> None:
+        """Add ``count`` refusals of one kind to the hour of ``at``.
+
+        Args:
+            unkept: refusals, counted before or now, that have no row of their own.
+        """
         entry = {"route_pk": route_pk, "outcome": outcome, "enforced": enforced}
-        self._grow(count, hour=hour_of(at), **entry)
+        numbers = {"count": count, "unkept": unkept}
+        self._grow(numbers, hour=hour_of(at), **entry)
+
+    def unkept_since(self, at: datetime) -> int:
+        """Return how many refusals have no row of their own, from the hour of ``at`` on."""
+        total = self.filter(hour__gte=hour_of(at)).aggregate(total=models.Sum("unkept"))
+        return int(total["total"] or 0)
 
     def forget(self, now: datetime) -> None:
         """Delete what is older than ``COUNTS_KEPT``."""
@@ -56,11 +77,13 @@ class HourlyCount(models.Model):
     """Refusals of one route, for one reason, in one hour (UTC)."""
 
     hour = models.DateTimeField(_("hour"))
-    # No foreign key: numbers outlive routes, and are written without a look at them.
+    # No foreign key: numbers outlive routes, and are written without a look at them. 0: no route.
     route_pk = models.BigIntegerField(_("route"))
     outcome = models.CharField(_("outcome"), max_length=64)
     enforced = models.BooleanField(_("enforced"))
     count = models.PositiveBigIntegerField(_("count"), default=0)
+    # Of them, those that are not among the rows of ``Refusal``. Older code leaves it out.
+    unkept = models.PositiveBigIntegerField(_("not kept"), default=0, db_default=0)
 
     objects = HourlyCountQuerySet.as_manager()
 
@@ -83,7 +106,7 @@ class ShadowCountQuerySet(GrowingQuerySet["ShadowCount"]):
 
     def add(self, at: datetime, limit_pk: int, principal: str, count: int) -> None:
         """Add ``count`` requests of ``principal`` to the hour of ``at``; "" is all others."""
-        self._grow(count, hour=hour_of(at), limit_pk=limit_pk, principal=principal)
+        self._grow({"count": count}, hour=hour_of(at), limit_pk=limit_pk, principal=principal)
 
     def since(self, at: datetime) -> Self:
         """The counts of the hour of ``at`` and all later ones."""

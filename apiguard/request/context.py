@@ -66,6 +66,10 @@ class GuardContext:
     is_counted_late = False
     # Whether the view's own permission wants a credential of apiguard's.
     is_wanted_by_view = False
+    # Whether its refusal is recorded.
+    is_recorded = False
+    # For people; no stage judges by it.
+    path = ""
     # Slug of the tier that the request was counted in.
     tier = ""
     # The origin that may read the response, as it is to be sent.

@@ -52,7 +52,7 @@ def find_reason(context: GuardContext, verdict: Verdict, record: KeyRecord | Non
     if describe is None:
         return Reason(verdict.reason or verdict.outcome.replace("_", " "), route_row(context))
     if verdict.outcome in _OF_KEYS:
-        record = record or _held_record(context)
+        record = record or held_record(context)
     return describe(context, verdict, record)
 
 
@@ -158,13 +158,14 @@ def _of_presented(context: GuardContext, verdict: Verdict, record: KeyRecord | N
 
 
 @sensitive_variables()
-def _held_record(context: GuardContext) -> KeyRecord | None:
-    held = context.snapshot.keyring.get(_presented_id(context))
+def held_record(context: GuardContext) -> KeyRecord | None:
+    """Return the record of the key that a request brings, if the keyring holds it."""
+    held = context.snapshot.keyring.get(presented_key_id(context))
     return held if isinstance(held, KeyRecord) else None
 
 
 @sensitive_variables()
-def _presented_id(context: GuardContext) -> str:
+def presented_key_id(context: GuardContext) -> str:
     """Return the public id of the key that a request brings; empty if it brings none."""
     for presented in find_presented(context):
         if presented.kind == "key":
@@ -178,7 +179,7 @@ def _of_key(context: GuardContext, verdict: Verdict, record: KeyRecord | None) -
     if outcome is Outcome.KEY_MALFORMED:
         return Reason("this is no key of this site: mistyped, cut short, or another one's")
     if record is None:
-        return Reason(f"no key has the id {_presented_id(context)}")
+        return Reason(f"no key has the id {presented_key_id(context)}")
     if outcome in _OF_CLIENTS:
         return Reason(_client_text(context, outcome, record), client_row(record))
     return Reason(_key_text(context, outcome, record), key_row(record))
@@ -278,12 +279,17 @@ def limit_text(context: GuardContext, one: Counted) -> str:
 
 
 def _of_access(context: GuardContext, verdict: Verdict, record: KeyRecord | None) -> Reason:
-    row = route_row(context)
-    if context.route is None or context.credential is None:
+    credential, row = context.credential, route_row(context)
+    if verdict.outcome is Outcome.NO_CREDENTIAL:
         return Reason("the route wants a credential; none of apiguard's was sent", row)
-    needs = " ".join(sorted(context.route.required_scopes))
-    has = " ".join(sorted(context.credential.scopes)) or "no scope"
-    return Reason(f"needs {needs}; the {context.credential.kind} has {has}", row)
+    kind = "session" if credential is None else credential.kind
+    has = " ".join(sorted(context.scopes)) or "no scope"
+    needed = () if context.route is None else context.route.required_scopes
+    if context.scopes.issuperset(needed):
+        # The view's own HasScope, which no row decides.
+        needs = verdict.reason.removeprefix("lacks ")
+        return Reason(f"the view also needs {needs}; the {kind} has {has}")
+    return Reason(f"needs {' '.join(sorted(needed))}; the {kind} has {has}", row)
 
 
 _Describe = Callable[[GuardContext, Verdict, KeyRecord | None], Reason]

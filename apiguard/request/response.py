@@ -230,7 +230,7 @@ def _is_from_an_exception(
         or isinstance(response, HttpResponseNotAllowed)
         # DRF marks what its exception handler returned.
         or bool(getattr(response, "exception", False))
-        or _csrf_check_stopped(request)
+        or was_stopped_by_csrf_check(request)
     )
 
 
@@ -245,7 +245,7 @@ def _was_too_big(request: HttpRequest, context: GuardContext) -> bool:
         return False
     if request.content_type == "multipart/form-data":
         return False  # Files are read in parts, and do not count.
-    if context.reached_view and not _csrf_check_stopped(request):
+    if context.reached_view and not was_stopped_by_csrf_check(request):
         return False
     try:
         request.body  # noqa: B018 - raises before it reads
@@ -258,10 +258,10 @@ def _was_too_big(request: HttpRequest, context: GuardContext) -> bool:
 
 def _was_csrf(request: HttpRequest, context: GuardContext) -> bool:
     """Whether Django's CSRF middleware refused."""
-    return context.reached_view and context.exception is None and _csrf_check_stopped(request)
+    return context.reached_view and context.exception is None and was_stopped_by_csrf_check(request)
 
 
-def _csrf_check_stopped(request: HttpRequest) -> bool:
+def was_stopped_by_csrf_check(request: HttpRequest) -> bool:
     """Whether Django's CSRF middleware ran, and never let the request go on to its view."""
     match = request.resolver_match
     return (

@@ -23,6 +23,8 @@ class Outcome(StrEnum):
     ADMITTED = "admitted"
     ADDRESS_BLOCKED = "address_blocked"
     PREFLIGHT_ANSWERED = "preflight_answered"
+    # What runs behind the guard answered 401, 403 or 429.
+    VIEW_ANSWERED = "view_answered"
     PREFLIGHT_FOREIGN_ORIGIN = "preflight_foreign_origin"
     PREFLIGHT_METHOD = "preflight_method"
     PREFLIGHT_HEADER = "preflight_header"

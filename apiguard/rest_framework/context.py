@@ -13,14 +13,13 @@ from .. import conf
 from ..policy.holder import PolicyUnavailable, holder
 from ..policy.records import KeyRecord
 from ..policy.snapshot import Snapshot, empty
-from ..request import pipeline
+from ..request import pipeline, recording
 from ..request.context import GuardContext
 from ..request.effects import run
 from ..request.facts import facts_of
 from ..request.request_id import ids_of
 from ..request.usage import record_usage
 from ..request.verdict import Outcome, Verdict
-from ..telemetry import refusals
 from ..telemetry.buffer import buffer
 
 logger = logging.getLogger("apiguard.request")
@@ -104,21 +103,16 @@ def refuse(context: GuardContext, verdict: Verdict) -> None:
 
 def record_refusal(context: GuardContext, verdict: Verdict) -> None:
     """Leave word of a refusal, unless the middleware does when the request leaves."""
-    route = context.route
-    if route is not None and not isinstance(context, _Alone):
-        return
-    if route is not None:
-        buffer.refused(route.pk, verdict.outcome, verdict.enforced)
-        record_usage(context, verdict)
-    refusals.log(
-        route="" if route is None else route.name,
-        outcome=verdict.outcome,
-        reason=verdict.reason,
-        request_id=context.request_id,
-        principal=context.principal,
-        # Where no route is, nobody observes: DRF's classes refuse in their own right.
-        enforced=verdict.enforced or route is None,
-    )
+    if context.route is None or isinstance(context, _Alone):
+        if context.route is not None:
+            record_usage(context, verdict)
+        recording.record_refusal(context, verdict)
+
+
+def record_answer(context: GuardContext, status: int) -> None:
+    """Leave word of a refusal of DRF's own, unless the middleware does."""
+    if isinstance(context, _Alone) and context.route is not None:
+        recording.record_answer(context, status, "the view")
 
 
 class _Alone(GuardContext):
@@ -146,6 +140,7 @@ def _context(request: Any, snapshot: Snapshot | None = None) -> GuardContext:
     # Where we stand aside what a view asks of credentials goes on; no route holds.
     route = None if aside else snapshot.routes.find(path)
     context = _Alone(facts, settings, snapshot, route, ids_of(meta, settings).request_id)
+    context.path = path
     context.counted = context.is_exempt = aside  # Then nothing is.
     return context
 

@@ -20,7 +20,13 @@ from ..request.context import GuardContext
 from ..request.problem import CONTENT_TYPES, encode, error_code, problem
 from ..request.verdict import Verdict
 from ..rules.accept import prefers_html
-from .context import RequestRefused, django_request_of, record_refusal, without_policy
+from .context import (
+    RequestRefused,
+    django_request_of,
+    record_answer,
+    record_refusal,
+    without_policy,
+)
 
 logger = logging.getLogger("apiguard.request")
 
@@ -49,6 +55,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         response.data = members
     else:
         response = _problem(members, response, guard)
+    if response.status_code in (401, 403, 429) and not isinstance(exc, RequestRefused):
+        record_answer(guard, response.status_code)
     settings = guard.settings
     if not settings.exempt_paths.find(django_request_of(request).path_info):
         response.headers[settings.request_id_header] = guard.request_id

@@ -164,6 +164,13 @@ def counted_as(address: Address | None) -> str:
     return f"ip:{IPv6Network((address, 64), strict=False)}"
 
 
+def network_of(address: Address) -> str:
+    """Return the network that an address is in: IPv4 by /24, IPv6 by /48."""
+    address = _unmapped_address(address)
+    length = 24 if isinstance(address, IPv4Address) else 48
+    return str(ip_network((address, length), strict=False))
+
+
 def parse_forwarded_for(value: str) -> list[str]:
     """The elements of X-Forwarded-For, left to right, ports and brackets removed.
 

@@ -23,6 +23,7 @@ HEADER_FAMILIES: Final = ("x-ratelimit", "draft-6", "draft-10")
 
 # Each is tried with every token that does not fit the ones before it.
 MAX_SECRETS: Final = 5
+MAX_ROWS: Final = 100_000_000
 MAX_DAYS: Final = 3_660
 
 
@@ -61,6 +62,13 @@ def _days(value: object) -> int:
 
 def _optional_seconds(value: object) -> float | None:
     return None if value is None else _seconds(value)
+
+
+def _rows(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_ROWS:
+        hint = f"Write 0 to {MAX_ROWS:,}; 0 keeps none."
+        raise _wrong(value, "This is not a number of rows.", hint)
+    return value
 
 
 def strings(value: object) -> list[str]:
@@ -208,6 +216,9 @@ PARSERS: Final[dict[str, Callable[[object], Any]]] = {
     "ERROR_FORMAT": _choice("problem", "simple"),
     "REALM": _realm,
     "USAGE_KEEP_DAYS": _days,
+    "REFUSALS_KEEP_DAYS": _days,
+    "REFUSALS_KEEP_ROWS": _rows,
+    "REFUSALS_ADDRESS": _choice("full", "network"),
     "TESTING": _optional_boolean,
     "ADMIN": _boolean,
 }

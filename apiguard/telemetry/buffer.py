@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 from collections import Counter, deque
+from collections.abc import Callable
 from datetime import datetime
 
 from django.db import close_old_connections, connections
@@ -26,6 +27,7 @@ from ..models.state import write_alias
 from .last_use import LastUse
 from .periodic import PeriodicThread
 from .process import process_name
+from .refusal_buffer import RefusalBuffer, RefusalKind, RefusedRequest
 
 logger = logging.getLogger("apiguard.telemetry")
 
@@ -146,6 +148,7 @@ class Buffer:
         self._lock = threading.Lock()
         self._pending = PendingWrites()
         self._last_use = LastUse()
+        self.refusals = RefusalBuffer()
         self._outages: deque[tuple[bool, datetime]] = deque(maxlen=MAX_OUTAGES)
         self._away = False
         self._said_away: datetime | None = None
@@ -158,6 +161,18 @@ class Buffer:
         """Count one refusal, or what would have been one."""
         with self._lock:
             self.dropped += not self._pending.add_refused((route_pk, str(outcome), enforced))
+        self._start()
+
+    def keep_refusal(
+        self,
+        kind: RefusalKind,
+        caller: str,
+        *,
+        is_identified: bool,
+        build: Callable[[], RefusedRequest],
+    ) -> None:
+        """Keep one refused request as a row, if it is sampled; ``build`` is called if so."""
+        self.refusals.add(kind, caller, is_identified=is_identified, build=build)
         self._start()
 
     def shadow(self, limit_pk: int, principal: str) -> None:
@@ -215,6 +230,7 @@ class Buffer:
         except Exception as error:  # noqa: BLE001 - whatever it is, no request pays for it
             self.dropped += waiting.size
             logger.warning("Numbers of %s are lost: %s", waiting, error)
+        self.refusals.flush()
 
     def finish(self, seconds: float) -> None:
         """Have everything that waits written before this process ends; waits so long at most."""

@@ -62,7 +62,8 @@ def test_a_client_is_explained_without_its_secret(run, orders, key):
     assert "Limit per-minute: 99 left of 100 per minute." in said.out
     assert "Not known: What the view answers" in said.out
     # Nothing was counted by the one before.
-    assert said.out == run("explain", "GET", "/orders/7", "--client", "acme").out
+    again = run("explain", "GET", "/orders/7", "--client", "acme")
+    assert "Limit per-minute: 99 left of 100 per minute." in again.out
 
 
 def test_a_client_without_a_key_is_explained_without_scopes(run, acme, orders):

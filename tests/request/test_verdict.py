@@ -5,7 +5,7 @@ import pytest
 from apiguard.request.verdict import ADMITTED, REFUSALS, Outcome, Verdict
 
 KEYS = [outcome for outcome in Outcome if outcome.startswith(("key_", "client_", "owner_"))]
-LETS_PASS = {Outcome.ADMITTED, Outcome.PREFLIGHT_ANSWERED}
+LETS_PASS = {Outcome.ADMITTED, Outcome.PREFLIGHT_ANSWERED, Outcome.VIEW_ANSWERED}
 
 
 @pytest.mark.parametrize("outcome", Outcome)

@@ -95,6 +95,10 @@ def get_only(request):
     return HttpResponse("got")
 
 
+def answers(request, status):
+    return JsonResponse({"error": "of the view"}, status=status)
+
+
 def streaming(request):
     return StreamingHttpResponse(iter([b"one", b"two"]), content_type="text/plain")
 
@@ -294,6 +298,7 @@ urlpatterns = [
     path("api/html-error", html_error),
     path("api/json-error", json_error),
     path("api/get-only", get_only),
+    path("api/answers/<int:status>", answers),
     path("api/streaming", streaming),
     path("api/streaming-error", streaming_html_error),
     path("api/file", a_file),

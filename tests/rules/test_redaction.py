@@ -1,0 +1,41 @@
+"""Stored text of a request holds no secret, no query and no line break."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apiguard.rules.keys import generate
+from apiguard.rules.redaction import redact
+from tests.request.site import token
+
+KEY = generate("ag", "live").text
+TOKEN = token()
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("/orders/7", "/orders/7"),
+        ("/orders/ä", "/orders/ä"),
+        ("/orders?secret=1", "/orders?…"),
+        ("a\nb\x00c\ud800", "a\\nb\\x00c\\ud800"),
+        (f"/reset/{TOKEN}/done", "/reset/eyJ…/done"),
+        (TOKEN[: len(TOKEN) // 2], "eyJ…"),
+        (f"Accept is 'x/{KEY}'", f"Accept is 'x/{KEY[:20]}_…'"),
+        ("x" * 99, "x" * 49 + "…"),
+    ],
+)
+def test_a_text_is_stored_without(text, stored):
+    assert redact(text, "ag", 50) == stored
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=80), st.text(max_size=80), st.sampled_from([KEY, TOKEN, f"?a={KEY}"]))
+def test_nothing_of_a_secret_is_left_wherever_it_stands(before, after, secret):
+    stored = redact(f"{before}{secret}{after}", "ag", 500)
+    assert KEY[-30:] not in stored
+    assert TOKEN.rsplit(".", 1)[1] not in stored
+    assert stored.isprintable()
+    assert stored.encode()
