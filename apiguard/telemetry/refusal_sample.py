@@ -49,7 +49,7 @@ class RefusalSample(Generic[T, Group]):
         # The least important one comes first; the number keeps values from being compared.
         self._heap: list[tuple[tuple[int, int, float], int, Group, T]] = []
         self._callers: dict[tuple[Group, str], int] = {}
-        self._taken = 0
+        self._written = 0
         self._added = 0
         self._ready: deque[tuple[Group, T]] = deque()
         self._unkept: Counter[Group] = Counter()
@@ -66,7 +66,7 @@ class RefusalSample(Generic[T, Group]):
         self._begin(int(at))
         importance = self._importance(group, caller, is_identified=is_identified)
         self._added += 1
-        room = PER_SECOND - self._taken
+        room = PER_SECOND - self._written
         if len(self._heap) < room:
             heapq.heappush(self._heap, (importance, self._added, group, build()))
             return True
@@ -80,17 +80,17 @@ class RefusalSample(Generic[T, Group]):
     def take(self, at: float) -> Sampled[T, Group]:
         """Return what was kept, in the order in which it came, and forget it."""
         self._begin(int(at))
-        self._taken += len(self._heap)
+        self._written += len(self._heap)
         self._make_ready()
-        taken = Sampled([value for _, value in self._ready], self._unkept)
+        sampled = Sampled([value for _, value in self._ready], self._unkept)
         self._ready, self._unkept = deque(), Counter()
-        return taken
+        return sampled
 
     def _begin(self, second: int) -> None:
         if second == self._second:
             return
         self._make_ready()
-        self._second, self._taken = second, 0
+        self._second, self._written = second, 0
         self._callers.clear()
 
     def _make_ready(self) -> None:

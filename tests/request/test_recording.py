@@ -274,7 +274,7 @@ def test_no_column_holds_a_secret_a_token_a_body_or_a_query():
                     content_type="text/plain",
                 ).wsgi()
             buffer.flush()
-            buffer.refusals._sample._taken = 0
+            buffer.refusals._sample._written = 0
     stored = serializers.serialize("json", Refusal.objects.all())
     assert Refusal.objects.count() == 3 * len(markers)
     parts = keys.parse(caller.text, "ag")

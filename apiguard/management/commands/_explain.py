@@ -78,7 +78,7 @@ def _run(console: Console, options: Options) -> None:
         raise used_wrongly("Write either METHOD and PATH, or --request-id ID.")
     refusal = _find(options["request_id"])
     try:
-        explanation, notes = _explain_again(refusal)
+        explanation, notes = _explain_now(refusal)
     except BadDescription as error:
         raise used_wrongly(str(error)) from error
     console.answer(
@@ -136,7 +136,7 @@ def _find(text: str) -> Refusal:
     raise used_wrongly(f"Several ids contain {text!r}: {named_ids}. Write more of it.")
 
 
-def _explain_again(refusal: Refusal) -> tuple[Explanation, list[str]]:
+def _explain_now(refusal: Refusal) -> tuple[Explanation, list[str]]:
     """Explain a kept request by the policy of now; say where the two may differ."""
     notes, records, address = [], [], refusal.address
     if refusal.client_slug:
