@@ -96,16 +96,19 @@ def _keep(
 ) -> None:
     if not context.settings.keeps_refusals:
         return
-    caller = _caller(context, verdict)
-    route = context.route
+    caller, route = _caller(context, verdict), context.route
     kind = RefusalKind(0 if route is None else route.pk, str(verdict.outcome), enforced)
 
     def build() -> RefusedRequest:
-        why = reason or _find_reason(context, verdict)
+        why = reason or find_reason(context, verdict)
         return _describe(context, kind, caller, status, why)
 
     counted = caller.key_id or caller.principal
-    buffer.keep_refusal(kind, counted, is_identified=caller.is_identified, build=build)
+    try:
+        buffer.keep_refusal(kind, counted, is_identified=caller.is_identified, build=build)
+    except Exception:
+        # The request is answered already; it is in the counts and in the log.
+        logger.exception("A refusal (%s) cannot be described.", verdict.outcome)
 
 
 def _caller(context: GuardContext, verdict: Verdict) -> _Caller:
@@ -118,15 +121,6 @@ def _caller(context: GuardContext, verdict: Verdict) -> _Caller:
         return _Caller(principal, principal.startswith("user:"))
     key_id, is_verified = presented_key_id(context), verdict.outcome in _VERIFIED
     return _Caller(principal, is_verified, held_record(context), key_id)
-
-
-def _find_reason(context: GuardContext, verdict: Verdict) -> Reason:
-    try:
-        return find_reason(context, verdict)
-    except Exception:
-        # The request is answered already, and its row is worth more than its words.
-        logger.exception("The reason of a refusal (%s) cannot be described.", verdict.outcome)
-        return Reason(verdict.outcome.replace("_", " "))
 
 
 @sensitive_variables()

@@ -166,7 +166,7 @@ def counted_as(address: Address | None) -> str:
 
 def network_of(address: Address) -> str:
     """Return the network that an address is in: IPv4 by /24, IPv6 by /48."""
-    address = _unmapped_address(address)
+    address = unmapped_address(address)
     length = 24 if isinstance(address, IPv4Address) else 48
     return str(ip_network((address, length), strict=False))
 

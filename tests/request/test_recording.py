@@ -218,11 +218,12 @@ def test_a_flood_is_counted_and_the_client_beside_it_is_kept():
     assert len(rows) - 1 + sum(each.unkept for each in counts) == 60
 
 
-def test_what_cannot_be_described_is_kept_without_words(monkeypatch, caplog):
+def test_what_cannot_be_described_changes_no_answer_and_is_counted(monkeypatch, caplog):
     monkeypatch.setattr("apiguard.request.recording.find_reason", lambda *_: 1 / 0)
     with guarded(route(access="credentials")):
         assert Call().wsgi().status_code == 401
-    assert recorded()[0].reason == "no credential"
+    assert recorded() == []
+    assert HourlyCount.objects.get().count == 1
     assert "cannot be described" in caplog.text
 
 
