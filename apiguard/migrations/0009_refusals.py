@@ -4,65 +4,85 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('apiguard', '0008_blocked_networks_and_closed_routes'),
+        ("apiguard", "0008_blocked_networks_and_closed_routes"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='PeriodicTask',
+            name="PeriodicTask",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True, verbose_name='name')),
-                ('next_at', models.DateTimeField(verbose_name='due')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, unique=True, verbose_name="name")),
+                ("next_at", models.DateTimeField(verbose_name="due")),
             ],
             options={
-                'verbose_name': 'periodic task',
-                'verbose_name_plural': 'periodic tasks',
-                'default_permissions': (),
+                "verbose_name": "periodic task",
+                "verbose_name_plural": "periodic tasks",
+                "default_permissions": (),
             },
         ),
         migrations.AddField(
-            model_name='hourlycount',
-            name='unkept',
-            field=models.PositiveBigIntegerField(db_default=0, default=0, verbose_name='not kept'),
+            model_name="hourlycount",
+            name="unkept",
+            field=models.PositiveBigIntegerField(db_default=0, default=0, verbose_name="not kept"),
         ),
         migrations.CreateModel(
-            name='Refusal',
+            name="Refusal",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(verbose_name='when')),
-                ('request_id', models.CharField(max_length=128, verbose_name='request id')),
-                ('method', models.CharField(max_length=32, verbose_name='method')),
-                ('path', models.CharField(max_length=500, verbose_name='path')),
-                ('origin', models.CharField(blank=True, max_length=500, verbose_name='origin')),
-                ('content_type', models.CharField(blank=True, max_length=200, verbose_name='content type')),
-                ('accept', models.CharField(blank=True, max_length=200, verbose_name='accept')),
-                ('status', models.PositiveSmallIntegerField(verbose_name='status')),
-                ('enforced', models.BooleanField(verbose_name='enforced')),
-                ('outcome', models.CharField(max_length=64, verbose_name='outcome')),
-                ('reason', models.CharField(max_length=1000, verbose_name='reason')),
-                ('route_pk', models.BigIntegerField(null=True, verbose_name='route')),
-                ('route_name', models.CharField(blank=True, max_length=100, verbose_name='route')),
-                ('row_model', models.CharField(blank=True, max_length=64, verbose_name='kind of row')),
-                ('row_pk', models.CharField(blank=True, max_length=64, verbose_name='row')),
-                ('row_name', models.CharField(blank=True, max_length=255, verbose_name='row')),
-                ('client_pk', models.BigIntegerField(null=True, verbose_name='client')),
-                ('client_slug', models.CharField(blank=True, max_length=64, verbose_name='client')),
-                ('key_id', models.CharField(blank=True, max_length=32, verbose_name='key')),
-                ('principal', models.CharField(max_length=300, verbose_name='counted as')),
-                ('is_identified', models.BooleanField(verbose_name='identified')),
-                ('address', models.CharField(blank=True, max_length=64, verbose_name='address')),
-                ('revision', models.BigIntegerField(verbose_name='revision')),
-                ('limits', models.JSONField(default=list, verbose_name='limits')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(verbose_name="when")),
+                ("request_id", models.CharField(max_length=128, verbose_name="request id")),
+                ("method", models.CharField(max_length=32, verbose_name="method")),
+                ("path", models.CharField(max_length=500, verbose_name="path")),
+                ("origin", models.CharField(blank=True, max_length=500, verbose_name="origin")),
+                (
+                    "content_type",
+                    models.CharField(blank=True, max_length=200, verbose_name="content type"),
+                ),
+                ("accept", models.CharField(blank=True, max_length=200, verbose_name="accept")),
+                ("status", models.PositiveSmallIntegerField(verbose_name="status")),
+                ("enforced", models.BooleanField(verbose_name="enforced")),
+                ("outcome", models.CharField(max_length=64, verbose_name="outcome")),
+                ("reason", models.CharField(max_length=1000, verbose_name="reason")),
+                ("route_pk", models.BigIntegerField(null=True, verbose_name="route")),
+                ("route_name", models.CharField(blank=True, max_length=100, verbose_name="route")),
+                (
+                    "row_model",
+                    models.CharField(blank=True, max_length=64, verbose_name="kind of row"),
+                ),
+                ("row_pk", models.CharField(blank=True, max_length=64, verbose_name="row")),
+                ("row_name", models.CharField(blank=True, max_length=255, verbose_name="row")),
+                ("client_pk", models.BigIntegerField(null=True, verbose_name="client")),
+                ("client_slug", models.CharField(blank=True, max_length=64, verbose_name="client")),
+                ("key_id", models.CharField(blank=True, max_length=32, verbose_name="key")),
+                ("principal", models.CharField(max_length=300, verbose_name="counted as")),
+                ("is_identified", models.BooleanField(verbose_name="identified")),
+                ("address", models.CharField(blank=True, max_length=64, verbose_name="address")),
+                ("revision", models.BigIntegerField(verbose_name="revision")),
+                ("limits", models.JSONField(default=list, verbose_name="limits")),
             ],
             options={
-                'verbose_name': 'refused request',
-                'verbose_name_plural': 'refused requests',
-                'ordering': ['-at', '-id'],
-                'default_permissions': ('view',),
-                'indexes': [models.Index(fields=['request_id'], name='apiguard_refusal_id'), models.Index(fields=['at'], name='apiguard_refusal_at'), models.Index(fields=['client_pk', 'at'], name='apiguard_refusal_client'), models.Index(fields=['is_identified', 'at'], name='apiguard_refusal_prune')],
+                "verbose_name": "refused request",
+                "verbose_name_plural": "refused requests",
+                "ordering": ["-at", "-id"],
+                "default_permissions": ("view",),
+                "indexes": [
+                    models.Index(fields=["request_id"], name="apiguard_refusal_id"),
+                    models.Index(fields=["at"], name="apiguard_refusal_at"),
+                    models.Index(fields=["client_pk", "at"], name="apiguard_refusal_client"),
+                    models.Index(fields=["is_identified", "at"], name="apiguard_refusal_prune"),
+                ],
             },
         ),
     ]
