@@ -56,6 +56,22 @@ class Counter(Protocol):
         """
         ...
 
+    def read(self, principal: str, limits: tuple[Limit, ...]) -> Decision:
+        """Return what is used of these limits now; counts and writes nothing.
+
+        Raises:
+            CounterUnavailable: the place where they are counted does not answer.
+        """
+        ...
+
+    def reset(self, principal: str, limit_pks: Sequence[int]) -> None:
+        """Forget what ``principal`` has used of these limits.
+
+        Raises:
+            CounterUnavailable: it is not known whether they were reset.
+        """
+        ...
+
 
 @lru_cache(maxsize=4096)
 def hash_principal(principal: str) -> str:

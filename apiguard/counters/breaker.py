@@ -15,11 +15,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from ..concurrency import CircuitBreaker
-from ..rules.limits import Decision
+from ..rules.limits import Decision, Limit
 from .base import Counter, CounterUnavailable, LimitCheck, PoolExhausted, StoreFailed
 
 logger = logging.getLogger(__name__)
@@ -146,6 +146,15 @@ class ResilientCounter:
             self.breaker.succeeded(phase)
             return decision
         return self._check_without_store(check)
+
+    def read(self, principal: str, limits: tuple[Limit, ...]) -> Decision:
+        """As ``Counter.read``, of the store alone."""
+        return self._store.read(principal, limits)
+
+    def reset(self, principal: str, limit_pks: Sequence[int]) -> None:
+        """As ``Counter.reset``, in the store and in this process's memory."""
+        self._local.reset(principal, limit_pks)
+        self._store.reset(principal, limit_pks)
 
     def _check_without_store(self, check: LimitCheck) -> Decision:
         closed = [

@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..rules.limits import MICROSECONDS, Counted, Decision, Limit
@@ -117,7 +117,7 @@ class Denials:
             denial = _Denial(limits, decision, self._clock(), until)
             self._remember(policy, principal, cost, denial)
         elif principal in self._table.denials:
-            self._forget(principal)
+            self.forget(principal)
 
     def _remember(self, policy: object, principal: str, cost: int, denial: _Denial) -> None:
         with self._lock:
@@ -133,8 +133,8 @@ class Denials:
             if len(denials) > self._max_principals:
                 denials.popitem(last=False)
 
-    def _forget(self, principal: str) -> None:
-        """What was admitted changed the numbers on all denials of the principal."""
+    def forget(self, principal: str) -> None:
+        """Forget the denials of a principal, whose numbers have changed."""
         with self._lock:
             self._table.denials.pop(principal, None)
 
@@ -166,6 +166,16 @@ class PolicyCounter:
         if self._denials is None:
             return self._counter.check(check)
         return self._denials.check(self._counter, policy, check)
+
+    def read(self, principal: str, limits: tuple[Limit, ...]) -> Decision:
+        """As ``Counter.read``."""
+        return self._counter.read(principal, limits)
+
+    def reset(self, principal: str, limit_pks: Sequence[int]) -> None:
+        """As ``Counter.reset``; other processes may remember a denial for some seconds."""
+        self._counter.reset(principal, limit_pks)
+        if self._denials is not None:
+            self._denials.forget(principal)
 
 
 def _unchanged_for(decision: Decision) -> float:

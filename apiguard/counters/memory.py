@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
 from ..rules.limits import Decision, Limit
 from .base import LimitCheck, decision_of, hash_principal, key_for
-from .merged_log import Tally, new_tally
+from .merged_log import MergedLog, Tally, new_tally
 
 # More than one per insertion, so that expired tallies shrink; bounded, so that
 # no single decision pays for all of them.
@@ -59,6 +59,20 @@ class MemoryCounter:
         with self._lock:
             self._held.clear()
             self._queue.clear()
+
+    def read(self, principal: str, limits: tuple[Limit, ...]) -> Decision:
+        """As ``Counter.read``; it never raises."""
+        return self.check(LimitCheck(principal, limits, 0, commit=False))
+
+    def reset(self, principal: str, limit_pks: Sequence[int]) -> None:
+        """As ``Counter.reset``; it never raises."""
+        principal_hash = hash_principal(principal)
+        with self._lock:
+            for limit_pk in limit_pks:
+                held = self._held.get(key_for("", principal_hash, limit_pk))
+                if held is not None:
+                    # Still in the queue, so it is not deleted here: it is the next to be dropped.
+                    held.tally, held.expires = MergedLog(), 0
 
     def check(self, check: LimitCheck) -> Decision:
         """As ``Counter.check``; it never raises."""

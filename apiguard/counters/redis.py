@@ -87,6 +87,22 @@ class RedisCounter:
         # Process, pool, slots: a child of a fork starts with all slots free.
         self._slots: tuple[int, Any, ConnectionSlots] | None = None
 
+    def read(self, principal: str, limits: tuple[Limit, ...]) -> Decision:
+        """As ``Counter.read``."""
+        return self.check(LimitCheck(principal, limits, 0, commit=False))
+
+    def reset(self, principal: str, limit_pks: Sequence[int]) -> None:
+        """As ``Counter.reset``."""
+        name = hash_principal(principal)
+        try:
+            client: Any = self._connect()
+            for limit_pk in limit_pks:
+                # An empty text that expires at once, because the script may SET already: no
+                # user of Redis needs another permission.
+                client.set(key_for(self._prefix, name, limit_pk), b"", px=1)
+        except (*STORE_ERRORS, *CLUSTER_ERRORS) as error:
+            raise StoreFailed(f"Redis: {type(error).__name__}") from error
+
     def check(self, check: LimitCheck) -> Decision:
         """As ``Counter.check``.
 

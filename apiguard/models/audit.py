@@ -77,6 +77,7 @@ class PolicyChange(models.Model):
         CHANGED = "changed", _("changed")
         DELETED = "deleted", _("deleted")
         PUBLISHED = "published", _("published")
+        RESET = "reset", _("counted from zero")
 
     revision = models.BigIntegerField(_("revision"), db_index=True)
     at = models.DateTimeField(_("when"), default=timezone.now, db_index=True)

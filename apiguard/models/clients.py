@@ -60,7 +60,10 @@ class Client(PolicyModel):
         verbose_name = _("client")
         verbose_name_plural = _("clients")
         ordering: ClassVar[list[str]] = ["name"]
-        permissions = (("impersonate", "Can create credentials that stand for users"),)
+        permissions = (
+            ("impersonate", "Can create credentials that stand for users"),
+            ("reset_counters", "Can count limits from zero and unlock addresses"),
+        )
 
     def __str__(self) -> str:
         return self.name

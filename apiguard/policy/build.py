@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import Error as DatabaseError
 
+from ..models.resets import ADDRESSES
 from ..models.state import Change, PolicyState
 from . import load
 from .compile import compile_rows, may_be_shared, recompile
@@ -23,7 +24,7 @@ from .snapshot import Snapshot
 
 # Members of ``Rows`` by the names that changes have for them.
 _MEMBERS = {model._meta.model_name: member for member, model in MODELS.items()}
-_RECORDS = frozenset({"keys", "clients"})
+_RECORDS = frozenset({"keys", "clients", ADDRESSES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def full(state: PolicyState | None = None) -> Reading:
     """
     after, rows = load.rows(state or load.state())
     snapshot = compile_rows(rows, revision=after.revision, stamp=after.stamp)
-    return Reading(snapshot, _published(after))
+    return Reading(replace(snapshot, unlocked=_unlocked(after)), _published(after))
 
 
 def incremental(held: Snapshot | None, state: PolicyState) -> Reading:
@@ -113,8 +114,24 @@ def _members(changes: list[Change] | None) -> dict[str, frozenset[Any]] | None:
 def _successor(held: Snapshot, compiled: Snapshot, state: PolicyState) -> Reading:
     """``compiled`` as the policy of ``state``, with the records of ``held`` that did not change."""
     keyring = _kept(held.keyring, _since(held, state))
-    snapshot = replace(compiled, revision=state.revision, stamp=state.stamp, keyring=keyring)
+    snapshot = replace(
+        compiled,
+        revision=state.revision,
+        stamp=state.stamp,
+        keyring=keyring,
+        unlocked=_unlocked(state),
+    )
     return Reading(snapshot, _published(state))
+
+
+def _unlocked(state: PolicyState) -> tuple[tuple[int, str], ...]:
+    """The addresses that recent changes unlocked, each with its revision."""
+    return tuple(
+        (revision, str(pk))
+        for revision, _stamp, what, pks in state.recent
+        if what == ADDRESSES
+        for pk in pks or ()
+    )
 
 
 def _kept(keyring: Keyring, changes: list[Change] | None) -> Keyring:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from ..errors import PolicyError
@@ -113,6 +114,12 @@ class TierPolicy:
     everywhere: tuple[Limit, ...]
     broken: bool = False
 
+    @property
+    def all_limits(self) -> tuple[Limit, ...]:
+        """The limits of all routes."""
+        limits = {limit.pk: limit for limit in chain(self.everywhere, *self.by_route.values())}
+        return tuple(limits[pk] for pk in sorted(limits))
+
     def limits_at(self, route_pk: Any) -> tuple[Limit, ...]:
         """The limits that count a request of this route, in tier order."""
         return self.by_route.get(route_pk, self.everywhere)
@@ -172,6 +179,7 @@ class Snapshot:
     """All policy of one revision.
 
     ``sections`` is what ``compile`` shares with a successor; nothing else reads it.
+    ``unlocked`` names revisions and the addresses whose failures they forget.
     """
 
     revision: int
@@ -184,6 +192,7 @@ class Snapshot:
     problems: tuple[RowProblem, ...] = ()
     keyring: Keyring = field(default_factory=Keyring)
     sections: Any = field(default=None, repr=False)
+    unlocked: tuple[tuple[int, str], ...] = field(default=(), compare=False)
 
 
 def empty(revision: int = 0, stamp: str = "") -> Snapshot:

@@ -210,22 +210,22 @@ def _keys_by(find: Callable[[], KeySet | None]) -> KeySet | Failed | None:
 
 
 def _claim_look_up(effect: ClaimLookUp, context: GuardContext) -> bool:
-    counted = failures(context.settings)
+    counted = failures(context.settings, context.snapshot.unlocked)
     return counted is None or counted.claim_look_up(effect.address)
 
 
 def _peek_look_up(effect: ClaimLookUp, context: GuardContext) -> bool:
-    counted = failures(context.settings)
+    counted = failures(context.settings, context.snapshot.unlocked)
     return counted is None or counted.may_look_up(effect.address)
 
 
 def _count_failure(effect: CountFailure, context: GuardContext) -> int | None:
-    counted = failures(context.settings)
+    counted = failures(context.settings, context.snapshot.unlocked)
     return None if counted is None else counted.count(effect.address)
 
 
 def _peek_failure(effect: CountFailure, context: GuardContext) -> int | None:
-    counted = failures(context.settings)
+    counted = failures(context.settings, context.snapshot.unlocked)
     return None if counted is None else counted.wait(effect.address)
 
 

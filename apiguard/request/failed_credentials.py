@@ -38,6 +38,24 @@ class FailedCredentials:
         )
         self._counter = MemoryCounter(max_tallies=MAX_ADDRESSES)
         self._looked_up: BoundedCache[str, float] = BoundedCache(MAX_ADDRESSES)
+        # Of the last snapshot, and all that were forgotten: two snapshots may be in use at once.
+        self._unlocked: tuple[tuple[int, str], ...] = ()
+        self._forgotten: set[tuple[int, str]] = set()
+
+    def forget_unlocked(self, unlocked: tuple[tuple[int, str], ...]) -> None:
+        """Forget the failures of addresses that were unlocked since the last call.
+
+        Args:
+            unlocked: recent revisions and addresses; the same tuple while policy stays.
+        """
+        if unlocked is self._unlocked:
+            return
+        self._unlocked = unlocked
+        for entry in set(unlocked) - self._forgotten:
+            self._counter.reset(entry[1], [self._limits[0].pk])
+        if len(self._forgotten) > MAX_ADDRESSES:
+            self._forgotten = set()
+        self._forgotten.update(unlocked)
 
     def count(self, address: str) -> int | None:
         """Count one failure; return the seconds to wait if that is more than the limit."""
@@ -77,7 +95,17 @@ def forget() -> None:
     _failures.cache_clear()
 
 
-def failures(settings: Settings) -> FailedCredentials | None:
-    """The counter of this process, or ``None`` where failures are not counted."""
+def failures(
+    settings: Settings, unlocked: tuple[tuple[int, str], ...] = ()
+) -> FailedCredentials | None:
+    """The counter of this process, or ``None`` where failures are not counted.
+
+    Args:
+        unlocked: of the snapshot; the failures of these addresses are forgotten.
+    """
     rate = settings.failed_credentials_limit
-    return None if rate is None else _failures(rate)
+    if rate is None:
+        return None
+    counted = _failures(rate)
+    counted.forget_unlocked(unlocked)
+    return counted

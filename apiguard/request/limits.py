@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..counters.base import LimitCheck
+from ..policy.records import ClientRecord
 from ..rules.limits import Decision, Limit
 from ..rules.networks import counted_as
 from .access import RETRY_SECONDS
@@ -119,7 +120,13 @@ def _overridden(limits: tuple[Limit, ...], context: GuardContext) -> tuple[Limit
     client = context.client
     if client is None or not client.overrides:
         return limits
-    now = datetime.now(UTC)
+    return with_overrides(limits, client, datetime.now(UTC))
+
+
+def with_overrides(
+    limits: tuple[Limit, ...], client: ClientRecord, now: datetime
+) -> tuple[Limit, ...]:
+    """Return the limits with the amounts of the client's overrides that are in force."""
     amounts = {
         pk: override.amount
         for pk, override in client.overrides.items()

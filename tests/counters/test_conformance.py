@@ -409,3 +409,39 @@ def test_who_waits_as_long_as_told_is_admitted(counter, clock, amount):
         if not decision.allowed:
             clock.advance(decision.retry_after * SECOND)
             assert check(counter, "p", [limit], costs[turn % 3]).allowed
+
+
+# What people read and reset ----------------------------------------------------
+
+
+def test_reading_says_what_is_used_and_counts_nothing(counter, clock):
+    limits = [window(5), quota(9)]
+    check(counter, "p", limits, 3)
+    clock.advance(SECOND)
+    for _reading in range(3):
+        decision = counter.read("p", tuple(limits))
+        assert [one.used for one in decision.counted] == [3, 3]
+    assert [one.used for one in counter.read("q", tuple(limits)).counted] == [0, 0]
+    assert [one.used for one in check(counter, "p", limits, 1).counted] == [4, 4]
+
+
+def test_reading_says_when_more_is_used_than_the_amount_has_become(counter):
+    check(counter, "p", [window(5)], 4)
+    (one,) = counter.read("p", (window(2),)).counted
+    assert (one.used, one.remaining) == (4, 0)
+
+
+def test_a_reset_counts_one_limit_of_one_principal_from_zero(counter):
+    limits = (window(5), quota(9))
+    for principal in ("p", "q"):
+        check(counter, principal, limits, 5)
+    counter.reset("p", [limits[0].pk])
+    assert [one.used for one in counter.read("p", limits).counted] == [0, 5]
+    assert [one.used for one in counter.read("q", limits).counted] == [5, 5]
+    assert [check(counter, "p", limits, 1).allowed for _ in range(5)] == [True] * 4 + [False]
+
+
+def test_a_reset_counts_a_quota_from_zero_and_knows_nothing_of_others(counter):
+    check(counter, "p", [quota(3)], 3)
+    counter.reset("p", [quota(3).pk, 99])
+    assert check(counter, "p", [quota(3)], 3).allowed

@@ -20,6 +20,7 @@ from . import (
     _block,
     _check,
     _client,
+    _counters,
     _coverage,
     _explain,
     _import_corsheaders,
@@ -42,6 +43,7 @@ COMMANDS = (
     _refusals.FORGET,
     _import_corsheaders.COMMAND,
     _token.COMMAND,
+    _counters.UNLOCK,
     _usage.COMMAND,
     *_block.COMMANDS,
 )
@@ -49,6 +51,7 @@ COMMANDS = (
 # One level deeper: the word, what it is for, its commands.
 GROUPS = (
     ("client", "Create clients.", _client.COMMANDS),
+    ("counters", "Show and reset what clients have used of their limits.", _counters.COMMANDS),
     ("route", "Create and change routes.", _route.COMMANDS),
     ("key", "Create, list, rotate, revoke and verify API keys.", _key.COMMANDS),
 )

@@ -1,0 +1,48 @@
+"""Counting from zero again, as a published and recorded act.
+
+The counts themselves are not rows. A revision tells the workers to forget the denials
+and failures that they remember; it is committed after the counts were reset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from .audit import PolicyChange, record
+from .base import publishing
+from .clients import Client
+from .state import Change, write_alias
+
+# Of a change: the addresses whose failed credentials are counted from zero.
+ADDRESSES = "addresses"
+
+
+@contextmanager
+def recorded_reset(client: Client, limits: Sequence[str]) -> Iterator[None]:
+    """Publish and record that ``limits`` of ``client`` are reset; the block resets them."""
+    using = write_alias()
+    with publishing(Change.of("clients", [client.pk]), using) as revision:
+        yield
+        record(
+            revision,
+            PolicyChange.Action.RESET,
+            using=using,
+            model=Client._meta.label_lower,
+            pk=client.pk,
+            name=client.name,
+            after={"limits": list(limits)},
+        )
+
+
+@contextmanager
+def recorded_unlock(counted_as: str) -> Iterator[None]:
+    """Publish and record that an address is unlocked; the block resets its limits.
+
+    Args:
+        counted_as: how the address is counted, such as "ip:192.0.2.1".
+    """
+    using = write_alias()
+    with publishing(Change.of(ADDRESSES, [counted_as]), using) as revision:
+        yield
+        record(revision, PolicyChange.Action.RESET, using=using, name=counted_as)
