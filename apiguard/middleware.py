@@ -30,6 +30,7 @@ from .request.async_driver import run_async
 from .request.context import GuardContext
 from .request.effects import Steps, run
 from .request.facts import facts_of, host_of
+from .request.header_changes import record_header_changes
 from .request.limits import is_uncounted, may_refuse
 from .request.recording import record_answer, record_refusal
 from .request.request_id import current_ids, ids_of
@@ -344,6 +345,8 @@ def _finalize(
         django_private.close_with(answer, context.spool.close)
     if context.enforced:
         response.finish(request, context, answer)
+    elif context.route is not None:
+        record_header_changes(request, context, answer)
     answer.headers[context.settings.request_id_header] = context.request_id
     _record(context)
     verdict = context.verdict

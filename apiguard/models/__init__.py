@@ -16,6 +16,7 @@ from .incidents import CounterFault, CounterOutage, UntrustedProxy
 from .issuers import JwtIssuer
 from .key_identification import Identified, identify
 from .keys import ApiKey
+from .observed_headers import ObservedHeader
 from .periodic_tasks import PeriodicTask
 from .refusals import Refusal
 from .routes import Route
@@ -39,6 +40,7 @@ __all__ = [
     "JwtIssuer",
     "Limit",
     "LimitOverride",
+    "ObservedHeader",
     "PeriodicTask",
     "PolicyChange",
     "PolicyManager",

@@ -20,7 +20,15 @@ from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from .. import conf
-from ..models import ApiKey, CounterFault, CounterOutage, HourlyCount, ShadowCount, UntrustedProxy
+from ..models import (
+    ApiKey,
+    CounterFault,
+    CounterOutage,
+    HourlyCount,
+    ObservedHeader,
+    ShadowCount,
+    UntrustedProxy,
+)
 from ..models.hourly_counts import hour_of
 from ..models.incidents import REPEATED_AFTER
 from ..models.state import write_alias
@@ -31,12 +39,25 @@ from .refusal_buffer import RefusalBuffer, RefusalKind, RefusedRequest
 
 logger = logging.getLogger("apiguard.telemetry")
 
+# Tables that are swept once an hour.
+FORGETFUL = (
+    HourlyCount,
+    ShadowCount,
+    CounterOutage,
+    CounterFault,
+    UntrustedProxy,
+    ObservedHeader,
+)
+
 # Changes of the counter's store that wait to be written; the newest are kept.
 MAX_OUTAGES = 100
 
 # Different faults of the counter that wait to be written.
 MAX_FAULTS = 100
 
+
+# Headers of observing routes that wait to be written.
+MAX_HEADERS = 1_000
 
 # Distinct entries of a kind that wait for a flush; more are dropped and counted.
 MAX_WAITING = 10_000
@@ -57,6 +78,8 @@ class PendingWrites:
         self.rehashed: dict[int, tuple[str, str, str]] = {}
         self.proxies: set[str] = set()
         self.faults: Counter[tuple[str, str]] = Counter()
+        # Route, header, change -> value, example, revision.
+        self.headers: dict[tuple[int, str, str], tuple[str, str, int]] = {}
 
     def add_refused(self, entry: tuple[int, str, bool]) -> bool:
         """Count a refusal; False where there is no room."""
@@ -117,6 +140,10 @@ class PendingWrites:
         for (kind, name), count in list(self.faults.items()):
             CounterFault.objects.using(alias).add(kind, name, count, at)
             del self.faults[kind, name]
+        for (route_pk, name, change), (value, example, revision) in list(self.headers.items()):
+            of = {"value": value, "example": example, "revision": revision}
+            ObservedHeader.objects.using(alias).seen(route_pk, name, change, at, **of)
+            del self.headers[route_pk, name, change]
         for address in list(self.proxies):
             UntrustedProxy.objects.using(alias).seen(address, at)
             self.proxies.discard(address)
@@ -125,14 +152,16 @@ class PendingWrites:
     def size(self) -> int:
         """How many events wait."""
         counted = sum(self.refused.values()) + sum(self.shadowed.values()) + self.faults.total()
-        return counted + len(self.used) + len(self.rehashed) + len(self.proxies)
+        others = (self.used, self.rehashed, self.proxies, self.headers)
+        return counted + sum(map(len, others))
 
     def __str__(self) -> str:
         return (
             f"{self.faults.total()} faults of the counter, "
             f"{sum(self.refused.values())} refusals and {len(self.used)} uses of keys, "
             f"{sum(self.shadowed.values())} requests over shadow limits, "
-            f"{len(self.rehashed)} digests and {len(self.proxies)} proxies"
+            f"{len(self.rehashed)} digests, {len(self.proxies)} proxies "
+            f"and {len(self.headers)} headers"
         )
 
 
@@ -209,6 +238,19 @@ class Buffer:
             self.dropped += not self._pending.add_fault(kind, name[: CounterFault.MAX_NAME])
         self._start()
 
+    def header(
+        self, route_pk: int, name: str, change: str, value: str, example: str, revision: int
+    ) -> None:
+        """Note a header that enforcing a route would change."""
+        longest = ObservedHeader.MAX_TEXT
+        entry = (route_pk, name[: ObservedHeader.MAX_NAME], change)
+        with self._lock:
+            if entry in self._pending.headers or len(self._pending.headers) < MAX_HEADERS:
+                self._pending.headers[entry] = (value[:longest], example[:longest], revision)
+            else:
+                self.dropped += 1
+        self._start()
+
     def proxy(self, address: str) -> None:
         """Note a proxy that is not trusted; the caller bounds how many there are."""
         with self._lock:
@@ -263,7 +305,14 @@ class Buffer:
         """Delete what nobody looks at any more, once an hour."""
         if self._forgot == hour_of(now):
             return
-        for model in (HourlyCount, ShadowCount, CounterOutage, CounterFault, UntrustedProxy):
+        for model in (
+            HourlyCount,
+            ShadowCount,
+            CounterOutage,
+            CounterFault,
+            UntrustedProxy,
+            ObservedHeader,
+        ):
             model.objects.using(alias).forget(now)
         self._forgot = hour_of(now)
 

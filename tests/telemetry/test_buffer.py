@@ -117,7 +117,7 @@ def test_a_flush_that_fails_is_dropped_and_counted(key, monkeypatch, caplog, err
         buffer.flush()
     assert buffer.dropped == 3
     lost = "2 refusals and 1 uses of keys, 0 requests over shadow limits"
-    assert f"{lost}, 0 digests and 0 proxies are lost" in caplog.text
+    assert f"{lost}, 0 digests, 0 proxies and 0 headers are lost" in caplog.text
     buffer.flush()
     assert counts() == {}
 
