@@ -4,29 +4,48 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('apiguard', '0010_reset_counters'),
+        ("apiguard", "0010_reset_counters"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ObservedHeader',
+            name="ObservedHeader",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('route_pk', models.BigIntegerField(verbose_name='route')),
-                ('name', models.CharField(max_length=200, verbose_name='header')),
-                ('change', models.CharField(choices=[('added', 'added'), ('changed', 'changed'), ('removed', 'removed')], max_length=10, verbose_name='change')),
-                ('value', models.CharField(blank=True, max_length=500, verbose_name='value')),
-                ('example', models.CharField(max_length=500, verbose_name='example')),
-                ('revision', models.BigIntegerField(verbose_name='revision')),
-                ('last_seen', models.DateTimeField(verbose_name='last seen')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("route_pk", models.BigIntegerField(verbose_name="route")),
+                ("name", models.CharField(max_length=200, verbose_name="header")),
+                (
+                    "change",
+                    models.CharField(
+                        choices=[
+                            ("added", "added"),
+                            ("changed", "changed"),
+                            ("removed", "removed"),
+                        ],
+                        max_length=10,
+                        verbose_name="change",
+                    ),
+                ),
+                ("value", models.CharField(blank=True, max_length=500, verbose_name="value")),
+                ("example", models.CharField(max_length=500, verbose_name="example")),
+                ("revision", models.BigIntegerField(verbose_name="revision")),
+                ("last_seen", models.DateTimeField(verbose_name="last seen")),
             ],
             options={
-                'verbose_name': 'observed header',
-                'verbose_name_plural': 'observed headers',
-                'ordering': ['change', 'name'],
-                'constraints': [models.UniqueConstraint(fields=('route_pk', 'name', 'change'), name='apiguard_observed_header_once')],
+                "verbose_name": "observed header",
+                "verbose_name_plural": "observed headers",
+                "ordering": ["change", "name"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("route_pk", "name", "change"), name="apiguard_observed_header_once"
+                    )
+                ],
             },
         ),
     ]
