@@ -41,4 +41,6 @@ APIGUARD = {
     "TESTING": False,
 }
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1", "[::1]"]
+# Every client of the tests loads the middleware anew: it must not list all static files first.
+WHITENOISE_AUTOREFRESH = True
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -32,6 +32,7 @@ from selenium.webdriver import Chrome
 from apiguard import test_run
 from tests.browser import chromium, running_browser
 from tests.demo_site import DemoSite, copy_of, make_template
+from tests.examples import examples
 from tests.scripted import migrate
 from tests.stores import (
     postgres_database,
@@ -48,7 +49,11 @@ test_run.is_detected = lambda: False
 
 # A slow machine is not a bug: no test asserts on a clock, Hypothesis included.
 settings.register_profile(
-    "here", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "here",
+    max_examples=examples(50),
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("here")
 

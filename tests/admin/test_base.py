@@ -201,14 +201,14 @@ def make_rows(count: int) -> None:
 
 
 @pytest.mark.parametrize("page", [*(f"{screen}_changelist" for screen in ALL_SCREENS), "overview"])
-def test_twenty_rows_cost_no_more_queries_than_one(admin_client, page):
+def test_five_rows_cost_no_more_queries_than_one(admin_client, page):
     make_rows(1)
     admin_client.get(url(page))
     with CaptureQueriesContext(
         connection,
     ) as few:
         assert admin_client.get(url(page)).status_code == 200
-    make_rows(19)
+    make_rows(4)
     admin_client.get(url(page))
     with CaptureQueriesContext(connection) as many:
         assert admin_client.get(url(page)).status_code == 200

@@ -10,10 +10,11 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 
 from apiguard.models import AllowedOrigin, Limit, LimitOverride, Route
+from tests.examples import examples
 
 from .pages import errors_of, fields_of, url
 
-ROUNDS = 40
+ROUNDS = examples(40)
 
 
 @pytest.fixture

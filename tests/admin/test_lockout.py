@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from urllib.parse import urlencode
 
@@ -20,10 +19,11 @@ from apiguard.models import (
     Route,
     Tier,
 )
+from tests.examples import examples
 
 from .pages import errors_of, fields_of, fill_in, url
 
-EDITS = int(os.environ.get("APIGUARD_RANDOM_EDITS", "5"))
+EDITS = examples(5)
 SITE = "/admin/"
 
 

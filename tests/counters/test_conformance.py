@@ -17,6 +17,7 @@ from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS, Limit
 from tests.counters.checking import check
+from tests.examples import examples
 
 START = 1_790_000_000_123_456
 SECOND = MICROSECONDS
@@ -185,7 +186,9 @@ def test_judging_without_counting_changes_nothing(counter):
 
 
 @settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(20),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     trace=st.lists(
@@ -357,7 +360,9 @@ def steps(seed: int, amount: int) -> Iterator[tuple[int, int]]:
 
 
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(seed=st.integers(0, 2**32), amount=st.one_of(st.integers(1, B), st.integers(B + 1, 300)))
 def test_both_counters_agree_and_keep_both_bounds(redis_client, seed, amount):
@@ -379,7 +384,9 @@ def test_both_counters_agree_and_keep_both_bounds(redis_client, seed, amount):
 
 
 @settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(20),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     trace=st.lists(

@@ -16,6 +16,7 @@ from apiguard.counters.denials import LONGEST, Denials
 from apiguard.counters.memory import MemoryCounter
 from apiguard.rules.limits import MICROSECONDS, Decision, Limit
 from tests.counters.checking import check
+from tests.examples import examples
 
 START = 1_790_000_000_123_456
 PER_MINUTE = Limit(1, "per-minute", "window", 3, 60)
@@ -281,7 +282,7 @@ def test_threads_may_share_it():
 PAUSE = st.one_of(st.integers(0, 3 * MICROSECONDS), st.integers(0, 70 * MICROSECONDS))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(60))
 @given(
     trace=st.lists(st.tuples(PAUSE, st.integers(1, 5)), min_size=1, max_size=60),
     amount=st.integers(1, 60),

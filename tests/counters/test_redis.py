@@ -17,6 +17,7 @@ from apiguard.counters.base import StoreFailed, hash_principal, key_for
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS, Counted, Decision, Limit
 from tests.counters.checking import check
+from tests.examples import examples
 
 START = 1_790_000_000_123_457
 # The day and the month began a minute ago.
@@ -186,7 +187,9 @@ def test_garbage_is_an_empty_tally(redis_client, counter, garbage):
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     st.one_of(

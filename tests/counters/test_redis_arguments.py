@@ -14,6 +14,7 @@ from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import Limit
 from tests.counters.checking import check
 from tests.counters.test_redis import QUOTA, WINDOW
+from tests.examples import examples
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def seen_by_the_script(check: LimitCheck) -> object:
     return check.principal, limits, check.cost, check.commit
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(60))
 @given(first=CHECKS, second=CHECKS, change=st.booleans())
 def test_two_checks_have_the_same_arguments_if_and_only_if_they_are_the_same(first, second, change):
     if change:  # Two that are drawn alone are hardly ever near each other.

@@ -21,12 +21,11 @@ where W grows later.
 4. Who waits for exactly ``retry_after`` seconds is admitted if nobody else used
    the quota; one second less would not have been enough.
 
-``APIGUARD_TRACES`` sets how many traces are tried; it is 200 by default.
+``APIGUARD_EXAMPLES`` multiplies how many traces are tried: 60.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -49,6 +48,7 @@ from apiguard.counters.merged_log import MAX_ENTRIES, B, MergedLog
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS, Decision, Limit
 from tests.counters.checking import check
+from tests.examples import examples
 
 START = 1_790_000_000_123_456
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -288,7 +288,7 @@ def test_both_counters_keep_all_that_is_promised(redis_client, monkeypatch):
     run_state_machine_as_test(
         lambda: Lockstep(redis_client),
         settings=settings(
-            max_examples=int(os.environ.get("APIGUARD_TRACES", "200")),
+            max_examples=examples(60),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from apiguard.request.request_id import OneLineFilter
+from tests.examples import examples
 from tests.request.site import ALLOWED, DOORS, Call, Caller, cors, guarded, issuer, route, token
 
 FORGED = "INFO forged [id] line"
@@ -57,7 +58,9 @@ def lines_of(path):
 
 @pytest.mark.parametrize("door", DOORS)
 @hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(sent=st.dictionaries(st.sampled_from(HEADERS), hostile, max_size=4), path=hostile)
 @example(sent={"Origin": f"https://a\r\n{FORGED}"}, path=f"\r\n{FORGED}")

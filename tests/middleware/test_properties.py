@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apiguard.rules import keys
+from tests.examples import examples
 from tests.request.site import (
     ALLOWED,
     DOORS,
@@ -99,7 +100,7 @@ def test_no_request_is_answered_by_an_exception(door, access, origins):
     members = {"TRUSTED_PROXIES": ["127.0.0.1"], "FAILED_CREDENTIALS_LIMIT": None}
     with guarded(*rows(access, origins), **members):
 
-        @settings(max_examples=200)
+        @settings(max_examples=examples(40))
         @given(CALLS)
         def check(call):
             response = DOORS[door](call)
@@ -118,7 +119,7 @@ def test_no_request_is_answered_by_an_exception(door, access, origins):
 def test_no_request_is_answered_by_an_exception_of_drf_alone(access):
     with guarded(*rows(access, [ALLOWED]), middleware=False, FAILED_CREDENTIALS_LIMIT=None):
 
-        @settings(max_examples=200)
+        @settings(max_examples=examples(40))
         @given(CALLS.map(lambda call: call.but(path="/api/drf/open")))
         def check(call):
             assert call.wsgi().status_code < 500
@@ -129,7 +130,7 @@ def test_no_request_is_answered_by_an_exception_of_drf_alone(access):
 def test_no_origin_but_a_listed_one_is_ever_let_in():
     with guarded(*rows("public", [ALLOWED])):
 
-        @settings(max_examples=300)
+        @settings(max_examples=examples(60))
         @given(HEADERS["Origin"])
         def check(origin):
             response = Call(path="/api/get-only", headers={"Origin": origin}).wsgi()
@@ -143,7 +144,7 @@ def test_no_origin_but_a_listed_one_is_ever_let_in():
 def test_no_text_but_the_key_is_ever_the_key(access):
     with guarded(*rows(access, [ALLOWED]), FAILED_CREDENTIALS_LIMIT=None):
 
-        @settings(max_examples=300)
+        @settings(max_examples=examples(60))
         @given(st.fixed_dictionaries({}, optional=CREDENTIALS))
         def check(sent):
             response = Call(path="/api/plain", headers=sent).wsgi()

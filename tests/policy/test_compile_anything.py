@@ -11,6 +11,7 @@ from apiguard.models import (
     Client,
 )
 from apiguard.policy.records import client_record, key_record
+from tests.examples import examples
 from tests.policy.rows import KIND, compiled, route
 
 JSON = st.recursive(
@@ -51,7 +52,7 @@ def junk_rows(draw, model):
     return row
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(40))
 @given(st.lists(st.one_of(*map(junk_rows, KIND)), max_size=8))
 def test_compiling_never_raises_and_never_disturbs_a_good_route(rows):
     good = route(10, name="good", path_prefix="/good/only/")
@@ -61,7 +62,7 @@ def test_compiling_never_raises_and_never_disturbs_a_good_route(rows):
     assert all(problem.error.as_dict() for problem in snapshot.problems)
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(30))
 @given(junk_rows(ApiKey), junk_rows(Client))
 def test_a_key_or_client_of_junk_becomes_a_record(key, client):
     key.client = client

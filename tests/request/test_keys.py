@@ -25,6 +25,7 @@ from apiguard.request.effects import run
 from apiguard.request.verdict import Outcome
 from apiguard.rules import keys
 from apiguard.telemetry.buffer import buffer
+from tests.examples import examples
 from tests.request.site import Call, Caller, guarded, route, settings_of
 
 NOW = datetime(2026, 9, 1, 12, tzinfo=UTC)
@@ -276,7 +277,7 @@ def test_a_wrong_secret_is_wrong_however_well_the_key_is_known():
             assert outcome(caller, text=forged(caller.text)) is Outcome.KEY_WRONG_SECRET
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(50), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_other_text_is_taken_for_a_key_that_is_known(data):
     caller = Caller()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from apiguard.policy.snapshot import CACHING, HeaderWrites
 from apiguard.request.django_private import header_table
 from apiguard.request.response import apply_writes
+from tests.examples import examples
 
 NAMES = ["a", "b", "c", *sorted(CACHING)]
 ROWS = st.dictionaries(
@@ -51,7 +52,7 @@ def row_by_row(policy, own, *, refused):
     return headers
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(60))
 @given(policy=writes(), own=ROWS, refused=st.booleans())
 def test_all_at_once_is_what_it_is_row_by_row(policy, own, refused):
     store = rendered(own, str.upper)

@@ -15,6 +15,7 @@ from apiguard.errors import IssuerError
 from apiguard.rules.jwks import MAX_KEYS, MAX_SET_LENGTH, parse_key_set, read_key_set
 from apiguard.rules.jwt import FAMILIES, TokenRefused, parse, verify_signature
 from apiguard.rules.key_set import NO_KEYS, secret_key_set
+from tests.examples import examples
 from tests.signing import SECRET, b64, ed448_key, jwk_of, private_key, public_jwk, rsa_key, sign
 
 PUBLIC = [(family, name) for family in ("RS", "PS", "ES", "EdDSA") for name in FAMILIES[family]]
@@ -343,7 +344,7 @@ jwks = st.dictionaries(members, values).flatmap(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(jwks | values, max_size=4), st.sampled_from(["ES256", "RS256", "PS512", "EdDSA"]))
 def test_no_set_raises_anything_but_an_issuer_error(listed, algorithm):
     try:
@@ -354,7 +355,7 @@ def test_no_set_raises_anything_but_an_issuer_error(listed, algorithm):
     json.dumps(held.as_jwks())
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.binary() | values.map(lambda value: json.dumps(value).encode()))
 def test_no_bytes_raise_anything_but_an_issuer_error(raw):
     with suppress(IssuerError):

@@ -37,6 +37,7 @@ from apiguard.rules.jwt import (
     prepare_key,
     verify_signature,
 )
+from tests.examples import examples
 from tests.signing import sign
 
 NOW = 1_790_000_000
@@ -585,19 +586,19 @@ members = st.sampled_from(["alg", "kid", "typ", "iss", "aud", "sub", "exp", "nbf
 objects = st.dictionaries(members, json_values | st.sampled_from(list(CLAIMS.values())))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text())
 def test_no_text_raises_anything_else(text):
     walk_through(text)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.binary(), st.binary(), st.binary())
 def test_no_bytes_in_the_segments_raise_anything_else(header, claims, signature):
     walk_through(f"{b64(header)}.{b64(claims)}.{b64(signature)}")
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(objects, objects)
 def test_no_claims_raise_anything_else(header, claims):
     walk_through(token(encode({"alg": "HS256"} | header), encode(CLAIMS | claims)))

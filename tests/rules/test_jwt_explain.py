@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from apiguard.policy.compilers.issuers import issuer_policy
 from apiguard.rules.jwt import TokenProblem as P
 from apiguard.rules.jwt_explain import explain_token
+from tests.examples import examples
 from tests.request.attacks import ATTACKS, SECRETS, issuers, token
 from tests.request.test_attacks import ISSUERS
 
@@ -72,7 +73,7 @@ def test_a_forged_token_is_not_called_signed(policies):
     assert explained.claims["sub"] == "alice"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.text() | st.builds(lambda end: token("hs") + end, st.text(max_size=3)))
 def test_no_text_raises(text):
     rows = {row.name: row for row in issuers()}

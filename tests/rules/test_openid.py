@@ -17,6 +17,7 @@ from apiguard.rules.openid import (
     suggest_fields,
     suggest_required,
 )
+from tests.examples import examples
 from tests.neighbours.identity_providers import providers, published_keys
 from tests.signing import public_jwk
 
@@ -78,7 +79,7 @@ def test_what_is_no_object_is_refused(raw):
         read_configuration(raw)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     st.binary()
     | st.dictionaries(

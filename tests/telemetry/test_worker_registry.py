@@ -20,6 +20,7 @@ from apiguard.telemetry.worker_registry import (
     WorkerRegistry,
     read_within,
 )
+from tests.examples import examples
 from tests.servers import free_port
 from tests.stores import redis_cluster
 
@@ -132,7 +133,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fields=st.dictionaries(names, values, max_size=8))
 def test_whatever_lies_in_the_hash_it_is_read_without_an_error(registry, client, fields):
     client.delete(KEY)
