@@ -32,6 +32,8 @@ ALLOWED: dict[str, set[str]] = {
     "caching": set(),
     "middleware": {*DOOR, "caching"},
     "rest_framework": DOOR,
+    "ninja": DOOR,
+    "decorators": DOOR,
     "transfer": {*DOOR, "middleware", "rest_framework"},
     "admin": ROWS_AND_FILES,
     "management": ROWS_AND_FILES,
@@ -55,6 +57,8 @@ FOREIGN = {
     "models": ("rest_framework",),
     "policy": ("rest_framework",),
     "middleware": (*DJANGO_ORM, "rest_framework"),
+    "ninja": (*DJANGO_ORM, "rest_framework"),
+    "decorators": (*DJANGO_ORM, "rest_framework"),
 }
 
 

@@ -52,6 +52,17 @@ class LoopThreads:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, run, work, *arguments)
 
+    def wait_for(self, work: Callable[..., R], *arguments: object) -> R:
+        """Return the same to code that cannot await; the loop of such code stands still meanwhile.
+
+        Code outside of an event loop does the work itself.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return work(*arguments)
+        return self._pool.submit(copy_context().run, work, *arguments).result()
+
 
 limit_threads = LoopThreads("apiguard-limits", most=16)
 # Of their own, so that a slow database or issuer does not hold up limits that can be counted.

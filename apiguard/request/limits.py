@@ -29,6 +29,18 @@ def check_user_limits(context: GuardContext, user_pk: Any) -> Steps[Verdict | No
     return (yield from check(context, _build_user_check(context, user_pk)))
 
 
+def check_more(context: GuardContext, cost: int) -> Steps[Verdict | None]:
+    """Count ``cost`` more in the limits that this request was counted in."""
+    tier = context.snapshot.tiers_by_slug.get(context.tier) if context.tier else None
+    if tier is None:
+        return None
+    route = context.route
+    limits = _overridden(tier.limits_at(route.pk if route is not None else None), context)
+    if not limits:
+        return None
+    return (yield from check(context, LimitCheck(context.principal, limits, cost)))
+
+
 def is_uncounted(context: GuardContext) -> bool:
     """Whether the request is to be counted at the view, once its user is known."""
     route = context.route

@@ -23,7 +23,7 @@ from .context import GuardContext
 from .cors import check_origin
 from .credentials import verify_credential
 from .effects import Steps
-from .limits import check_limits, check_user_limits
+from .limits import check_limits, check_more, check_user_limits
 from .verdict import ADMITTED, OBSERVED, Verdict
 
 Stage = Callable[[GuardContext], Steps[Verdict | None] | Verdict | None]
@@ -59,6 +59,12 @@ def judge(context: GuardContext, stages: tuple[Stage, ...] = STAGES) -> Steps[Ve
 def judge_at_view(context: GuardContext, user_pk: object) -> Steps[Verdict]:
     """Count a request that is not counted yet, now that the project knows its user."""
     verdict = yield from check_user_limits(context, user_pk)
+    return conclude(context, verdict)
+
+
+def judge_more(context: GuardContext, cost: int) -> Steps[Verdict]:
+    """Count so much more of a request that is counted already."""
+    verdict = yield from check_more(context, cost)
     return conclude(context, verdict)
 
 

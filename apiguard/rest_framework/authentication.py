@@ -12,9 +12,10 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from .. import conf
+from ..request.at_view import authenticate
 from ..request.challenge import challenge
 from ..request.context import GuardContext
-from .context import authenticate, django_request_of
+from .context import django_request_of, raising_for_drf
 
 
 class _CredentialAuthentication(BaseAuthentication):
@@ -26,7 +27,8 @@ class _CredentialAuthentication(BaseAuthentication):
         Raises:
             RequestRefused: a credential of ours is bad.
         """
-        context = authenticate(request)
+        with raising_for_drf():
+            context = authenticate(django_request_of(request))
         credential, route = context.credential, context.route
         if credential is None or credential.kind != self.kind:
             return None

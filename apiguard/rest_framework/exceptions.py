@@ -16,17 +16,12 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_handler
 
 from ..request import access
+from ..request.at_view import record_answer, record_refusal, without_policy
 from ..request.context import GuardContext
 from ..request.problem import CONTENT_TYPES, encode, error_code, problem
 from ..request.verdict import Verdict
 from ..rules.accept import prefers_html
-from .context import (
-    RequestRefused,
-    django_request_of,
-    record_answer,
-    record_refusal,
-    without_policy,
-)
+from .context import RequestRefused, django_request_of
 
 logger = logging.getLogger("apiguard.request")
 
@@ -66,7 +61,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 def _context(request: Any) -> GuardContext:
     # What policy says plays no part here, and a broken transaction cannot be asked for it.
     guard: GuardContext | None = getattr(django_request_of(request), "apiguard", None)
-    return without_policy(request) if guard is None else guard
+    return without_policy(django_request_of(request)) if guard is None else guard
 
 
 def _is_for_a_person(request: Any, guard: GuardContext) -> bool:

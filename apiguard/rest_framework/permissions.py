@@ -10,8 +10,8 @@ from typing import Any
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from ..request.access import scope_missing
-from .context import RequestRefused, authenticate
+from ..request.at_view import authenticate, require_scopes
+from .context import django_request_of, raising_for_drf
 
 
 class HasScope(BasePermission):
@@ -30,11 +30,11 @@ class HasScope(BasePermission):
         Raises:
             RequestRefused: it is good, but lacks one; the challenge names what is wanted.
         """
-        context = authenticate(request)
+        with raising_for_drf():
+            context = authenticate(django_request_of(request))
         if context.credential is None and not request.user.is_authenticated:
             context.is_wanted_by_view = True
             return False  # DRF answers 401 with the challenge.
-        missing = self.scopes - context.scopes
-        if missing:
-            raise RequestRefused(scope_missing(context, self.scopes, missing))
+        with raising_for_drf():
+            require_scopes(django_request_of(request), self.scopes, is_signed_in=True)
         return True

@@ -8,10 +8,8 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from .. import conf
-from ..request import pipeline
-from ..request.effects import run
-from ..request.users import signed_in_user
-from .context import authenticate, refuse
+from ..request.at_view import count
+from .context import django_request_of, raising_for_drf
 
 
 class TierThrottle(BaseThrottle):
@@ -30,10 +28,6 @@ class TierThrottle(BaseThrottle):
         """
         if not conf.current().enabled:
             return True
-        context = authenticate(request)
-        if not context.counted:
-            steps = pipeline.judge_at_view(context, signed_in_user(request))
-            verdict = run(steps, context)
-            if verdict.refused:
-                refuse(context, verdict)
+        with raising_for_drf():
+            count(django_request_of(request), request)
         return True
