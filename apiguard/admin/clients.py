@@ -2,77 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
-from django.utils import timezone
+from django.forms.models import ModelChoiceIterator
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
+from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from ..models import Client, Limit, LimitOverride
-from .base import PolicyAdmin, PolicyInline
-from .display import DASH, format_rate
+from .. import conf
+from ..counters.base import CounterUnavailable
+from ..models import Client, Limit, Tier
+from ..models.resets import recorded_reset
+from ..request import limit_use
+from .base import PolicyAdmin, record_actor
+from .client_support import support_context
 from .edit_merge import with_shown
-from .forms import PolicyForm
+from .overrides import OverrideInline
 from .owner_permissions import ClientForm
 
 if TYPE_CHECKING:
-    LimitChoiceBase = forms.ModelChoiceField[Limit]
+    TierChoiceBase = forms.ModelChoiceField[Tier]
+    IteratorBase = ModelChoiceIterator[Tier]
 else:
-    LimitChoiceBase = forms.ModelChoiceField
+    TierChoiceBase = forms.ModelChoiceField
+    IteratorBase = ModelChoiceIterator
+
+NOT_LIMITED = "none"
 
 
-class LimitChoice(LimitChoiceBase):
-    """Labels a limit with its tier and rate: a name such as per-minute occurs in every tier."""
+class TierIterator(IteratorBase):
+    """The tiers, and before them the choice of none."""
 
-    def label_from_instance(self, obj: Limit) -> str:
-        return f"{obj.tier.name}: {obj.name} ({format_rate(obj)})"
-
-
-class OverrideForm(PolicyForm):
-    """The form of a limit override."""
-
-    def clean_until(self) -> datetime | None:
-        """Refuse an override that has ended before it is saved."""
-        until: datetime | None = self.cleaned_data["until"]
-        if until is not None and "until" in self.changed_data and until <= timezone.now():
-            raise forms.ValidationError(_("This time has passed, so the override has no effect."))
-        return until
+    def __iter__(self) -> Iterator[Any]:
+        yield ("", "---------")
+        yield (NOT_LIMITED, _("Not limited"))
+        yield from (self.choice(tier) for tier in self.queryset)
 
 
-class OverrideInline(PolicyInline):
-    """Amounts of this client that replace those of its tier's limits."""
+class TierChoice(TierChoiceBase):
+    """A tier, or "not limited", which must be chosen: an empty box is an error."""
 
-    model = LimitOverride
-    form = OverrideForm
-    fields = ("limit", "amount", "until", "reason")
+    iterator = TierIterator
 
-    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
-        if db_field.name == "limit":
-            kwargs |= {"form_class": LimitChoice, "queryset": Limit.objects.select_related("tier")}
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+    def clean(self, value: Any) -> Tier | None:
+        """Return the tier; ``None`` for "not limited".
 
-    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        formset = super().get_formset(request, obj, **kwargs)
-        field = formset.form.base_fields.get("limit")
-        if obj is not None and field is not None:
-            # An override outlives a change of tier; its row must stay a choice.
-            mine = Q(tier=obj.tier_id) | Q(pk__in=obj.overrides.values("limit"))
-            field.queryset = field.queryset.filter(mine)
-        return formset
+        Raises:
+            ValidationError: nothing is chosen, or no tier of this number is there.
+        """
+        if value == NOT_LIMITED:
+            return None
+        if value in self.empty_values:
+            raise forms.ValidationError(_("Choose a tier, or “Not limited”."), code="required")
+        tier: Tier | None = super().clean(value)
+        return tier
+
+
+class ClientPageForm(ClientForm):
+    """The form of a client with "not limited" as a choice of its own."""
+
+    class Meta(ClientForm.Meta):
+        help_texts = {
+            **ClientForm.Meta.help_texts,
+            "tier": _("Its limits are counted per client, whatever key is used."),
+        }
+
+    def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
+        value = super().get_initial_for_field(field, field_name)
+        is_stored = self.instance.pk is not None
+        return NOT_LIMITED if field_name == "tier" and value is None and is_stored else value
 
 
 class ClientAdmin(PolicyAdmin):
     """The screen of clients."""
 
-    form = ClientForm
+    form = ClientPageForm
+    change_form_template = "admin/apiguard/client/change_form.html"
+    inlines = (OverrideInline,)
     can_break_policy = False
     about = _("Limits are counted per client, whatever key is used. Untick “enabled” to stop one.")
     when_empty = _("There are no clients. Add one, then create its first key.")
@@ -82,14 +102,13 @@ class ClientAdmin(PolicyAdmin):
     prepopulated_fields = {"slug": ("name",)}
     # Not autocomplete: that wants the user model on the same admin site.
     raw_id_fields = ("owner",)
-    readonly_fields = ("keys_link",)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         on_behalf = ["owner", "acts_as_owner"]
         if obj is not None and "acts_as_owner" in request.POST:
             on_behalf.append("confirm_keys")
         fieldsets = (
-            (None, {"fields": ("name", "slug", "tier", "enabled", "keys_link")}),
+            (None, {"fields": ("name", "slug", "tier", "enabled")}),
             (_("Where from"), {"fields": ("allowed_networks",)}),
             (_("On behalf of a user"), {"fields": on_behalf}),
             (_("For the project's own use"), {"classes": ("collapse",), "fields": ("metadata",)}),
@@ -109,9 +128,55 @@ class ClientAdmin(PolicyAdmin):
         form.user = request.user
         return form
 
-    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
-        # The limits to choose from are known once the client has a tier.
-        return [] if obj is None else [OverrideInline]
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name == "tier":
+            kwargs["form_class"] = TierChoice
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    # -- support ------------------------------------------------------------------
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.reset_view)
+        return [
+            path("<path:object_id>/reset/", view, name="apiguard_client_reset"),
+            *super().get_urls(),
+        ]
+
+    def reset_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Count one limit of this client from zero, on POST, and record it."""
+        if not request.user.has_perm("apiguard.reset_counters"):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        client = self.get_object(request, unquote(object_id))
+        if client is None or client.tier is None:
+            raise Http404
+        chosen = request.POST.get("limit", "")
+        limit = client.tier.limits.filter(pk=chosen if chosen.isdecimal() else 0).first()
+        if limit is None:
+            raise Http404
+        self._reset(request, client, limit)
+        name = "admin:apiguard_client_change"
+        may_view = self.has_view_permission(request, client)
+        if not may_view:
+            return HttpResponseRedirect(reverse("admin:index", current_app=self.admin_site.name))
+        return HttpResponseRedirect(
+            reverse(name, args=[client.pk], current_app=self.admin_site.name)
+        )
+
+    def _reset(self, request: HttpRequest, client: Client, limit: Limit) -> None:
+        named = {"limit": limit.name, "client": client.name}
+        principal = limit_use.principal_of(client.pk)
+        try:
+            with record_actor(request), recorded_reset(client, [limit.name]):
+                limit_use.reset_use(conf.current(), principal, [limit.pk])
+                self.log_change(request, client, [{"changed": {"fields": [f"used {limit.name}"]}}])
+        except CounterUnavailable as error:
+            text = _("“%(limit)s” was not reset: %(why)s. Try again when Redis answers.")
+            self.message_user(request, text % {**named, "why": error}, messages.ERROR)
+        else:
+            text = _("“%(limit)s” of “%(client)s” counts from zero.")
+            self.message_user(request, text % named, messages.SUCCESS)
 
     # -- and its first key -------------------------------------------------------
 
@@ -120,6 +185,11 @@ class ClientAdmin(PolicyAdmin):
     ) -> HttpResponse:
         popup = "_popup" in request.GET or "_popup" in request.POST
         context["may_make_key"] = self._may_create_keys(request) and not popup
+        client = context.get("original")
+        if client is not None and not popup:
+            # What is typed into the form is not in force.
+            stored = self.get_object(request, str(client.pk))
+            context["support"] = support_context(request, self.admin_site, stored)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def response_add(
@@ -159,19 +229,6 @@ class ClientAdmin(PolicyAdmin):
             self._keys("changelist"),
             client.pk,
             f"{client.keys_total:,}",
-        )
-
-    @admin.display(description=_("keys"))
-    def keys_link(self, client: Any) -> SafeString | str:
-        if client.pk is None:
-            return DASH
-        return format_html(
-            '{} {} · <a href="{}?client={}">{}</a>',
-            self.key_count(client),
-            _("not revoked"),
-            self._keys("add"),
-            client.pk,
-            _("create a key"),
         )
 
     def _keys(self, view: str) -> str:

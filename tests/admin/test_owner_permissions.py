@@ -40,6 +40,7 @@ def refused_at(response) -> set[str]:
 
 def test_a_new_client_acts_as_nobody_without_a_superuser(staff, admin_user):
     typed = {"slug": "mine", "name": "Mine", "owner": admin_user.pk, "acts_as_owner": "on"}
+    typed["tier"] = "none"
     response = fill_in(staff(*CLIENTS), url("client_add"), **typed)
     assert refused_at(response) == {"acts_as_owner"}
     assert not Client.objects.exists()

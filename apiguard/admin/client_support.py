@@ -1,0 +1,221 @@
+"""What the page of a client shows above its form: the answers to a customer's questions.
+
+State, tier and limits with what is used now, keys, and the requests of the last 24
+hours. A store that does not answer costs the page half a second, and is named there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from .. import conf
+from ..counters.base import CounterUnavailable
+from ..models import ApiKey, Client, Limit, LimitOverride
+from ..policy.records import client_record
+from ..request import limit_use
+from ..request.reasons import format_limit as format_rule
+from ..rules.limits import Counted
+from ..rules.limits import Limit as LimitRule
+from ..telemetry import usage_report
+from ..telemetry.usage_report import Selection, Totals
+from .base import current_snapshot
+from .display import as_strings, badge, format_limit
+from .keys.pages import public_part
+from .keys.state import state_badge
+from .row_links import may, row_url
+
+KEYS_SHOWN = 20
+REASONS_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ShownLimit:
+    """One limit of the tier, as it is for this client now."""
+
+    row: Limit
+    rate: str
+    in_force: str
+    override: str
+    used: str
+    left: str
+    is_used_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShownKey:
+    """One key; ``url`` is empty for who may not view it."""
+
+    row: ApiKey
+    masked: str
+    url: str
+    state: SafeString
+    scopes: str
+    networks: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastDay:
+    """Requests of the last 24 hours, and why most of the refused ones were refused."""
+
+    totals: Totals
+    reasons: list[tuple[str, str]]
+    lost: int
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The numbers as text; those that are zero are empty where the page leaves them out."""
+        totals = self.totals
+        return {
+            "requests": f"{totals.requests:,}",
+            "refused": f"{totals.refused:,}",
+            "would_refuse": f"{totals.would_refuse:,}" if totals.would_refuse else "",
+            "lost": f"{self.lost:,}" if self.lost else "",
+        }
+
+
+def support_context(request: HttpRequest, site: AdminSite, client: Client) -> dict[str, Any]:
+    """Return what the template "client/support.html" shows of a client."""
+    limits, away = _limits(client)
+    is_limited = client.tier is not None
+    return {
+        "client": client,
+        "enabled": badge(_("enabled"), "good") if client.enabled else badge(_("disabled"), "bad"),
+        "tier_url": row_url(request, site, "tier", client.tier_id),
+        "is_limited": is_limited,
+        "limits": limits,
+        "counter_away": away,
+        "in_memory": conf.current().counter == "memory",
+        "may_reset": request.user.has_perm("apiguard.reset_counters") and not away,
+        **_keys(request, site, client),
+        "last_day": _last_day(client) if request.user.has_perm("apiguard.view_usage") else None,
+        "links": _links(request, site, client),
+    }
+
+
+def _limits(client: Client) -> tuple[list[ShownLimit], str]:
+    """The client's limits, and why what is used is not known; "" where it is."""
+    snapshot = current_snapshot()
+    if client.tier is None:
+        return [], ""
+    overrides = {row.limit_id: row for row in client.overrides.all()}
+    rules: dict[int, LimitRule] = {}
+    if snapshot is not None:
+        record = client_record(client, overrides.values())
+        rules = {rule.pk: rule for rule in limit_use.client_limits(snapshot, record)}
+    used: Mapping[int, Counted] = {}
+    away = ""
+    try:
+        principal = limit_use.principal_of(client.pk)
+        used = limit_use.read_use(conf.current(), principal, tuple(rules.values()))
+    except CounterUnavailable as error:
+        away = str(error)
+    rows = client.tier.limits.select_related("route")
+    return [
+        _limit(row, rules.get(row.pk), overrides.get(row.pk), used.get(row.pk)) for row in rows
+    ], away
+
+
+def _limit(
+    row: Limit, rule: LimitRule | None, override: LimitOverride | None, used: Counted | None
+) -> ShownLimit:
+    return ShownLimit(
+        row=row,
+        rate=format_limit(row),
+        in_force="" if rule is None else format_rule(rule),
+        override="" if override is None else _override(override),
+        used="" if used is None else f"{used.used:,}",
+        left="" if used is None else f"{used.remaining:,}",
+        is_used_up=used is not None and not used.remaining,
+    )
+
+
+def _override(override: LimitOverride) -> str:
+    if override.until is None:
+        return _("override, for good")
+    when = {"when": format_moment(override.until)}
+    if has_expired(override):
+        return _("override, expired %(when)s") % when
+    return _("override until %(when)s") % when
+
+
+def has_expired(override: LimitOverride) -> bool:
+    """Whether the override has no effect any more."""
+    return override.until is not None and override.until <= timezone.now()
+
+
+def format_moment(at: Any) -> str:
+    """Such as "2026-12-31 18:00 CET", in the reader's time zone."""
+    if timezone.is_naive(at):
+        return f"{at:%Y-%m-%d %H:%M}"
+    return f"{timezone.localtime(at):%Y-%m-%d %H:%M %Z}"
+
+
+def _keys(request: HttpRequest, site: AdminSite, client: Client) -> dict[str, Any]:
+    if not may(request, "view", "apikey"):
+        return {"keys": None}
+    rows = client.keys.select_related("client").order_by("revoked_at", "-last_used_at", "name")
+    now = timezone.now()
+    found = list(rows[: KEYS_SHOWN + 1])
+    changelist = reverse("admin:apiguard_apikey_changelist", current_app=site.name)
+    add = reverse("admin:apiguard_apikey_add", current_app=site.name)
+    return {
+        "keys": [
+            ShownKey(
+                row=key,
+                masked=public_part(key),
+                url=row_url(request, site, "apikey", key.pk),
+                state=state_badge(key, now),
+                scopes=", ".join(as_strings(key.scopes)),
+                networks=", ".join(as_strings(key.allowed_networks)),
+            )
+            for key in found[:KEYS_SHOWN]
+        ],
+        "has_more_keys": len(found) > KEYS_SHOWN,
+        "keys_url": f"{changelist}?client__id__exact={client.pk}",
+        "add_key_url": f"{add}?client={client.pk}"
+        if request.user.has_perm("apiguard.add_apikey")
+        else "",
+    }
+
+
+def _last_day(client: Client) -> LastDay:
+    selection = Selection.of_days(1, client_pk=client.pk)
+    refused = usage_report.shares(selection, ["outcome"], by="refused", most=REASONS_SHOWN)
+    return LastDay(
+        usage_report.totals(selection),
+        [
+            (
+                share.key[0].replace("_", " "),
+                f"{share.totals.refused + share.totals.would_refuse:,}",
+            )
+            for share in refused
+        ],
+        selection.lost(),
+    )
+
+
+def _links(request: HttpRequest, site: AdminSite, client: Client) -> list[tuple[str, str]]:
+    wanted = (
+        ("explain_request", "apiguard_explain", _("Explain a request of this client"), "client"),
+        ("view_refusal", "apiguard_refusal_changelist", _("Its refused requests"), "client"),
+        ("view_usage", "apiguard_usage", _("Its usage"), "client"),
+    )
+    links = []
+    for permission, name, label, parameter in wanted:
+        try:
+            url = reverse(f"admin:{name}", current_app=site.name)
+        except NoReverseMatch:
+            continue
+        if request.user.has_perm(f"apiguard.{permission}"):
+            links.append((label, f"{url}?{urlencode({parameter: client.slug})}"))
+    return links
