@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 # Modules that belong to a layer of another name.
-HOME = {"receivers": "models", "signals": "models", "migrations": "models"}
+HOME = {"templatetags": "admin", "receivers": "models", "signals": "models", "migrations": "models"}
 
 DJANGO_ORM = ("django.db", "django.apps", "django.contrib.contenttypes")
 FOREIGN = {

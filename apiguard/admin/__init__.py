@@ -25,14 +25,28 @@ def register(site: AdminSite) -> None:
     from . import blocks, clients, cors, coverage, explain, headers, history, issuers, routes, tiers
     from .keys import list as keys
     from .overview import page as overview
+    from .refusals import find
+    from .refusals import list as refusals
 
-    for screens in (routes, cors, headers, tiers, clients, keys, issuers, blocks, history):
+    for screens in (
+        routes,
+        cors,
+        headers,
+        tiers,
+        clients,
+        keys,
+        issuers,
+        blocks,
+        history,
+        refusals,
+    ):
         for model, screen in screens.SCREENS.items():
             if not site.is_registered(model):
                 site.register(model, screen)
     overview.add_to(site)
     explain.add_to(site)
     coverage.add_to(site)
+    find.add_to(site)
 
 
 def _register_on_the_default_site() -> None:

@@ -78,6 +78,7 @@ class ExplainForm(forms.Form):
         widget=forms.TextInput(attrs={"class": "vTextField", "autofocus": True, **_UNSEEN}),
     )
     client = _line(_("As client"), _("Slug; judged as if it brought a valid key of this client."))
+    key = _line(_("With key"), _("Key id of that client; empty: any valid one."))
     credential = forms.CharField(
         label=_("Or credential"),
         help_text=_("A key or a token. It is not stored, not logged and not shown again."),
@@ -124,6 +125,8 @@ class ExplainForm(forms.Form):
             ValidationError: it cannot be one, or names a client and a credential.
         """
         given = self.cleaned_data
+        if given.get("key") and "client" in given:
+            self._choose_key(given["key"])
         if given.get("client") and given.get("credential"):
             raise ValidationError(_("Give a client or a credential, not both."))
         if self.errors:
@@ -145,6 +148,11 @@ class ExplainForm(forms.Form):
             )
         except BadDescription as error:
             raise ValidationError(str(error)) from error
+
+    def _choose_key(self, key_id: str) -> None:
+        self.records = [each for each in self.records if each.key_id == key_id]
+        if not self.records:
+            self.add_error("key", _("The client has no key with this id."))
 
 
 def add_to(site: AdminSite) -> None:

@@ -1,0 +1,1 @@
+"""Refused requests in the admin: find one, read why, list and group them."""

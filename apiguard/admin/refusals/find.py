@@ -1,0 +1,42 @@
+"""The page behind the box "Find a refused request"."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from ...telemetry.refusal_search import find_refusals, why_not_found
+from ..base import add_page
+from .detail import refusal_url
+
+
+def add_to(site: AdminSite) -> None:
+    """Add the page "apiguard/find/" to ``site``, unless ``site`` has it."""
+    add_page(site, "find", find_view)
+
+
+def find_view(request: HttpRequest, site: AdminSite) -> HttpResponse:
+    """Lead to the one request that the id names, or to the list; or say why there is none."""
+    if not request.user.has_perm("apiguard.view_refusal"):
+        raise PermissionDenied
+    text = request.GET.get("id", "").strip()[:128].replace("\x00", "")
+    found = find_refusals(text, 2)
+    if len(found) == 1:
+        return HttpResponseRedirect(refusal_url(site, found[0]))
+    if found:
+        url = reverse("admin:apiguard_refusal_changelist", current_app=site.name)
+        return HttpResponseRedirect(f"{url}?{urlencode({'q': text})}")
+    request.current_app = site.name
+    context = {
+        **site.each_context(request),
+        "title": _("Find a refused request"),
+        "looked_for": text,
+        "reasons": list(why_not_found(text)) if text else [],
+    }
+    return TemplateResponse(request, "admin/apiguard/refusal/not_found.html", context)

@@ -1,0 +1,187 @@
+"""The list of refused requests, one by one or grouped; read-only."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Max, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from ...models import HourlyCount, Refusal
+from ...models.state import write_alias
+from ...telemetry.refusal_search import DAY, kept_refusals
+from ..base import Screen
+from ..display import DASH, badge, format_moment
+from .detail import detail_view
+from .filters import FILTERS, outcome_text
+
+MOST_GROUPS = 200
+
+
+class RefusalAdmin(Screen):
+    """Refused requests, the newest first."""
+
+    about = _(
+        "Requests that were refused, that an observing route would have refused, or that the view "
+        "answered with 401, 403 or 429."
+    )
+    when_empty = _("No refused request is kept. Rows are written about a second later.")
+    change_list_template = "admin/apiguard/refusal/change_list.html"
+    list_display = ("when", "result", "request_line", "why", "caller", "request_id")
+    list_display_links = ("when", "request_id")
+    list_filter = FILTERS
+    search_fields = ("request_id", "path", "address")
+    search_help_text = _("Searches request ids, paths and addresses.")
+    show_full_result_count = False
+    list_per_page = 50
+    ordering = ("-at", "-id")
+
+    # -- who may do what ------------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return kept_refusals().order_by("-at", "-id")
+
+    # -- pages ----------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        grouped = self.admin_site.admin_view(self.grouped_view)
+        return [path("grouped/", grouped, name="apiguard_refusal_grouped"), *super().get_urls()]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        url = reverse("admin:apiguard_refusal_grouped", current_app=self.admin_site.name)
+        context = {"grouped_url": _with_query(url, request), **_unkept(), **(extra_context or {})}
+        return super().changelist_view(request, context)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        if object_id is None or not self.has_view_permission(request):
+            raise PermissionDenied
+        refusal = self.get_object(request, object_id)
+        if refusal is None:
+            messages.warning(request, _("This refused request is not kept any more."))
+            name = "admin:apiguard_refusal_changelist"
+            return HttpResponseRedirect(reverse(name, current_app=self.admin_site.name))
+        return detail_view(request, self.admin_site, refusal)
+
+    def grouped_view(self, request: HttpRequest) -> HttpResponse:
+        """Show the same requests as the list with this query, by reason, route and client."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        shown = self.get_changelist_instance(request)
+        groups = (
+            shown.get_queryset(request)
+            .order_by()
+            .values("outcome", "route_name", "client_slug", "enforced")
+            .annotate(total=Count("pk"), last=Max("at"))
+            .order_by("-total", "-last")[:MOST_GROUPS]
+        )
+        url = reverse("admin:apiguard_refusal_changelist", current_app=self.admin_site.name)
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Refused requests by reason"),
+            "list_url": _with_query(url, request),
+            "filters": [
+                (spec.title, chosen["display"])
+                for spec in shown.filter_specs
+                if isinstance(spec, admin.SimpleListFilter) and spec.value()
+                for chosen in spec.choices(shown)
+                if chosen["selected"]
+            ],
+            "groups": [_group(group, partial(_narrowed, url, request)) for group in groups],
+            **_unkept(),
+        }
+        return TemplateResponse(request, "admin/apiguard/refusal/grouped.html", context)
+
+    # -- columns --------------------------------------------------------------
+
+    @admin.display(description=_("when"), ordering="at")
+    def when(self, refusal: Refusal) -> str:
+        return format_moment(refusal.at)
+
+    @admin.display(description=_("result"), ordering="status")
+    def result(self, refusal: Refusal) -> SafeString:
+        return result_badge(refusal.enforced, str(refusal.status))
+
+    @admin.display(description=_("request"), ordering="path")
+    def request_line(self, refusal: Refusal) -> str:
+        return f"{refusal.method} {shortened(refusal.path, 60)}"
+
+    @admin.display(description=_("why"), ordering="outcome")
+    def why(self, refusal: Refusal) -> str:
+        return shortened(refusal.reason, 120)
+
+    @admin.display(description=_("caller"), ordering="client_slug")
+    def caller(self, refusal: Refusal) -> str:
+        return refusal.client_slug or refusal.principal or DASH
+
+
+def shortened(text: str, most: int) -> str:
+    """Return ``text``, cut at ``most`` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def result_badge(enforced: bool, status: str) -> SafeString:
+    """Return the status in a box that says whether it was sent."""
+    return badge(status, "bad") if enforced else badge(_("%s observed") % status, "warn")
+
+
+def _group(group: dict[str, Any], narrowed: Any) -> dict[str, Any]:
+    chosen = {
+        "reason": group["outcome"],
+        "route": group["route_name"],
+        "client": group["client_slug"],
+        "result": "refused" if group["enforced"] else "observed",
+    }
+    return {
+        "reason": outcome_text(group["outcome"]),
+        "route": group["route_name"],
+        "client": group["client_slug"],
+        "result": result_badge(group["enforced"], str(_("refused"))),
+        "count": f"{group['total']:,}",
+        "last": format_moment(group["last"]),
+        "url": narrowed({name: value for name, value in chosen.items() if value}),
+    }
+
+
+def _narrowed(url: str, request: HttpRequest, chosen: dict[str, str]) -> str:
+    return f"{url}?{urlencode({**request.GET.dict(), **chosen})}"
+
+
+def _with_query(url: str, request: HttpRequest) -> str:
+    query = request.GET.urlencode()
+    return f"{url}?{query}" if query else url
+
+
+def _unkept() -> dict[str, Any]:
+    counts = HourlyCount.objects.using(write_alias())
+    unkept = counts.unkept_since(timezone.now() - DAY)
+    return {"unkept": unkept, "unkept_text": f"{unkept:,}"}
+
+
+SCREENS = {Refusal: RefusalAdmin}
