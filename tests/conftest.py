@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
+from pytest_django.live_server_helper import LiveServer
 from redis.connection import parse_url
 from selenium.webdriver import Chrome
 
@@ -243,6 +244,15 @@ def demo_site_in_memory(demo_template: tuple[DemoSite, Path], tmp_path: Path) ->
 def demo_site(demo_site_in_memory: DemoSite, redis_url: str) -> DemoSite:
     """The demonstration on a database of this test's own; counters in Redis."""
     return demo_site_in_memory.with_env(REDIS_URL=redis_url)
+
+
+@pytest.fixture(scope="session")
+def live_server(django_db_setup: None, live_server: LiveServer) -> LiveServer:
+    """A server on the test database, which must be chosen before.
+
+    Of a database that is still in memory the server would share this thread's connection.
+    """
+    return live_server
 
 
 @pytest.fixture(scope="session")

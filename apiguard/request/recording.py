@@ -19,6 +19,7 @@ from ..telemetry.buffer import buffer
 from ..telemetry.refusal_buffer import RefusalKind, RefusedRequest
 from .context import GuardContext
 from .explanation import describe_limits
+from .facts import Facts
 from .reasons import Reason, find_reason, held_record, presented_key_id
 from .verdict import Outcome, Verdict
 
@@ -151,7 +152,8 @@ def _describe(
         revision=context.snapshot.revision or 0,
         address=address,
         origin=text(facts.origin),
-        content_type=text(facts.content_type, MAX_HEADER),
+        # Of a request without a body, a server may have made it up.
+        content_type=text(facts.content_type if _has_body(facts) else "", MAX_HEADER),
         accept=text(facts.accept, MAX_HEADER),
         route_pk=None if route is None else route.pk,
         route_name="" if route is None else route.name,
@@ -163,6 +165,10 @@ def _describe(
         key_id=caller.key_id,
         limits=tuple(_limits(context)),
     )
+
+
+def _has_body(facts: Facts) -> bool:
+    return bool(facts.unknown_length) or facts.content_length not in (None, "0")
 
 
 def _addresses(context: GuardContext) -> tuple[str, str]:

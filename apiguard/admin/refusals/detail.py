@@ -30,7 +30,7 @@ def detail_view(request: HttpRequest, site: AdminSite, refusal: Refusal) -> Http
     request.current_app = site.name
     context = {
         **site.each_context(request),
-        "title": refusal.request_id,
+        "title": _("Refused request %s") % refusal.request_id,
         "refusal": refusal,
         "when": format_moment(refusal.at),
         "decided": _decided(request, site, refusal),

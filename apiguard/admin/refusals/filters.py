@@ -12,11 +12,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ...models import Refusal, Route
-from ...request.verdict import REFUSALS, Outcome
+from ...telemetry.refusal_search import DAY
 
 # Clients that the list offers: those with the most refused requests of a day.
 MOST_CLIENTS = 15
 MOST_ROUTES = 50
+MOST_REASONS = 50
 PERIODS = {
     "15": _("last 15 minutes"),
     "60": _("last hour"),
@@ -38,14 +39,14 @@ class _ByValue(admin.SimpleListFilter):
         """Return what is offered, and the value that holds."""
         given = self.used_parameters.get(self.parameter_name or "")
         known = {value for value, _label in choices}
-        return choices if not given or given in known else [(str(given), str(given)), *choices]
+        return choices if not given or given in known else [(given, outcome_text(given)), *choices]
 
 
 class ClientFilter(_ByValue):
     title, parameter_name, column = _("client"), "client", "client_slug"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        since = timezone.now() - timedelta(days=1)
+        since = timezone.now() - DAY
         rows = model_admin.get_queryset(request).filter(at__gte=since).exclude(client_slug="")
         counted = rows.order_by().values_list("client_slug").annotate(total=Count("pk"))
         busiest = counted.order_by("-total", "client_slug")[:MOST_CLIENTS]
@@ -73,7 +74,10 @@ class ReasonFilter(_ByValue):
     title, parameter_name, column = _("reason"), "reason", "outcome"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [(str(each), outcome_text(each)) for each in (*REFUSALS, Outcome.VIEW_ANSWERED)]
+        since = timezone.now() - DAY
+        recent = model_admin.get_queryset(request).filter(at__gte=since).order_by("outcome")
+        outcomes = recent.values_list("outcome", flat=True).distinct()[:MOST_REASONS]
+        return self.with_value([(each, outcome_text(each)) for each in outcomes])
 
 
 class PeriodFilter(admin.SimpleListFilter):

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
@@ -36,12 +37,14 @@ class RefusalAdmin(Screen):
     )
     when_empty = _("No refused request is kept. Rows are written about a second later.")
     change_list_template = "admin/apiguard/refusal/change_list.html"
-    list_display = ("when", "result", "request_line", "why", "caller", "request_id")
-    list_display_links = ("when", "request_id")
+    list_display = ("when", "result", "request_line", "why", "caller")
+    list_display_links = ("when",)
     list_filter = FILTERS
     search_fields = ("request_id", "path", "address")
     search_help_text = _("Searches request ids, paths and addresses.")
     show_full_result_count = False
+    # Counting each choice of each filter would read the whole table several times.
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     ordering = ("-at", "-id")
 
@@ -69,7 +72,12 @@ class RefusalAdmin(Screen):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         url = reverse("admin:apiguard_refusal_grouped", current_app=self.admin_site.name)
-        context = {"grouped_url": _with_query(url, request), **_unkept(), **(extra_context or {})}
+        context = {
+            "title": _("Refused requests"),
+            "grouped_url": _with_query(url, request),
+            **_unkept(),
+            **(extra_context or {}),
+        }
         return super().changelist_view(request, context)
 
     def changeform_view(
@@ -121,16 +129,23 @@ class RefusalAdmin(Screen):
     # -- columns --------------------------------------------------------------
 
     @admin.display(description=_("when"), ordering="at")
-    def when(self, refusal: Refusal) -> str:
-        return format_moment(refusal.at)
+    def when(self, refusal: Refusal) -> SafeString | str:
+        day, _space, time = format_moment(refusal.at).partition(" ")
+        return format_html('{}<span class="apiguard-line apiguard-quiet">{}</span>', time, day)
 
     @admin.display(description=_("result"), ordering="status")
     def result(self, refusal: Refusal) -> SafeString:
         return result_badge(refusal.enforced, str(refusal.status))
 
     @admin.display(description=_("request"), ordering="path")
-    def request_line(self, refusal: Refusal) -> str:
-        return f"{refusal.method} {shortened(refusal.path, 60)}"
+    def request_line(self, refusal: Refusal) -> SafeString:
+        line = f"{refusal.method} {shortened(refusal.path, 60)}"
+        return format_html(
+            '<span class="apiguard-path">{}</span><span class="apiguard-line apiguard-quiet '
+            'apiguard-path">{}</span>',
+            line,
+            refusal.request_id,
+        )
 
     @admin.display(description=_("why"), ordering="outcome")
     def why(self, refusal: Refusal) -> str:
