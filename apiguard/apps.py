@@ -20,7 +20,9 @@ class ApiGuardConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks, receivers
+        from .models import audit
         from .policy.holder import holder
+        from .request.request_id import current_ids
         from .telemetry import shutdown
         from .telemetry.heartbeats import sender
         from .telemetry.worker_registry import registry_for
@@ -30,6 +32,7 @@ class ApiGuardConfig(AppConfig):
         receivers.connect()
         # Policy and telemetry do not import each other.
         sender.configure(holder.status, registry_for)
+        audit.request_id_of = lambda: current_ids.get().request_id
         holder.on_refresh = sender.note_refresh
         holder.on_new_test = reset_counters
         _log_testing()

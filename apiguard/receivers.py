@@ -14,40 +14,57 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
-from django.db import connections, models, transaction
+from django.db import connections, transaction
 from django.db.models.signals import post_migrate, post_save, pre_delete, pre_save
 
 from .models import PolicyModel, PolicyQuerySet
-from .models.state import Change, committed, everything, publish, publish_once
+from .models.row_changes import read_rows
+from .models.state import Change, PendingChange, committed, everything, publish, publish_once
+
+# Where an instance keeps, while it is saved raw, its row as it was and the revision.
+_RAW_SAVE = "_apiguard_raw_save"
 
 
 def before_raw_save(
     sender: type[PolicyModel], instance: PolicyModel, raw: bool, using: str, **_: Any
 ) -> None:
     """``loaddata``, whose transaction is open: the revision first, as always."""
-    if raw and connections[using].in_atomic_block:
+    if not raw:
+        return
+    revision = None
+    if connections[using].in_atomic_block:
         revision = publish_once(sender.change_by_insert((), is_upsert=True), using)
         for name, value in sender.stamp(revision).items():
             setattr(instance, name, value)
+    before = read_rows(sender, using, [instance.pk]).get(instance.pk)
+    vars(instance)[_RAW_SAVE] = (before, revision)
 
 
-def after_raw_save(sender: type[models.Model], raw: bool, using: str, **_: Any) -> None:
-    """A raw save in autocommit: the row is committed, so now it can be announced."""
-    if raw and not connections[using].in_atomic_block:
-        with transaction.atomic(using=using):
-            publish(everything, using)
+def after_raw_save(
+    sender: type[PolicyModel], instance: PolicyModel, raw: bool, using: str, **_: Any
+) -> None:
+    """Record a raw save; in autocommit the row is committed, so now it can be announced."""
+    if not raw:
+        return
+    before, revision = vars(instance).pop(_RAW_SAVE, (None, None))
+    with transaction.atomic(using=using):
+        instance.record_save(revision or publish(everything, using), using, before)
 
 
 def before_cascade(
     sender: type[PolicyModel], instance: PolicyModel, using: str, origin: Any = None, **_: Any
 ) -> None:
-    """Publish and record a deletion that began at another row."""
+    """Record a deletion; publish one that began at another row."""
     begun_at = origin.model if isinstance(origin, PolicyQuerySet) else type(origin)
-    if getattr(begun_at, "publishes", None) != sender.publishes:
-        with transaction.atomic(using=using):
+    with transaction.atomic(using=using):
+        if getattr(begun_at, "publishes", None) != sender.publishes:
             publish_once(Change(sender.publishes), using)
-    if begun_at is not sender:
-        instance.record_deletion(using)
+        pending = PendingChange.newest(using)
+        if pending is None:
+            return  # Its callbacks have run: a test captures them.
+        # What a collector found, it has just read; what it was given may be older.
+        is_fresh = origin is not None and origin is not instance
+        instance.record_deletion(pending.revision, using, is_fresh=is_fresh)
 
 
 def start_over(**_: Any) -> None:

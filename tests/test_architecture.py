@@ -13,7 +13,7 @@ BASE = {"errors", "bounded_cache", "rules", "conf", "concurrency", "test_run"}
 ROWS = {*BASE, "models"}
 ROOM = {*BASE, "policy", "counters", "telemetry"}
 DOOR = {*ROWS, *ROOM, "request"}
-ROWS_AND_FILES = {*DOOR, "middleware", "rest_framework", "transfer"}
+ROWS_AND_FILES = {*DOOR, "middleware", "rest_framework", "history", "transfer"}
 EVERYTHING = {*ROWS_AND_FILES, "admin", "management", "caching"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -34,7 +34,8 @@ ALLOWED: dict[str, set[str]] = {
     "rest_framework": DOOR,
     "ninja": DOOR,
     "decorators": DOOR,
-    "transfer": {*DOOR, "middleware", "rest_framework"},
+    "history": DOOR,
+    "transfer": {*DOOR, "middleware", "rest_framework", "history"},
     "admin": ROWS_AND_FILES,
     "management": ROWS_AND_FILES,
     "checks": EVERYTHING,

@@ -6,10 +6,13 @@ a secret or a digest: models name the fields that are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
@@ -18,6 +21,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .. import conf
 from ..signals import after_commit, policy_changed
 
 if TYPE_CHECKING:
@@ -78,6 +82,7 @@ class PolicyChange(models.Model):
         DELETED = "deleted", _("deleted")
         PUBLISHED = "published", _("published")
         RESET = "reset", _("counted from zero")
+        FOUND = "found", _("found: made past the models")
 
     revision = models.BigIntegerField(_("revision"), db_index=True)
     at = models.DateTimeField(_("when"), default=timezone.now, db_index=True)
@@ -97,6 +102,8 @@ class PolicyChange(models.Model):
     object_name = models.CharField(_("row"), max_length=255, blank=True)
     before = models.JSONField(_("before"), null=True, blank=True, encoder=DjangoJSONEncoder)
     after = models.JSONField(_("after"), null=True, blank=True, encoder=DjangoJSONEncoder)
+    # By column that refers to a row: what that row was called, by primary key.
+    names = models.JSONField(_("names"), default=dict, blank=True)
     reason = models.TextField(_("reason"), blank=True)
 
     class Meta:
@@ -104,36 +111,88 @@ class PolicyChange(models.Model):
         verbose_name_plural = _("policy changes")
         ordering: ClassVar[list[str]] = ["-revision", "-id"]
 
+    @property
+    def is_of_a_row(self) -> bool:
+        """Whether ``before`` and ``after`` are values of a row."""
+        return bool(self.model) and self.action != self.Action.RESET
+
     def __str__(self) -> str:
         return f"{self.revision}: {self.model} {self.object_name} {self.action}"
 
 
-def record(
-    revision: int,
-    action: str,
-    *,
-    using: str,
-    model: str = "",
-    pk: object = "",
-    name: str = "",
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-) -> None:
-    """Append one entry on behalf of whoever ``acting()`` names."""
-    actor = _actor.get() or Actor()
-    change = PolicyChange.objects.using(
-        using
-    ).create(
-        revision=revision,
-        action=action,
-        actor=actor.user,  # type: ignore[misc]
-        actor_name=actor.name,
-        request_id=actor.request_id,
-        reason=actor.reason,
-        model=model,
-        object_pk=str(pk)[:64],
-        object_name=name[:255],
-        before=before,
-        after=after,
-    )
-    after_commit(policy_changed, PolicyChange, using, change=change)
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What happened to one row: its values before and after, by column.
+
+    Without ``before`` the row is new, without ``after`` it is gone; of a changed
+    row both hold the columns that differ.
+    """
+
+    action: str
+    model: str = ""
+    pk: object = ""
+    name: str = ""
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def record_entries(revision: int, entries: Iterable[Entry], using: str) -> None:
+    """Append entries on behalf of whoever ``acting()`` names; else of the command that runs."""
+    actor = _actor.get() or Actor(name=_command(), request_id=request_id_of())
+    changes = [
+        PolicyChange(
+            revision=revision,
+            action=entry.action,
+            actor=actor.user,  # type: ignore[misc]
+            actor_name=actor.name,
+            request_id=actor.request_id or request_id_of()[:128],
+            reason=actor.reason,
+            model=entry.model,
+            object_pk=str(entry.pk)[:64],
+            object_name=entry.name[:255],
+            before=entry.before,
+            after=entry.after,
+            names=entry.names,
+        )
+        for entry in entries
+    ]
+    if len(changes) == 1:
+        changes[0].save(using=using, force_insert=True)
+    else:
+        PolicyChange.objects.using(using).bulk_create(changes, batch_size=500)
+    _forget_old(using)
+    for change in changes:
+        after_commit(policy_changed, PolicyChange, using, change=change)
+
+
+# A write deletes no more old entries than this, so that none takes long.
+FORGOTTEN_AT_ONCE = 500
+
+
+def _forget_old(using: str) -> None:
+    days = conf.current().history_keep_days
+    if days is None:
+        return
+    entries = PolicyChange.objects.using(using)
+    old = entries.filter(at__lt=timezone.now() - timedelta(days=days)).order_by("pk")
+    pks = list(old.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
+    if pks:
+        entries.filter(pk__in=pks).delete()
+
+
+def _no_request() -> str:
+    return ""
+
+
+# The id of the request that is being served; set where requests are known.
+request_id_of: Callable[[], str] = _no_request
+
+
+def _command() -> str:
+    """Return the management command that this process runs, such as "loaddata (command line)"."""
+    program, *arguments = sys.argv or [""]
+    is_django = PurePath(program).name in ("manage.py", "django-admin", "django-admin.py")
+    words = [word for word in arguments[:1] if not word.startswith("-")]
+    is_server = words[:1] in (["runserver"], ["test"], ["testserver"])
+    return f"{words[0]} (command line)" if is_django and words and not is_server else ""

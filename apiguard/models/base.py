@@ -17,13 +17,12 @@ from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from ..errors import PolicyError
-from .audit import PolicyChange, record
+from .audit import record_entries
 from .fields import type_problems
-from .state import NAMED, Change, PolicyState, What, publish
+from .row_changes import StoredRow, compare_row, compare_rows, read_rows, stored_row
+from .state import NAMED, Change, What, one_revision, publish
 
 M = TypeVar("M", bound="PolicyModel")
-
-Action = PolicyChange.Action
 
 
 @contextmanager
@@ -47,16 +46,18 @@ class PolicyQuerySet(models.QuerySet[M]):
         self._for_write = True
 
     def update(self, **kwargs: Any) -> int:
-        values = {name: str(value) for name, value in kwargs.items()}
-        with self._publishing_many(
-            Action.CHANGED, lambda: self.model.change_by_update(self, kwargs), values
-        ) as revision:
-            return super().update(**kwargs | self.model.stamp(revision))
+        with publishing(lambda: self.model.change_by_update(self, kwargs), self.db) as revision:
+            # Under another primary key it is another row: only all rows show which.
+            moved = _names_of(self.model, "pk") & kwargs.keys()
+            pks = None if moved else list(self.order_by().values_list("pk", flat=True))
+            with self._recorded(revision, pks):
+                return super().update(**kwargs | self.model.stamp(revision))
 
     update.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        with self._publishing_many(Action.DELETED, lambda: self.model.change_by_delete(self)):
+        # The receiver of each row's deletion records it.
+        with one_revision(), publishing(lambda: self.model.change_by_delete(self), self.db):
             return super().delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -72,12 +73,13 @@ class PolicyQuerySet(models.QuerySet[M]):
         unique_fields: Collection[str] | None = None,
     ) -> list[M]:
         rows = list(objs)
-        with self._publishing_many(
-            Action.CREATED, lambda: self.model.change_by_insert(rows, is_upsert=update_conflicts)
-        ) as revision:
+        change = self.model.change_by_insert(rows, is_upsert=update_conflicts)
+        with publishing(change, self.db) as revision:
             stamp = self.model.stamp(revision)
             _set_all(rows, stamp)
-            return super().bulk_create(
+            # Which row a conflict was about, only all rows show.
+            before = read_rows(self.model, self.db) if update_conflicts else self._all_pks()
+            created = super().bulk_create(
                 rows,
                 batch_size=batch_size,
                 ignore_conflicts=ignore_conflicts,
@@ -85,6 +87,13 @@ class PolicyQuerySet(models.QuerySet[M]):
                 update_fields=[*update_fields, *stamp] if update_fields else update_fields,
                 unique_fields=unique_fields,
             )
+            if isinstance(before, dict):
+                after = read_rows(self.model, self.db)
+            else:
+                new = self._all_pks() - before
+                before, after = {}, read_rows(self.model, self.db, sorted(new))
+            record_entries(revision, compare_rows(self.model, before, after, self.db), self.db)
+            return created
 
     def bulk_update(
         self, objs: Iterable[M], fields: Iterable[str], batch_size: int | None = None
@@ -94,35 +103,28 @@ class PolicyQuerySet(models.QuerySet[M]):
         plain: models.QuerySet[M] = models.QuerySet(self.model, using=self.db)
         # Of very many all are named, so that none is left out.
         matched = plain.filter(pk__in=[row.pk for row in rows]) if len(rows) <= NAMED else plain
-        with self._publishing_many(
-            Action.CHANGED, lambda: self.model.change_by_update(matched, names)
-        ) as revision:
+        with publishing(lambda: self.model.change_by_update(matched, names), self.db) as revision:
             stamp = self.model.stamp(revision)
             _set_all(rows, stamp)
-            return plain.bulk_update(rows, [*names, *stamp], batch_size=batch_size)
+            with self._recorded(revision, [row.pk for row in rows]):
+                return plain.bulk_update(rows, [*names, *stamp], batch_size=batch_size)
 
     def update_or_create(self, *args: Any, **kwargs: Any) -> tuple[M, bool]:
         # Locks the row before it saves it; whoever saves takes these locks the other way round.
         with publishing(self.model.change_by_insert(()), self.db):
             return super().update_or_create(*args, **kwargs)
 
+    def _all_pks(self) -> set[Any]:
+        rows: Any = self.model._base_manager.using(self.db)
+        return set(rows.values_list("pk", flat=True))
+
     @contextmanager
-    def _publishing_many(
-        self,
-        action: str,
-        change: Callable[[], Change],
-        values: dict[str, Any] | None = None,
-    ) -> Iterator[int]:
-        with publishing(change, self.db) as revision:
-            yield revision
-            record(
-                revision,
-                action,
-                using=self.db,
-                model=self.model._meta.label_lower,
-                name="several rows",
-                after=self.model.audited(values) if values else None,
-            )
+    def _recorded(self, revision: int, pks: list[Any] | None) -> Iterator[None]:
+        """Record what the block does to the rows with these keys, or to all rows."""
+        before = read_rows(self.model, self.db, pks)
+        yield
+        after = read_rows(self.model, self.db, pks)
+        record_entries(revision, compare_rows(self.model, before, after, self.db), self.db)
 
 
 def _set_all(rows: Iterable[models.Model], values: dict[str, Any]) -> None:
@@ -174,37 +176,32 @@ class PolicyModel(models.Model):
             stamp = self.stamp(revision)
             _set_all([self], stamp)
             super().save(**kwargs | ({"update_fields": [*saved, *stamp]} if saved else {}))
-            self._record(revision, using, before, saved)
+            self.record_save(revision, using, None if before is None else stored_row(before))
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         stored = type(self)._base_manager.using(using).filter(pk=self.pk)
-        with publishing(lambda: self.change_by_delete(stored, self), using) as revision:
-            pk, name, before = self.pk, str(self), self.audited(self._values())
-            deleted = super().delete(*args, **kwargs)
-            record(
-                revision,
-                Action.DELETED,
-                using=using,
-                model=self._meta.label_lower,
-                pk=pk,
-                name=name,
-                before=before,
-            )
-        return deleted
+        # The receiver of each row's deletion records it.
+        with one_revision(), publishing(lambda: self.change_by_delete(stored, self), using):
+            return super().delete(*args, **kwargs)
 
-    def record_deletion(self, using: str) -> None:
-        """Record that a cascade deletes this row, under the revision of the cascade."""
-        revision = PolicyState.objects.using(using).values_list("revision", flat=True).get(pk=1)
-        record(
-            revision,
-            Action.DELETED,
-            using=using,
-            model=self._meta.label_lower,
-            pk=self.pk,
-            name=str(self),
-            before=self.audited(self._values()),
-        )
+    def record_save(self, revision: int, using: str, before: StoredRow | None) -> None:
+        """Record that this row, which was stored as ``before``, is saved."""
+        after = self._stored(using)
+        new = None if after is None else stored_row(after)
+        entries = compare_row(type(self), self.pk, before, new, using)
+        record_entries(revision, entries, using)
+
+    def record_deletion(self, revision: int, using: str, *, is_fresh: bool) -> None:
+        """Record that this row is about to be deleted.
+
+        Args:
+            is_fresh: whether this object was just read, so that it is as the row is.
+        """
+        row = self if is_fresh else self._stored(using)
+        if row is not None:
+            entries = compare_row(type(self), self.pk, stored_row(row), None, using)
+            record_entries(revision, entries, using)
 
     # -- what workers must know of a write; called when the lock is held ---------------
 
@@ -268,41 +265,8 @@ class PolicyModel(models.Model):
             raise_problems(self, self.rule_problems())
 
     def _stored(self, using: str) -> Self | None:
+        """Return this row as the database has it."""
         return type(self)._base_manager.using(using).filter(pk=self.pk).first()
-
-    def _values(self) -> dict[str, Any]:
-        values = {}
-        for field in self._meta.concrete_fields:
-            if field.attname in self.stamp(0):
-                continue
-            value = getattr(self, field.attname)
-            # What an expression comes to, only the database knows.
-            values[field.attname] = str(value) if hasattr(value, "resolve_expression") else value
-        return values
-
-    @classmethod
-    def audited(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in values.items() if name not in cls.unaudited}
-
-    def _record(
-        self, revision: int, using: str, before: Self | None, saved: Iterable[str] | None
-    ) -> None:
-        new = self.audited(self._values())
-        if saved is not None:
-            names = {name for field in self._meta.concrete_fields for name in _names(field, saved)}
-            new = {name: value for name, value in new.items() if name in names}
-        old = before.audited(before._values()) if before is not None else {}
-        differing = {name for name in new if before is None or old[name] != new[name]}
-        record(
-            revision,
-            Action.CREATED if before is None else Action.CHANGED,
-            using=using,
-            model=self._meta.label_lower,
-            pk=self.pk,
-            name=str(self),
-            before=None if before is None else {name: old[name] for name in sorted(differing)},
-            after={name: new[name] for name in sorted(differing)},
-        )
 
 
 class CompiledModel(PolicyModel):
@@ -349,10 +313,6 @@ def _names_of(model: type[models.Model], *columns: str) -> set[str]:
     wanted = {pk if column == "pk" else column for column in columns}
     fields = [field for field in model._meta.concrete_fields if field.attname in wanted]
     return {"pk"} | {name for field in fields for name in (field.name, field.attname)}
-
-
-def _names(field: models.Field[Any, Any], saved: Iterable[str]) -> list[str]:
-    return [field.attname] if {field.name, field.attname} & set(saved) else []
 
 
 def raise_problems(instance: models.Model, problems: Iterable[PolicyError]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from .audit import PolicyChange, record
+from .audit import Entry, PolicyChange, record_entries
 from .base import publishing
 from .clients import Client
 from .state import Change, write_alias
@@ -24,15 +24,14 @@ def recorded_reset(client: Client, limits: Sequence[str]) -> Iterator[None]:
     using = write_alias()
     with publishing(Change.of("clients", [client.pk]), using) as revision:
         yield
-        record(
-            revision,
+        entry = Entry(
             PolicyChange.Action.RESET,
-            using=using,
-            model=Client._meta.label_lower,
-            pk=client.pk,
-            name=client.name,
+            Client._meta.label_lower,
+            client.pk,
+            client.name,
             after={"limits": list(limits)},
         )
+        record_entries(revision, [entry], using)
 
 
 @contextmanager
@@ -45,4 +44,5 @@ def recorded_unlock(counted_as: str) -> Iterator[None]:
     using = write_alias()
     with publishing(Change.of(ADDRESSES, [counted_as]), using) as revision:
         yield
-        record(revision, PolicyChange.Action.RESET, using=using, name=counted_as)
+        entry = Entry(PolicyChange.Action.RESET, name=counted_as)
+        record_entries(revision, [entry], using)

@@ -16,7 +16,9 @@ from __future__ import annotations
 import secrets
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -64,15 +66,16 @@ class PendingChange:
 
     Args:
         using: the database that it was made in.
-        revision: the one that it took.
+        revision: the one that it took, or shares.
         change: what it touches.
+        scope: what its revision may be shared within; see ``one_revision``.
     """
 
     # References themselves, and no WeakSet: every request asks whether there are any.
     alive: ClassVar[set[weakref.ref[PendingChange]]] = set()
 
-    def __init__(self, using: str, revision: int, change: Change) -> None:
-        self.using, self.revision, self.change = using, revision, change
+    def __init__(self, using: str, revision: int, change: Change, scope: object = None) -> None:
+        self.using, self.revision, self.change, self.scope = using, revision, change, scope
         self.held: Any = None
         self._ref = weakref.ref(self, self.alive.discard)
         self.alive.add(self._ref)
@@ -158,6 +161,24 @@ class PolicyState(models.Model):
         return [Change(what, None if pks is None else tuple(pks)) for _r, _s, what, pks in later]
 
 
+# What the writes of this thread share a revision within; None: each takes its own.
+_scope: ContextVar[object] = ContextVar("apiguard_revision_scope", default=None)
+
+
+@contextmanager
+def one_revision() -> Iterator[None]:
+    """Inside the block, all writes of one transaction share a revision.
+
+    A revision is shared only while nobody has read policy since, so what a
+    transaction sees of itself stays complete.
+    """
+    token = _scope.set(_scope.get() or object())
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
 def publish(change: Change | Callable[[], Change], using: str | None = None) -> int:
     """Take the next revision for ``change``; to be called before the write.
 
@@ -173,6 +194,13 @@ def publish(change: Change | Callable[[], Change], using: str | None = None) -> 
     alias = using or write_alias()
     if not connections[alias].in_atomic_block:
         raise transaction.TransactionManagementError("publish() needs an open transaction.")
+    return _publish(change, alias, _scope.get())
+
+
+def _publish(change: Change | Callable[[], Change], alias: str, scope: object) -> int:
+    pending = PendingChange.newest(alias) if scope is not None else None
+    if pending is not None and pending.held is None and pending.scope is scope:
+        return _share(pending, change, alias)
     states = PolicyState.objects.using(alias)
     stamp = secrets.token_hex(8)
     if not _advance(alias, stamp):
@@ -188,20 +216,46 @@ def publish(change: Change | Callable[[], Change], using: str | None = None) -> 
     pks = None if change.pks is None else list(change.pks)
     entry = [state.revision, stamp, change.what, pks]
     states.filter(pk=1).update(recent=[*state.recent, entry][-RECENT:])
-    transaction.on_commit(PendingChange(alias, state.revision, change), using=alias)
+    transaction.on_commit(PendingChange(alias, state.revision, change, scope), using=alias)
     return state.revision
 
 
-def publish_once(change: Change, using: str) -> int:
-    """The same, for signals that come row by row: once for each run of like changes.
+def _share(pending: PendingChange, change: Change | Callable[[], Change], alias: str) -> int:
+    """Add a change to the revision of another one of this transaction, which holds the lock."""
+    states = PolicyState.objects.using(alias).filter(pk=1)
+    change = change if isinstance(change, Change) else change()
+    if change != pending.change:
+        state = states.get()
+        states.update(recent=_with_change(state.recent, state.revision, state.stamp, change))
+    transaction.on_commit(
+        PendingChange(alias, pending.revision, change, pending.scope), using=alias
+    )
+    return pending.revision
 
-    A revision serves again only while nobody has read policy since, so what a
-    transaction sees of itself stays complete.
-    """
+
+def _with_change(recent: list[Any], revision: int, stamp: str, change: Change) -> list[Any]:
+    """Return the recent changes with one more of the newest revision."""
+    kept, pks = [], change.pks
+    for entry in recent:
+        if entry[:3] != [revision, stamp, change.what]:
+            kept.append(entry)
+        elif entry[3] is None or pks is None:
+            pks = None
+        else:
+            pks = Change.of(change.what, dict.fromkeys([*entry[3], *pks])).pks
+    return [*kept, [revision, stamp, change.what, None if pks is None else list(pks)]][-RECENT:]
+
+
+# All signals of one transaction share a revision.
+_SIGNALS = object()
+
+
+def publish_once(change: Change, using: str) -> int:
+    """The same, for signals that come row by row: one revision for all of a transaction."""
     pending = PendingChange.newest(using)
     if pending is not None and pending.held is None and pending.change == change:
         return pending.revision
-    return publish(change, using)
+    return _publish(change, using, _scope.get() or _SIGNALS)
 
 
 def _advance(alias: str, stamp: str) -> int:

@@ -55,6 +55,11 @@ class BlockTable:
     def __len__(self) -> int:
         return self._count
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BlockTable) and self._by_version == other._by_version
+
+    __hash__ = None  # type: ignore[assignment]
+
     def find(self, address: Address | None, now: float) -> Block | None:
         """Return the narrowest block that holds at ``now`` and has ``address``."""
         if address is None or not self._count:

@@ -192,6 +192,10 @@ def _realm(value: object) -> str:
     return realm
 
 
+def _days_or_none(value: object) -> int | None:
+    return None if value is None else _days(value)
+
+
 PARSERS: Final[dict[str, Callable[[object], Any]]] = {
     "ENABLED": _boolean,
     "EXEMPT_PATHS": _prefixes,
@@ -219,6 +223,7 @@ PARSERS: Final[dict[str, Callable[[object], Any]]] = {
     "REFUSALS_KEEP_DAYS": _days,
     "REFUSALS_KEEP_ROWS": _rows,
     "REFUSALS_ADDRESS": _choice("full", "network"),
+    "HISTORY_KEEP_DAYS": _days_or_none,
     "TESTING": _optional_boolean,
     "ADMIN": _boolean,
 }

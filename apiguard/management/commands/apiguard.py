@@ -18,6 +18,7 @@ from ...policy import load
 from . import (
     _baseline,
     _block,
+    _changes,
     _check,
     _client,
     _counters,
@@ -46,6 +47,7 @@ COMMANDS = (
     _counters.UNLOCK,
     _usage.COMMAND,
     *_block.COMMANDS,
+    _changes.COMMAND,
 )
 
 # One level deeper: the word, what it is for, its commands.
