@@ -66,12 +66,12 @@ def test_the_history_names_the_command(run, acme, arguments, actor):
 
 def test_publish_takes_the_next_revision_and_says_which(run, acme):
     before = PolicyState.objects.get().revision
-    assert run("publish", "--json").json == {"revision": before + 1}
+    assert run("publish", "--json").json == {"revision": before + 1, "found": 0}
     assert run("publish").out == f"Revision {before + 2} is published.\n"
 
 
 def test_publish_works_where_nothing_was_ever_published(run):
-    assert run("publish", "--json").json == {"revision": 1}
+    assert run("publish", "--json").json == {"revision": 1, "found": 0}
 
 
 def test_publish_is_remembered(run):
