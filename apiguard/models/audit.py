@@ -111,13 +111,13 @@ class PolicyChange(models.Model):
         verbose_name_plural = _("policy changes")
         ordering: ClassVar[list[str]] = ["-revision", "-id"]
 
+    def __str__(self) -> str:
+        return f"{self.revision}: {self.model} {self.object_name} {self.action}"
+
     @property
     def is_of_a_row(self) -> bool:
         """Whether ``before`` and ``after`` are values of a row."""
         return bool(self.model) and self.action != self.Action.RESET
-
-    def __str__(self) -> str:
-        return f"{self.revision}: {self.model} {self.object_name} {self.action}"
 
 
 @dataclass(frozen=True, slots=True)
