@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import models, router
 
 from .audit import Entry, PolicyChange
-
-if TYPE_CHECKING:
-    from .base import PolicyModel
 
 # Databases bound how many values a query may hold.
 AT_ONCE = 500
@@ -31,7 +28,7 @@ class StoredRow(NamedTuple):
 Stored = Mapping[Any, StoredRow]
 
 
-def stored_row(row: PolicyModel) -> StoredRow:
+def stored_row(row: Any) -> StoredRow:
     """Return a row that was just read; without what the history must not repeat."""
     left_out = row.unaudited | row.stamp(0).keys()
     values = {
@@ -56,7 +53,7 @@ def _chunks(pks: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def read_rows(
-    model: type[PolicyModel], using: str, pks: Iterable[Any] | None = None
+    model: type[models.Model], using: str, pks: Iterable[Any] | None = None
 ) -> dict[Any, StoredRow]:
     """Return the rows with these primary keys, or all rows, by primary key."""
     rows: Any = model._base_manager.using(using).order_by("pk")
@@ -69,7 +66,7 @@ def read_rows(
 
 
 def compare_rows(
-    model: type[PolicyModel], before: Stored, after: Stored, using: str, action: str = ""
+    model: type[models.Model], before: Stored, after: Stored, using: str, action: str = ""
 ) -> list[Entry]:
     """Return an entry for each row that is new, gone or different; ``action`` instead of theirs."""
     entries = [
@@ -81,7 +78,11 @@ def compare_rows(
 
 
 def compare_row(
-    model: type[PolicyModel], pk: Any, before: StoredRow | None, after: StoredRow | None, using: str
+    model: type[models.Model],
+    pk: Any,
+    before: StoredRow | None,
+    after: StoredRow | None,
+    using: str,
 ) -> list[Entry]:
     """Return the entry of one row, also where nothing differs."""
     return list(with_names(model, [_entry(model, pk, before, after)], using))
@@ -92,7 +93,7 @@ def _differing(before: StoredRow, after: StoredRow) -> list[str]:
 
 
 def _entry(
-    model: type[PolicyModel],
+    model: type[models.Model],
     pk: Any,
     before: StoredRow | None,
     after: StoredRow | None,
@@ -110,7 +111,7 @@ def _entry(
     return Entry(action or PolicyChange.Action.CHANGED, label, pk, name, old, new)
 
 
-def with_names(model: type[PolicyModel], entries: Iterable[Entry], using: str) -> Iterator[Entry]:
+def with_names(model: type[models.Model], entries: Iterable[Entry], using: str) -> Iterator[Entry]:
     """Yield the entries with what the rows that they refer to are called."""
     entries = list(entries)
     references = [field for field in model._meta.concrete_fields if field.is_relation]
