@@ -1,6 +1,6 @@
 """Take a screenshot of every admin page: light and dark, 1280 and 390 pixels wide.
 
-    python -m tests.screenshots [FOLDER] [--only WORD]
+    scripts/screenshots [FOLDER] [--only WORD]
 
 The pages are those of ``tests/admin/every_page.py``, with its rows, in a database
 of their own that is removed afterwards.
@@ -10,17 +10,10 @@ from __future__ import annotations
 
 import argparse
 import base64
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings_test"
-
-import django
-
-django.setup()
 
 from django.contrib.auth.models import User
 from django.contrib.staticfiles.handlers import StaticFilesHandler
@@ -101,7 +94,3 @@ def main() -> None:
                 for width in WIDTHS:
                     file = f"{name.replace(' ', '-')}-{theme}-{width}.png"
                     take(driver, options.folder / file, width, theme)
-
-
-if __name__ == "__main__":
-    main()

@@ -21,6 +21,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import URLPattern, URLResolver, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from ..errors import PolicyError
@@ -131,10 +132,12 @@ class PolicyAdmin(Screen):
     Class attributes:
         can_break_policy: false where no value of these rows is compiled, so
             that an edit needs no validation against the other rows.
+        marks_problems: whether the list shows which rows have errors.
     """
 
     form = PolicyForm
     can_break_policy: ClassVar[bool] = True
+    marks_problems: ClassVar[bool] = False
 
     # -- forms ----------------------------------------------------------------
 
@@ -255,7 +258,7 @@ class PolicyAdmin(Screen):
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         changelist = super().get_changelist_instance(request)
-        if "problems_marker" in self.get_list_display(request):
+        if self.marks_problems or "problems_marker" in self.get_list_display(request):
             snapshot = current_snapshot()
             for row in changelist.result_list:
                 row.apiguard_problems = problems_of(row, snapshot)
@@ -293,6 +296,7 @@ class PolicyInline(StockInline):
 
     form = PolicyForm
     formset = MergeFormSet
+    template = "admin/apiguard/inline.html"
     extra = 0
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -307,6 +311,8 @@ class PolicyInline(StockInline):
         return field
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        return with_refusal(
-            super().get_formset(request, obj, **kwargs), InlineRefusalMixin, request
-        )
+        formset = super().get_formset(request, obj, **kwargs)
+        # Django's table of inline rows has heads, but no label for each field.
+        for field in formset.form.base_fields.values():
+            field.widget.attrs.setdefault("aria-label", capfirst(str(field.label or "")))
+        return with_refusal(formset, InlineRefusalMixin, request)

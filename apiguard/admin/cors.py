@@ -36,15 +36,7 @@ class CorsPolicyAdmin(SuggestionsMixin, PolicyAdmin):
         "Which websites may call the API from a browser, and which response headers they may read."
     )
     when_empty = _("There are no CORS policies. Routes without one ignore the Origin header.")
-    list_display = (
-        "name",
-        "problems_marker",
-        "origins_link",
-        "foreign",
-        "credentials",
-        "used_by",
-        "methods",
-    )
+    list_display = ("name", "origins_link", "foreign", "used_by", "problems_marker")
     list_filter = ("allow_credentials", "refuse_foreign_origins")
     search_fields = ("name", "origins__pattern")
     readonly_fields = ("origins_link",)
@@ -87,18 +79,17 @@ class CorsPolicyAdmin(SuggestionsMixin, PolicyAdmin):
         text = f"{count:,}" if count else _("none yet")
         return format_html('<a href="{}?policy__id__exact={}">{}</a>', url, policy.pk, text)
 
-    @admin.display(description=_("credentials"), ordering="allow_credentials")
-    def credentials(self, policy: CorsPolicy) -> str:
-        return gettext("allowed") if policy.allow_credentials else DASH
-
     @admin.display(description=_("foreign origins"), ordering="refuse_foreign_origins")
     def foreign(self, policy: CorsPolicy) -> SafeString:
+        """Return what happens to foreign origins, and below it what allowed ones may do."""
         refused = policy.refuse_foreign_origins
-        return badge("refused with 403", "good") if refused else badge("served, unreadable", "warn")
-
-    @admin.display(description=_("methods"))
-    def methods(self, policy: CorsPolicy) -> str:
-        return ", ".join(as_strings(policy.allowed_methods)) or "GET, HEAD, POST"
+        shown = (
+            badge("refused with 403", "good") if refused else badge("served, unreadable", "warn")
+        )
+        methods = ", ".join(as_strings(policy.allowed_methods)) or "GET, HEAD, POST"
+        credentials = gettext("credentials allowed; ") if policy.allow_credentials else ""
+        details = '<span class="apiguard-line apiguard-quiet">{}{}</span>'
+        return format_html("{}" + details, shown, credentials, methods)
 
     @admin.display(description=_("used by routes"))
     def used_by(self, policy: CorsPolicy) -> SafeString | str:

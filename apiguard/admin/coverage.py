@@ -97,7 +97,7 @@ def covers(route: Route, site: AdminSite) -> SafeString | str:
     longer = [prefix for prefix in prefixes if prefix.startswith(route.path_prefix)]
     texts = [pattern.text for pattern in identities.values()][:PATTERNS_NAMED]
     count = ngettext("%d URL pattern", "%d URL patterns", len(identities)) % len(identities)
-    more = ", …" if len(identities) > PATTERNS_NAMED else ""
+    more = ", and more" if len(identities) > PATTERNS_NAMED else ""
     note = _("Longer prefixes decide for the paths below them: %s.") % ", ".join(longer[:5])
     return format_html(
         '{}: {}{}. {} <a href="{}">{}</a>',

@@ -232,6 +232,10 @@ class MergeForm(MergeBase):
 class MergeFormSet(FormSetBase):
     """An inline formset whose rows other people may have deleted."""
 
+    def get_deletion_widget(self) -> Any:
+        # Django's table of inline rows has no label for each field.
+        return forms.CheckboxInput(attrs={"aria-label": _("Delete")})
+
     def get_queryset(self) -> Any:
         # The admin pairs rows and forms by position; others may have added or deleted rows.
         if self.is_bound and "forms" in self.__dict__:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import QuerySet
+from django.db.models import DateTimeField, QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import PolicyChange, PolicyModel
+from ..models.state import write_alias
 from .base import Screen
-from .display import DASH, badge
+from .display import DASH, badge, format_moment, lines
 
 TONES = {"created": "good", "changed": "warn", "deleted": "bad", "published": "quiet"}
 
@@ -47,14 +51,14 @@ class PolicyChangeAdmin(Screen):
 
     about = _("Every revision of policy. Enforced in every worker within about a second.")
     when_empty = _("Nothing was changed yet.")
-    list_display = ("revision", "at", "who", "action_badge", "kind", "object_name", "summary")
+    list_display = ("revision", "when_and_who", "action_badge", "kind_and_row", "summary")
     list_display_links = ("revision",)
     list_filter = ("action", KindFilter, "at")
     search_fields = ("object_name", "actor_name", "request_id")
     show_full_result_count = False
     fields = (
         "revision",
-        "at",
+        "when",
         "who",
         "request_id",
         "action",
@@ -86,6 +90,19 @@ class PolicyChangeAdmin(Screen):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    @admin.display(description=_("when"), ordering="at")
+    def when(self, change: PolicyChange) -> str:
+        return format_moment(change.at)
+
+    @admin.display(description=_("when, by whom"), ordering="at")
+    def when_and_who(self, change: PolicyChange) -> SafeString | str:
+        who = change.actor_name or _("an unnamed program")
+        return lines([format_moment(change.at), who])
+
+    @admin.display(description=_("row"), ordering="object_name")
+    def kind_and_row(self, change: PolicyChange) -> SafeString | str:
+        return lines([_name_of(change.model), change.object_name or DASH])
+
     @admin.display(description=_("who"), ordering="actor_name")
     def who(self, change: PolicyChange) -> str:
         return change.actor_name or DASH
@@ -102,7 +119,8 @@ class PolicyChangeAdmin(Screen):
     def summary(self, change: PolicyChange) -> str:
         if change.action != PolicyChange.Action.CHANGED:
             return DASH
-        return ", ".join({**(change.before or {}), **(change.after or {})}) or DASH
+        names = {**(change.before or {}), **(change.after or {})}
+        return ", ".join(_field_name(change.model, name) for name in names) or DASH
 
     @admin.display(description=_("row"))
     def row(self, change: PolicyChange) -> SafeString | str:
@@ -119,8 +137,9 @@ class PolicyChangeAdmin(Screen):
     @admin.display(description=_("difference"))
     def difference(self, change: PolicyChange) -> SafeString | str:
         before, after = change.before or {}, change.after or {}
+        shown = partial(_shown, change.model)
         rows = [
-            (_field_name(change.model, name), _shown(before, name), _shown(after, name))
+            (_field_name(change.model, name), shown(before, name), shown(after, name))
             for name in {**before, **after}
         ]
         if not rows:
@@ -139,13 +158,32 @@ class PolicyChangeAdmin(Screen):
         )
 
 
-def _shown(values: dict[str, Any], name: str) -> str:
+def _shown(label: str, values: Mapping[str, Any], name: str) -> str:
     if name not in values:
         return DASH
-    value = values[name]
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    field = _field(label, name)
+    related = getattr(field, "related_model", None)
+    if related is not None and values[name] is not None:
+        row = related._base_manager.using(write_alias()).filter(pk=values[name]).first()
+        gone = gettext("%(kind)s no. %(pk)s, deleted since")
+        kind = related._meta.verbose_name
+        return str(row) if row is not None else gone % {"kind": kind, "pk": values[name]}
+    return _as_text(values[name], field)
+
+
+def _as_text(value: Any, field: Any = None) -> str:
+    """Return a recorded value as people read it: no JSON, no ``None``."""
+    if value is None or value in ("", [], {}):
+        return DASH
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if isinstance(value, list):
+        return "\n".join(_as_text(item) for item in value)
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {_as_text(item)}" for name, item in value.items())
+    if isinstance(field, DateTimeField) and (at := parse_datetime(str(value))) is not None:
+        return format_moment(at)
+    return str(value)
 
 
 def _name_of(label: str) -> str:
@@ -156,11 +194,14 @@ def _name_of(label: str) -> str:
 
 
 def _field_name(label: str, name: str) -> str:
+    return str(getattr(_field(label, name), "verbose_name", name))
+
+
+def _field(label: str, name: str) -> Any:
     try:
-        field = apps.get_model(label)._meta.get_field(name)
+        return apps.get_model(label)._meta.get_field(name)
     except (LookupError, ValueError, FieldDoesNotExist):
-        return name
-    return str(getattr(field, "verbose_name", name))
+        return None
 
 
 SCREENS = {PolicyChange: PolicyChangeAdmin}

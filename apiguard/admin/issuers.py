@@ -30,7 +30,7 @@ from ..policy import jwks
 from ..policy.compilers.issuers import keys_at_hand
 from ..rules.key_set import KeyProblem, KeySet, VerifyingKey
 from .base import PolicyAdmin
-from .display import DASH, as_strings
+from .display import DASH, as_strings, format_moment
 from .issuer_form import IssuerForm, KeySetField
 from .issuer_pages import IssuerPagesMixin
 
@@ -53,19 +53,11 @@ class JwtIssuerAdmin(IssuerPagesMixin, PolicyAdmin):
     form = IssuerForm
     about = _("A token is judged by the one issuer whose name is exactly its “iss”.")
     when_empty = _("There are no issuers, so no JSON Web Token is accepted.")
-    list_display = (
-        "name",
-        "issuer",
-        "algorithm_words",
-        "audience_words",
-        "tier",
-        "enabled",
-        "problems_marker",
-    )
+    list_display = ("name", "issuer_and_tokens", "tier", "enabled", "problems_marker")
     list_filter = ("enabled", "tier")
     list_select_related = ("tier",)
     search_fields = ("name", "issuer")
-    readonly_fields = ("keys_held", "fetched_at")
+    readonly_fields = ("keys_held", "fetched")
     fieldsets = (
         (None, {"fields": ("name", "issuer", "audiences", "enabled")}),
         (
@@ -73,7 +65,7 @@ class JwtIssuerAdmin(IssuerPagesMixin, PolicyAdmin):
             {
                 "fields": (
                     *("algorithms", "key_source", "secret_name", "jwks", "jwks_url"),
-                    *("keys_held", "fetched_at"),
+                    *("keys_held", "fetched"),
                 ),
                 "description": _(
                     "Where the keys come from: exactly one of a named secret of the settings "
@@ -187,13 +179,19 @@ class JwtIssuerAdmin(IssuerPagesMixin, PolicyAdmin):
         lines = format_html_join("", "<li>{}</li>", ((_words(key),) for key in keys.keys))
         return format_html("<ul>{}</ul>{}", lines, _dropped(keys))
 
-    @admin.display(description=_("algorithms"))
-    def algorithm_words(self, issuer: JwtIssuer) -> str:
-        return ", ".join(as_strings(issuer.algorithms))
+    @admin.display(description=_("keys fetched at"))
+    def fetched(self, issuer: JwtIssuer) -> str:
+        return DASH if issuer.fetched_at is None else format_moment(issuer.fetched_at)
 
-    @admin.display(description=_("audiences"))
-    def audience_words(self, issuer: JwtIssuer) -> str:
-        return ", ".join(as_strings(issuer.audiences))
+    @admin.display(description=_("issuer and tokens"), ordering="issuer")
+    def issuer_and_tokens(self, issuer: JwtIssuer) -> SafeString:
+        """Return the "iss", and below it the algorithms and audiences of its tokens."""
+        return format_html(
+            '{}<span class="apiguard-line apiguard-quiet">{} · {}</span>',
+            issuer.issuer,
+            ", ".join(as_strings(issuer.algorithms)),
+            gettext("for %s") % ", ".join(as_strings(issuer.audiences)),
+        )
 
 
 def _words(key: VerifyingKey) -> str:

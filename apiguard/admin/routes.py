@@ -55,19 +55,8 @@ class RouteAdmin(PolicyAdmin):
         "There are no routes, so nothing is guarded. Write the recommended baseline from the "
         "overview, or add a route. Start in mode “observe” to see which requests it would refuse."
     )
-    list_display = (
-        "name",
-        "path_prefix",
-        "mode_badge",
-        "access_list",
-        "limits",
-        "problems_marker",
-        "would_refuse",
-        "refused",
-        "cors_policy",
-        "header_policy",
-        "content_rules",
-    )
+    list_display = ("name", "path_and_rules", "mode_badge", "access_list", "refusals")
+    marks_problems = True
     list_filter = ("mode", "access", "cors_policy", "header_policy", "anonymous_tier")
     list_select_related = ("cors_policy", "header_policy", "anonymous_tier")
     search_fields = ("name", "path_prefix")
@@ -118,29 +107,42 @@ class RouteAdmin(PolicyAdmin):
             return gettext("Save the route to see how many URL patterns its prefix covers.")
         return covers(route, self.admin_site)
 
+    @admin.display(description=_("path and rules"), ordering="path_prefix")
+    def path_and_rules(self, route: Route) -> SafeString:
+        """Return the prefix, and below it in one line what is enforced there."""
+        return format_html(
+            '<code>{}</code><span class="apiguard-line apiguard-quiet">{}</span>',
+            route.path_prefix,
+            " · ".join(_rules(route)),
+        )
+
     @admin.display(description=_("mode"), ordering="mode")
     def mode_badge(self, route: Route) -> SafeString:
-        return badge(route.mode)
+        problems = getattr(route, "apiguard_problems", ())
+        if not problems:
+            return badge(route.mode)
+        return format_html("{} {}", badge(route.mode), self.problems_marker(route))
 
     @admin.display(description=_("access"), ordering="access")
     def access_list(self, route: Route) -> SafeString | str:
         return lines([route.access, *format_scopes(route)])
 
-    @admin.display(description=_("limits without a credential"))
-    def limits(self, route: Route) -> SafeString | str:
-        return lines(format_tier_limits(route.anonymous_tier, route.pk))
-
-    @admin.display(description=_("content rules"))
-    def content_rules(self, route: Route) -> SafeString | str:
-        return lines(format_content_rules(route))
-
-    @admin.display(description=_("would have refused (24 h)"), ordering="would_refuse_count")
-    def would_refuse(self, route: Any) -> str:
-        return number(route.would_refuse_count)
-
     @admin.display(description=_("refused (24 h)"), ordering="refused_count")
-    def refused(self, route: Any) -> str:
-        return number(route.refused_count)
+    def refusals(self, route: Any) -> SafeString | str:
+        found = [number(route.refused_count)] if route.refused_count else []
+        if route.would_refuse_count:
+            count = number(route.would_refuse_count)
+            found.append(format_html("{} {}", count, _("would have been")))
+        return lines(found)
+
+
+def _rules(route: Route) -> list[str]:
+    rules = [_("CORS %s") % route.cors_policy] if route.cors_policy is not None else []
+    if route.header_policy is not None:
+        rules.append(_("headers %s") % route.header_policy)
+    limits = format_tier_limits(route.anonymous_tier, route.pk)
+    rules += [_("anonymous: %s") % limit for limit in limits]
+    return [*rules, *format_content_rules(route)]
 
 
 def _effect(row: Route, others: PrefixTable[Route]) -> str:

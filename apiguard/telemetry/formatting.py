@@ -20,6 +20,6 @@ def format_duration(seconds: float) -> str:
 
 
 def format_time(at: datetime, now: datetime) -> str:
-    """The time of day, and the day unless it is today."""
+    """The time of day with its zone, and the day unless it is today."""
     at, now = timezone.localtime(at), timezone.localtime(now)
-    return date_format(at, "H:i" if at.date() == now.date() else "j M, H:i")
+    return date_format(at, "H:i:s T" if at.date() == now.date() else "j M, H:i:s T")

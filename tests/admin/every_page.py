@@ -124,8 +124,7 @@ def pages(browser: Browser) -> dict[str, str]:
     for name in names:
         if str(name).startswith("apiguard_"):
             found[str(name).removeprefix("apiguard_")] = reverse(f"admin:{name}")
-    for name, path in _pages_of_models():
-        found[name] = path
+    found |= dict(_pages_of_models())
     answers = {name: browser.get(path) for name, path in found.items()}
     return {
         name: found[name]

@@ -57,7 +57,9 @@ def test_a_key_is_made_copied_and_not_made_again_by_a_reload(desk, patient):
 
     shown = patient.find_element("id", "apiguard-key").get_attribute("value")
     assert parse(shown, "ag").key_id == ApiKey.objects.get().key_id
-    assert patient.execute_script("return document.activeElement.tagName") == "BODY"
+    assert patient.execute_script("return document.activeElement.id") == "apiguard-copy"
+    command = patient.find_element("id", "apiguard-curl").get_attribute("value")
+    assert command == f"curl -i -H 'X-API-Key: {shown}' {desk}/"
 
     granted = {"origin": desk, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
     patient.execute_cdp_cmd("Browser.grantPermissions", granted)

@@ -27,5 +27,5 @@ def test_durations_have_the_unit_that_people_would_take(seconds, words):
 
 def test_the_day_is_named_unless_it_is_today():
     now = datetime(2026, 1, 2, 0, 30, tzinfo=UTC)
-    assert format_time(now, now) == "00:30"
-    assert format_time(now - timedelta(hours=2), now) == "1 Jan, 22:30"
+    assert format_time(now, now) == "00:30:00 UTC"
+    assert format_time(now - timedelta(hours=2), now) == "1 Jan, 22:30:00 UTC"

@@ -168,18 +168,18 @@ def test_a_sentence_says_how_many_run_what(workers, said):
             judged(
                 Heartbeat(417, "cd", 130.0, failing=119.0, error="OperationalError: away"), 1.0, 9
             ),
-            "web:1 is on revision 417, its database check fails since 12:03: "
+            "web:1 is on revision 417, its database check fails since 12:03:00 UTC: "
             "OperationalError: away",
             id="failing",
         ),
         pytest.param(
             judged(Heartbeat(failing=59.0), 1.0),
-            "web:1 holds no policy, its database check fails since 12:04: ?",
+            "web:1 holds no policy, its database check fails since 12:04:00 UTC: ?",
             id="failing from the start",
         ),
         pytest.param(
             judged(Heartbeat(417, "cd", refreshing_for=59.0), 1.0),
-            "web:1 is on revision 417, and has waited for the database since 12:04.",
+            "web:1 is on revision 417, and has waited for the database since 12:04:00 UTC:00 UTC.",
             id="hanging",
         ),
         pytest.param(
@@ -211,7 +211,7 @@ def test_a_worker_is_named_with_what_is_the_matter(worker, said):
     [
         pytest.param(
             Heartbeat(1, "a", 899.0, failing=890.0),
-            "It goes on with what it holds until 12:50, then answers 503.",
+            "It goes on with what it holds until 12:50:00 UTC, then answers 503.",
             id="not for ever",
         ),
         pytest.param(Heartbeat(1, "a", 3600.0, failing=3.0), "It answers 503.", id="too long"),

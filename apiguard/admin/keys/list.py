@@ -23,7 +23,7 @@ from ... import conf
 from ...models import ApiKey
 from ...rules.keys import find
 from ..base import PolicyAdmin
-from ..display import DASH, as_strings
+from ..display import DASH, as_strings, format_moment, lines
 from ..edit_merge import with_shown
 from . import form_tokens
 from .forms import KeyForm, NewKeyForm
@@ -45,24 +45,15 @@ class ApiKeyAdmin(RotateMixin, RevokeMixin, IdentifyMixin, PolicyAdmin):
     can_break_policy = False
     about = _("Search takes a name, a client, or a key's public beginning; never a whole key.")
     when_empty = _("There are no keys. Add a client first, then create a key for it.")
-    list_display = (
-        "masked",
-        "state",
-        "name",
-        "client",
-        "environment",
-        "scope_list",
-        "expires_at",
-        "last_used_at",
-    )
+    list_display = ("key_and_name", "state", "client", "scope_list", "times")
     list_filter = (StateFilter, UnusedFilter, "environment", "client__tier")
     list_select_related = ("client",)
     search_fields = ("name", "key_id", "client__name", "client__slug")
     autocomplete_fields = ("client",)
     decided = ("masked", "client", "environment", "not_before")
     editable = ("name", "scopes", "allowed_networks", "expires_at")
-    facts = ("state", "created_at", "last_used_at", "line")
-    revocation = ("revoked_at", "revoked_by", "revoke_reason")
+    facts = ("state", "created", "last_used", "line")
+    revocation = ("revoked", "revoked_by", "revoke_reason")
 
     # -- forms ----------------------------------------------------------------
 
@@ -155,6 +146,30 @@ class ApiKeyAdmin(RotateMixin, RevokeMixin, IdentifyMixin, PolicyAdmin):
     @admin.display(description=_("key"), ordering="key_id")
     def masked(self, key: ApiKey) -> str:
         return public_part(key)
+
+    @admin.display(description=_("key"), ordering="key_id")
+    def key_and_name(self, key: ApiKey) -> SafeString:
+        return format_html('{}<span class="apiguard-line">{}</span>', public_part(key), key.name)
+
+    @admin.display(description=_("last use, expiry"), ordering="last_used_at")
+    def times(self, key: ApiKey) -> SafeString | str:
+        used = key.last_used_at
+        found = [_("used %s") % format_moment(used) if used is not None else _("never used")]
+        if key.expires_at is not None:
+            found.append(_("expires %s") % format_moment(key.expires_at))
+        return lines(found)
+
+    @admin.display(description=_("created"))
+    def created(self, key: ApiKey) -> str:
+        return format_moment(key.created_at)
+
+    @admin.display(description=_("last used"))
+    def last_used(self, key: ApiKey) -> str:
+        return DASH if key.last_used_at is None else format_moment(key.last_used_at)
+
+    @admin.display(description=_("revoked at"))
+    def revoked(self, key: ApiKey) -> str:
+        return DASH if key.revoked_at is None else format_moment(key.revoked_at)
 
     @admin.display(description=_("scopes"))
     def scope_list(self, key: ApiKey) -> str:

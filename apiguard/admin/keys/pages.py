@@ -6,6 +6,7 @@ nowhere else: no message, session, log or URL holds it.
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, HttpResponse
@@ -14,10 +15,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from ... import conf
-from ...models import ApiKey
+from ...models import ApiKey, Route
+from ...models.state import write_alias
 from ...rules.key_life import KeyState
 from ...rules.keys import shown
 from ..base import PolicyAdmin
+from ..display import as_strings
 
 if TYPE_CHECKING:
     Base = PolicyAdmin
@@ -87,6 +90,7 @@ class KeyPageMixin(Base):
             _("Copy this key now"),
             key=key,
             text=Redacted(text),
+            curl=Redacted(self._curl(request, key, text)),
             masked=public_part(key),
             header=conf.current().api_key_header,
             but=why_refused(key),
@@ -94,6 +98,19 @@ class KeyPageMixin(Base):
             old_masked=public_part(old) if old is not None else "",
         )
         return uncached(response)
+
+    @sensitive_variables("text")
+    def _curl(self, request: HttpRequest, key: ApiKey, text: str) -> str:
+        """Return a command that tries the key, where the first route is that it may use."""
+        routes = Route.objects.using(write_alias()).filter(access=Route.Access.CREDENTIALS)
+        usable = [
+            route.path_prefix
+            for route in routes.exclude(mode=Route.Mode.OFF)
+            if set(as_strings(route.required_scopes)) <= set(key.scopes)
+        ]
+        url = request.build_absolute_uri(usable[0] if usable else "/")
+        header = conf.current().api_key_header
+        return f"curl -i -H {shlex.quote(f'{header}: {text}')} {shlex.quote(url)}"
 
     def already_created_page(self, request: HttpRequest, key_pk: int | None) -> HttpResponse:
         """Return the page for a form that has created its key already."""

@@ -1,23 +1,24 @@
-// Copies a new key, and closes the popup that made it. The page works without.
+// Copies a new key or a command, and closes the popup that made it. The page works without.
 "use strict";
 {
-    const key = document.getElementById("apiguard-key");
-    const copy = document.getElementById("apiguard-copy");
-    const status = document.getElementById("apiguard-copied");
-
-    copy.hidden = false;
-    copy.addEventListener("click", async () => {
-        key.select();
-        try {
-            await navigator.clipboard.writeText(key.value);
-            status.textContent = copy.dataset.done;
-        } catch {
-            // No clipboard without https, or not allowed: the older way, then the person.
-            status.textContent = document.execCommand("copy")
-                ? copy.dataset.done
-                : copy.dataset.failed;
-        }
-    });
+    for (const copy of document.querySelectorAll("[data-copies]")) {
+        const field = document.getElementById(copy.dataset.copies);
+        const status = document.getElementById(copy.dataset.status);
+        copy.hidden = false;
+        copy.addEventListener("click", async () => {
+            field.select();
+            try {
+                await navigator.clipboard.writeText(field.value);
+                status.textContent = copy.dataset.done;
+            } catch {
+                // No clipboard without https, or not allowed: the older way, then the person.
+                status.textContent = document.execCommand("copy")
+                    ? copy.dataset.done
+                    : copy.dataset.failed;
+            }
+        });
+    }
+    document.getElementById("apiguard-copy").focus();
 
     const close = document.getElementById("apiguard-close");
     if (close && window.opener) {

@@ -224,10 +224,10 @@ def test_times_of_another_day_name_the_day(db):
     CounterOutage.objects.note("web:1", True, now - timedelta(hours=2))
     CounterOutage.objects.still("web:1", now)
     (row,) = CounterOutage.objects.open(now)
-    assert counter._lasting(row, now).when == "away since 1 Jan, 22:30"
+    assert counter._lasting(row, now).when == "away since 1 Jan, 22:30:00 UTC"
     CounterOutage.objects.note("web:1", False, now)
     (row,) = CounterOutage.objects.ended_since(now - timedelta(days=1), now)
-    assert counter._ended(row, now).when == "away from 1 Jan, 22:30 to 00:30"
+    assert counter._ended(row, now).when == "away from 1 Jan, 22:30:00 UTC to 00:30:00 UTC"
 
 
 def test_it_names_untrusted_proxies_and_what_to_do(admin_client, route):
