@@ -229,12 +229,17 @@ class MergeForm(MergeBase):
         self.add_error(None, ValidationError(format_html("{}{}", deleted, radios), "gone"))
 
 
+class DeletionBox(forms.CheckboxInput):
+    """A checkbox with a name: Django's table of inline rows has no label for each field."""
+
+    def __init__(self) -> None:
+        super().__init__(attrs={"aria-label": _("Delete")})
+
+
 class MergeFormSet(FormSetBase):
     """An inline formset whose rows other people may have deleted."""
 
-    def get_deletion_widget(self) -> Any:
-        # Django's table of inline rows has no label for each field.
-        return forms.CheckboxInput(attrs={"aria-label": _("Delete")})
+    deletion_widget = DeletionBox
 
     def get_queryset(self) -> Any:
         # The admin pairs rows and forms by position; others may have added or deleted rows.

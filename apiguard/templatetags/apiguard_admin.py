@@ -17,6 +17,7 @@ from django.contrib.admin.utils import label_for_field
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 
 from ..admin.display import DASH, format_moment
 
@@ -41,7 +42,9 @@ def label_results(html: str, changelist: Any) -> SafeString:
 @register.filter
 def label_inline(html: str, inline: Any) -> SafeString:
     """Return the table of an inline formset with the field's label at each cell."""
-    return _with_labels(html, {field["name"]: field["label"] for field in inline.fields()})
+    labels = {field["name"]: field["label"] for field in inline.fields()}
+    box = f'<td class="delete" data-label="{escape(_("Delete"))}"'
+    return mark_safe(_with_labels(html, labels).replace('<td class="delete"', box))  # noqa: S308
 
 
 def _with_labels(html: str, labels: Mapping[str, Any]) -> SafeString:

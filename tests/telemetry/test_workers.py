@@ -179,7 +179,7 @@ def test_a_sentence_says_how_many_run_what(workers, said):
         ),
         pytest.param(
             judged(Heartbeat(417, "cd", refreshing_for=59.0), 1.0),
-            "web:1 is on revision 417, and has waited for the database since 12:04:00 UTC:00 UTC.",
+            "web:1 is on revision 417, and has waited for the database since 12:04:00 UTC.",
             id="hanging",
         ),
         pytest.param(
