@@ -106,11 +106,6 @@ def format_principal(principal: str, client_names: Mapping[str, str]) -> str:
     return principal or _("others")
 
 
-def format_moment(at: datetime) -> str:
-    """Format a time with seconds and its time zone, such as "2026-11-30 14:05:09 UTC"."""
-    return timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S %Z")
-
-
 def format_size(size: int) -> str:
     """Format a number of bytes: "1 MiB", "1,000 bytes"."""
     for unit, length in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
