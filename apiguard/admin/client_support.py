@@ -92,6 +92,7 @@ def support_context(request: HttpRequest, site: AdminSite, client: Client) -> di
         "enabled": badge(_("enabled"), "good") if client.enabled else badge(_("disabled"), "bad"),
         "tier_url": row_url(request, site, "tier", client.tier_id),
         "is_limited": is_limited,
+        "is_broken": _is_broken(client),
         "limits": limits,
         "counter_away": away,
         "in_memory": conf.current().counter == "memory",
@@ -100,6 +101,13 @@ def support_context(request: HttpRequest, site: AdminSite, client: Client) -> di
         "last_day": _last_day(client) if request.user.has_perm("apiguard.view_usage") else None,
         "links": _links(request, site, client),
     }
+
+
+def _is_broken(client: Client) -> bool:
+    """Whether an error keeps the limits of the client's tier from being enforced."""
+    snapshot = current_snapshot()
+    tier = None if snapshot is None else snapshot.tiers.get(client.tier_id)
+    return tier is not None and tier.broken
 
 
 def _limits(client: Client) -> tuple[list[ShownLimit], str]:

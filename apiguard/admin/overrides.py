@@ -133,8 +133,14 @@ class OverrideForm(PolicyForm):
         widget.is_new = self.instance.pk is None
 
     def clean_until(self) -> datetime | None:
-        """Refuse an override that has ended before it is saved."""
+        """Refuse an override that has ended before it is saved, or whose end is said twice."""
         until: datetime | None = self.cleaned_data["until"]
+        field: Any = self.fields["until"]
+        lasts, date = field.widget.value_from_datadict(self.data, {}, self.add_prefix("until"))
+        shown = field.widget.decompress(self.get_initial_for_field(field, "until"))
+        # The date of a row that now gets another duration may stay where it is.
+        if lasts not in ("", UNTIL) and date and date != shown[1]:
+            raise forms.ValidationError(_("Choose “Until the date”, or delete the date."))
         if until is not None and "until" in self.changed_data and until <= timezone.now():
             raise forms.ValidationError(_("This time has passed, so the override has no effect."))
         return until
@@ -164,6 +170,8 @@ class OverrideInline(PolicyInline):
     formset = OverrideFormSet
     fields = ("limit", "amount", "until", "reason", "effect")
     readonly_fields = ("effect",)
+    # Without scripts there is no "add another".
+    extra = 1
 
     @admin.display(description=_("effect"))
     def effect(self, override: LimitOverride) -> SafeString | str:

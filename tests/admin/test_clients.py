@@ -194,6 +194,7 @@ def test_an_override_lasts_until_a_date(admin_client, acme, tier, text, until, l
         ({"until_lasts": "until", "until_date": "2001-01-01"}, "This time has passed"),
         ({"until_lasts": "until", "until_date": "0001-01-01T00:00:00+14:00"}, "This time has"),
         ({"until_lasts": "year"}, "Select a valid choice"),
+        ({"until_lasts": "for_good", "until_date": "2999-01-01"}, "Choose “Until the date”"),
     ],
 )
 def test_an_override_without_an_end_that_makes_sense_is_refused(
@@ -212,6 +213,19 @@ def test_whatever_is_typed_as_a_date_is_a_time_or_an_error(text):
     field = DurationField()
     with suppress(ValidationError):
         assert isinstance(field.clean(["until", text]), datetime)
+
+
+def test_the_old_date_may_stand_beside_a_new_duration(admin_client, acme, tier):
+    until = timezone.now() + timedelta(days=1)
+    LimitOverride.objects.create(client=acme, limit=tier.limits.get(), amount=5, until=until)
+    typed = {"overrides-0-until_lasts": "for_good"}
+    assert fill_in(admin_client, url("client_change", acme.pk), **typed).status_code == 302
+    assert acme.overrides.get().until is None
+
+
+def test_an_override_can_be_added_without_scripts(admin_client, acme):
+    page = admin_client.get(url("client_change", acme.pk)).content.decode()
+    assert 'name="overrides-0-amount"' in page
 
 
 def test_an_expired_override_stays_and_is_marked(admin_client, acme, tier):

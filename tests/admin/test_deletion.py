@@ -97,8 +97,8 @@ def test_a_cost_above_an_amount_is_warned_about(admin_client, route):
 def test_an_override_that_has_ended_is_refused(admin_client, acme, override, hours, refused):
     until = timezone.now() + timedelta(hours=hours)
     typed = {
-        "overrides-0-until_0": f"{until:%Y-%m-%d}",
-        "overrides-0-until_1": f"{until:%H:%M:%S}",
+        "overrides-0-until_lasts": "until",
+        "overrides-0-until_date": f"{until:%Y-%m-%d %H:%M:%S}",
     }
     response = fill_in(admin_client, url("client_change", acme.pk), **typed)
     assert (response.status_code == 200) is refused
