@@ -27,7 +27,7 @@ make_venv() {
 }
 
 ensure_venv() {
-    # $1 is installed; all arguments together are what a change is looked for in.
+    # $1, which names the others, is installed; a change is looked for in all arguments.
     stamp=$venv/installed-$(basename "$1")
     if [ -x "$venv/bin/python" ] && cat "$@" | cmp -s - "$stamp"; then
         return
@@ -36,4 +36,8 @@ ensure_venv() {
     echo "Installing $1 into $venv; this takes a minute the first time." >&2
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$1" >&2 || exit 2
     cat "$@" >"$stamp"
+    shift
+    for file; do
+        cp "$file" "$venv/installed-$(basename "$file")"
+    done
 }

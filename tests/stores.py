@@ -281,7 +281,10 @@ def postgres_server() -> Iterator[Server]:
             raise ServerError(f"initdb failed:\n{made.stdout}{made.stderr}")
 
         def command(port: int) -> list[str]:
-            settings = ("fsync=off", "full_page_writes=off", "max_connections=200")
+            settings = (
+                *("fsync=off", "full_page_writes=off", "synchronous_commit=off"),
+                *("autovacuum=off", "jit=off", "max_connections=200"),
+            )
             flags = [flag for setting in settings for flag in ("-c", setting)]
             where = ("-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", "")
             return [str(binaries / "postgres"), *where, *flags]

@@ -29,8 +29,9 @@ def serving(kind, demo):
     return uvicorn(demo.env)
 
 
-@pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
-@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("kind", "size"), [("gunicorn", 1), ("uvicorn", 1), ("gunicorn", 2), ("uvicorn", 4)]
+)
 def test_a_pool_of_any_size_serves_a_new_worker_and_goes_on(demo, kind, size):
     orders = Call("/api/orders", {"X-API-Key": demo.api_keys["acme"]})
     token = Call("/api/users/me", {"Authorization": f"Bearer {demo.jwt}"})

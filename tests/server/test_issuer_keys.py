@@ -7,9 +7,11 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from tests.demo_site import copy_of
 from tests.key_server import hang, key_server, serve
 from tests.server.conftest import STARTERS, prepared, serving
 from tests.servers import manage
@@ -18,6 +20,7 @@ from tests.signing import private_key, public_jwk, sign
 pytestmark = pytest.mark.slow
 
 ISSUER = "https://issuer.example"
+NETWORKS = json.dumps(["127.0.0.0/8"])
 KNOWN = public_jwk("ES256", "known")
 MAKE = """
 from apiguard.models import JwtIssuer
@@ -34,15 +37,30 @@ def issuer(tmp_path):
         yield server
 
 
-@pytest.fixture
-def demo(demo_template, redis_url, tmp_path, issuer):
-    demo = prepared(demo_template, tmp_path, redis_url).with_env(
-        APIGUARD_JWKS_ALLOWED_NETWORKS=json.dumps(["127.0.0.0/8"]),
-        APIGUARD_JWKS_CA_FILE=issuer.ca_file,
-    )
-    code = MAKE.format(issuer=ISSUER, url=issuer.url("127.0.0.1"))
-    made = manage("shell", "-c", code, env=demo.env)
+@pytest.fixture(scope="module")
+def template(demo_template, tmp_path_factory):
+    """The demonstration with a row of the issuer, which lies nowhere yet."""
+    folder = tmp_path_factory.mktemp("issuer")
+    demo = copy_of(demo_template, folder)
+    code = MAKE.format(issuer=ISSUER, url="https://127.0.0.1/")
+    env = {**demo.env, "APIGUARD_JWKS_ALLOWED_NETWORKS": NETWORKS}
+    made = manage("shell", "-c", code, env=env)
     assert made.returncode == 0, made.stderr
+    return demo, database_of(demo)
+
+
+def database_of(demo):
+    return Path(demo.env["DATABASE_URL"].removeprefix("sqlite:///"))
+
+
+@pytest.fixture
+def demo(template, redis_url, tmp_path, issuer):
+    demo = prepared(template, tmp_path, redis_url).with_env(
+        APIGUARD_JWKS_ALLOWED_NETWORKS=NETWORKS, APIGUARD_JWKS_CA_FILE=issuer.ca_file
+    )
+    with closing(sqlite3.connect(database_of(demo), isolation_level=None)) as connection:
+        change = "UPDATE apiguard_jwtissuer SET jwks_url = ? WHERE name = 'remote'"
+        connection.execute(change, [issuer.url("127.0.0.1")])
     return demo
 
 
@@ -68,9 +86,8 @@ def ask_until_fetched(site, *args):
 
 
 def stored(demo):
-    path = demo.env["DATABASE_URL"].removeprefix("sqlite:///")
     query = "SELECT fetched_jwks FROM apiguard_jwtissuer WHERE name = 'remote'"
-    with closing(sqlite3.connect(path, timeout=20)) as connection:
+    with closing(sqlite3.connect(database_of(demo), timeout=20)) as connection:
         return connection.execute(query).fetchone()[0]
 
 
