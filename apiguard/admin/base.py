@@ -28,6 +28,12 @@ from ..errors import PolicyError
 from ..models import acting
 from ..policy.holder import PolicyUnavailable, holder
 from ..policy.snapshot import RowProblem, Snapshot
+from .confirmation import (
+    Confirmation,
+    ConfirmationNeeded,
+    predict_deletion,
+    pressed_button,
+)
 from .conflict_retry import retry_conflicts
 from .display import badge, model_label
 from .edit_merge import MergeFormSet, with_shown
@@ -37,13 +43,14 @@ from .edit_validation import (
     InlineRefusalMixin,
     begin_edit,
     lock_policy,
+    refusal_of,
     set_refusal,
+    transaction_snapshot,
     validate_deletion,
     validate_edit,
     with_refusal,
 )
 from .forms import PolicyForm
-from .lockout import LockedOut
 from .policy_warnings import find_warnings
 
 if TYPE_CHECKING:
@@ -166,13 +173,27 @@ class PolicyAdmin(Screen):
                 return self.retry_conflicts(request, shown)
             except EditRefused as refused:
                 set_refusal(request, refused.refusal)
-                return shown()
+            except ConfirmationNeeded as needed:
+                set_refusal(request, refusal_of(needed.confirmation))
+                request._apiguard_confirmation = needed.confirmation  # type: ignore[attr-defined]
+            return self.retry_conflicts(request, shown)
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
         return with_refusal(form, FormRefusalMixin, request)
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        confirmation: Confirmation | None = getattr(request, "_apiguard_confirmation", None)
+        if confirmation is not None:
+            # The facts stand in a block of their own; they are no mistake of this person.
+            facts = [" ".join(confirmation.texts)]
+            context["errors"] = [found for found in context["errors"] if list(found) != facts]
+            context |= {"confirmation": confirmation, "pressed": pressed_button(request)}
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if self.can_break_policy:
@@ -224,29 +245,36 @@ class PolicyAdmin(Screen):
     def confirmed(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
         """Return the response of ``view``, or its confirmation page with the reason and a box."""
         if request.method != "POST":
-            return self._with_effects(super().confirmed(request, view))
+            return self._with_effects(request, super().confirmed(request, view))
         try:
             answer = super().confirmed(request, partial(self._in_transaction, view))
-            return self._with_effects(answer)
-        except LockedOut as locked:
+            return self._with_effects(request, answer)
+        except ConfirmationNeeded as needed:
             # Without the confirmation, the pages delete nothing and show their form again.
             sent = request.POST.copy() if "action" in request.POST else QueryDict(mutable=True)
             sent.pop("post", None)
             request.POST = sent  # type: ignore[assignment]
-            answer = view()
-            answer.context_data["lockout"] = locked.message  # type: ignore[attr-defined]
-            return self._with_effects(answer)
+            request._apiguard_confirmation = needed.confirmation  # type: ignore[attr-defined]
+            return self._with_effects(request, view())
 
     def deletion_effects(self, rows: Sequence[Any]) -> list[str]:
         """Return sentences on what deleting ``rows`` does, for the confirmation page."""
         return []
 
-    def _with_effects(self, answer: HttpResponse) -> HttpResponse:
+    def _with_effects(self, request: HttpRequest, answer: HttpResponse) -> HttpResponse:
         context = getattr(answer, "context_data", None) or {}
         if "deleted_objects" in context:
-            context["effects"] = self.deletion_effects([context["object"]])
+            rows = [context["object"]]
         elif "deletable_objects" in context:
-            context["effects"] = self.deletion_effects(list(context["queryset"]))
+            rows = list(context["queryset"])
+        else:
+            return answer
+        context["effects"] = self.deletion_effects(rows)
+        if self.can_break_policy and not (context["protected"] or context["perms_lacking"]):
+            confirmation = getattr(request, "_apiguard_confirmation", None)
+            if confirmation is None:
+                confirmation = predict_deletion(request, transaction_snapshot(), rows)
+            context["confirmation"] = confirmation if confirmation.is_shown else None
         return answer
 
     def _in_transaction(self, view: Callable[[], HttpResponse]) -> HttpResponse:

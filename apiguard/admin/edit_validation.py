@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
@@ -20,14 +21,19 @@ from ..errors import PolicyError
 from ..models import PolicyState
 from ..models.state import write_alias
 from ..policy import build, load
+from ..policy.callers import read_callers
 from ..policy.holder import holder
 from ..policy.snapshot import RowProblem, Snapshot, empty
+from .confirmation import Confirmation, ConfirmationNeeded, judge_edit, notes
 from .display import model_label
 from .forms import with_value
-from .lockout import LockedOut, check_lockout
+from .lockout import warn_of_other_sites
 
 if TYPE_CHECKING:
     from django.forms import BaseForm, BaseFormSet
+
+CONFIRM = "confirm"
+"""The code of the error of a form that waits for a confirmation."""
 
 # Prefix of a formset, and the number of a form in it.
 Place = tuple[str, int]
@@ -94,6 +100,7 @@ def begin_edit(request: HttpRequest) -> None:
     """Store the policy before the edit; call this in its transaction, before its writes."""
     lock_policy()
     request._apiguard_before = transaction_snapshot()  # type: ignore[attr-defined]
+    request._apiguard_callers = read_callers()  # type: ignore[attr-defined]
 
 
 def lock_policy() -> None:
@@ -119,27 +126,51 @@ def validate_edit(request: HttpRequest, form: Any, formsets: Sequence[Any]) -> N
     """Compare with the policy that ``begin_edit`` stored, after all writes of the edit.
 
     Raises:
-        EditRefused: there is a problem that was not there before, or staff would be locked out.
+        EditRefused: there is a problem that was not there before.
+        ConfirmationNeeded: it opens, closes or removes something, and is not confirmed.
     """
     before, after = _before(request), transaction_snapshot()
     known = {_identity(problem) for problem in before.problems}
     added = [problem for problem in after.problems if _identity(problem) not in known]
     if added:
         raise EditRefused(_placed(added, form, formsets))
-    try:
-        check_lockout(request, before, after)
-    except LockedOut as locked:
-        error = ValidationError(locked.message, "locked_out")
-        raise EditRefused(Refusal((("", error),))) from locked
+    confirm_edit(request, before, after)
+
+
+def confirm_edit(request: HttpRequest, before: Snapshot, after: Snapshot) -> None:
+    """Let an edit pass whose effects are confirmed; tell what it changes besides.
+
+    Raises:
+        ConfirmationNeeded: it is not confirmed.
+    """
+    confirm(request, judge_edit(request, before, after))
+    warn_of_other_sites(request, before, after)
+
+
+def confirm(request: HttpRequest, confirmation: Confirmation) -> None:
+    """Let an edit pass that is confirmed.
+
+    Raises:
+        ConfirmationNeeded: it is not.
+    """
+    if confirmation.is_needed(request):
+        raise ConfirmationNeeded(confirmation)
+    for text in notes(confirmation):
+        messages.info(request, text)
+
+
+def refusal_of(confirmation: Confirmation) -> Refusal:
+    """Return the refusal that shows the form again, with the facts as its error."""
+    return Refusal((("", ValidationError(" ".join(confirmation.texts), CONFIRM)),))
 
 
 def validate_deletion(request: HttpRequest) -> None:
     """Compare with the policy that ``begin_edit`` stored, after all rows are deleted.
 
     Raises:
-        LockedOut: staff would be locked out.
+        ConfirmationNeeded: it opens, closes or removes something, and is not confirmed.
     """
-    check_lockout(request, _before(request), transaction_snapshot())
+    confirm_edit(request, _before(request), transaction_snapshot())
 
 
 def _before(request: HttpRequest) -> Snapshot:

@@ -5,8 +5,8 @@ edit is compared with the policy before it: the guard's own stages judge, withou
 any effect and with fresh counters, the requests that are needed to work in the
 admin site that serves the edit. If one of them would be refused from now on, or
 a response header would stop the browser from sending its forms, the edit is
-refused until the person ticks a box that names the site. The same for another
-admin site, or a limit that is low there, is a warning.
+refused until the person ticks a box that names the site (see ``confirmation``).
+The same for another admin site, or a limit that is low there, is a warning.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from typing import Any, NamedTuple
 from django.conf import settings as django_settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from .. import conf
@@ -34,9 +32,6 @@ from .admin_sites import AdminPaths, all_sites, site_serving
 from .form_barriers import find_barriers
 
 MIDDLEWARE = "apiguard.middleware.ApiGuardMiddleware"
-ACCEPT = "_accept_lockout"
-"""The name of the check box; its value is the path of the admin site."""
-
 FEWEST_PER_MINUTE = 30
 FORM = "application/x-www-form-urlencoded"
 
@@ -85,33 +80,29 @@ class Finding(NamedTuple):
         return text % named
 
 
-class LockedOut(Exception):
-    """Raised out of the transaction of an edit to roll it back."""
+@dataclass(frozen=True, slots=True)
+class Lockout:
+    """The admin site that an edit would close, and the requests that it would stop."""
 
-    def __init__(self, site: AdminPaths, findings: Sequence[Finding], root: str) -> None:
-        super().__init__("This edit would lock staff out of the admin.")
-        self.site, self.findings, self.root = site, findings, root
+    site: AdminPaths
+    findings: tuple[Finding, ...]
+    root: str
 
     @property
-    def message(self) -> SafeString:
-        """The reasons, the command that leads back, and the check box that accepts the edit."""
-        path = self.root + self.site.index
+    def path(self) -> str:
+        """The path of the site, as browsers see it."""
+        return self.root + self.site.index
+
+    @property
+    def texts(self) -> list[str]:
+        """The reasons, as sentences."""
+        return [found.text(self.root) for found in self.findings]
+
+    @property
+    def ways_back(self) -> list[str]:
+        """The shell commands that lead back."""
         prefixes = dict.fromkeys(found.outcome.prefix for found in self.findings)
-        return format_html(
-            '<p>{}</p><ul>{}</ul><p>{}</p>{}<p><label><input type="checkbox" name="{}" value="{}"> '
-            "{}</label></p>",
-            _("Nothing was saved, because this edit would lock you out of %s:") % path,
-            format_html_join(
-                "", "<li>{}</li>", ((found.text(self.root),) for found in self.findings)
-            ),
-            _("If you save it anyway, this command leads back:"),
-            format_html_join(
-                "", "<p><code>{}</code></p>", ((way_back(each),) for each in prefixes)
-            ),
-            ACCEPT,
-            self.site.index,
-            _("I may lock myself out of %s") % path,
-        )
+        return [way_back(prefix) for prefix in prefixes]
 
 
 def way_back(prefix: str) -> str:
@@ -124,19 +115,20 @@ def _root(request: HttpRequest) -> str:
     return request.path.removesuffix(request.path_info)
 
 
-def check_lockout(request: HttpRequest, before: Snapshot, after: Snapshot) -> None:
-    """Compare the policy before and after an edit, inside the edit's transaction.
+def find_lockout(request: HttpRequest, before: Snapshot, after: Snapshot) -> Lockout | None:
+    """Return what an edit closes of the site that serves ``request``, if anything."""
+    site = site_serving(request) if _is_guarded(request) else None
+    if site is None:
+        return None
+    findings = _compare(before, after, list(_probes_here(request, site)))
+    return Lockout(site, tuple(findings), _root(request)) if findings else None
 
-    Raises:
-        LockedOut: the site that serves ``request`` would be closed, and the box is not ticked.
-    """
+
+def warn_of_other_sites(request: HttpRequest, before: Snapshot, after: Snapshot) -> None:
+    """Add a message for each other site that an edit closes, and for limits that are low there."""
     if not _is_guarded(request):
         return
     site = site_serving(request)
-    if site is not None:
-        findings = _compare(before, after, list(_probes_here(request, site)))
-        if findings and request.POST.get(ACCEPT) != site.index:
-            raise LockedOut(site, findings, _root(request))
     for other in sorted(all_sites(request) | ({site} if site is not None else set())):
         _warn(request, before, after, other, is_serving=other == site)
 

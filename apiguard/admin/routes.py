@@ -89,11 +89,11 @@ class RouteAdmin(PolicyAdmin):
         return {"mode": Route.Mode.OBSERVE, **super().get_changeform_initial_data(request)}
 
     def deletion_effects(self, rows: Sequence[Any]) -> list[str]:
-        """Return which route applies to each prefix afterwards, if any."""
+        """Return which route applies afterwards where one only observed; see ``confirmation``."""
         gone = {row.pk for row in rows}
         others = {row.path_prefix: row for row in Route.objects.exclude(pk__in=gone)}
         table = PrefixTable({prefix: row for prefix, row in others.items() if row.mode != "off"})
-        return [_effect(row, table) for row in rows if row.mode != Route.Mode.OFF]
+        return [_effect(row, table) for row in rows if row.mode == Route.Mode.OBSERVE]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

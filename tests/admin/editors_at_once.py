@@ -21,7 +21,7 @@ from django.db import connections
 from django.test import Client as Browser
 
 from apiguard.models import Client, PolicyChange, Route, Tier
-from tests.server.desk import _Forms
+from tests.server.desk import _Forms, confirmation_of
 
 PEOPLE, EDITS = 4, 8
 
@@ -44,6 +44,9 @@ def edit(number: int, browser: Browser) -> list[tuple[int, bool]]:
         form = next(form for form in _Forms(page).forms if field in form)
         form[field] = [str(100 * number + turn + 2)]
         answer = browser.post(path, form)
+        # The facts move while others edit, and are then shown again.
+        while box := confirmation_of(answer.content.decode()):
+            answer = browser.post(path, form | {box[0]: [box[1]]})
         # The same field was changed by another person since the form was opened.
         is_conflict = answer.status_code == 200 and "was changed" in answer.content.decode()
         seen.append((answer.status_code, is_conflict or answer.headers.get("Location") == path))

@@ -67,12 +67,25 @@ def url(name: str, *args: Any) -> str:
     return reverse(f"admin:apiguard_{name}", args=args)
 
 
-def fill_in(browser: Browser, address: str, **typed: Any) -> Any:
-    """Open the form at ``address``, change what is typed, send it, follow nothing."""
+def fill_in(browser: Browser, address: str, *, confirm: bool = True, **typed: Any) -> Any:
+    """Open the form at ``address``, change what is typed, send it, follow nothing.
+
+    Effects that wait for a confirmation are confirmed, unless that is what is tested.
+    """
     page = browser.get(address)
     assert page.status_code == 200
     data = {**fields_of(page.content.decode()), **typed}
-    return browser.post(address, {name: value for name, value in data.items() if value is not None})
+    sent = {name: value for name, value in data.items() if value is not None}
+    answer = browser.post(address, sent)
+    return confirmed(browser, address, sent, answer) if confirm else answer
+
+
+def confirmed(browser: Browser, address: str, sent: dict[str, Any], answer: Any) -> Any:
+    """Tick the box of a page that shows effects, and send the form as it was sent before."""
+    confirmation = (getattr(answer, "context", None) or {}).get("confirmation")
+    if answer.status_code != 200 or confirmation is None or not confirmation.texts:
+        return answer
+    return browser.post(address, {**sent, confirmation.name: confirmation.digest})
 
 
 def errors_of(response: Any) -> str:

@@ -25,7 +25,7 @@ from apiguard.models import (
     Tier,
 )
 
-from .pages import fill_in, url
+from .pages import confirmed, fill_in, url
 
 SCREENS = (
     "route",
@@ -130,7 +130,9 @@ def test_a_deletion_is_recorded_row_by_row(admin_client, admin_user):
         "_selected_action": [row.pk for row in rows],
         "post": "yes",
     }
-    assert admin_client.post(url("jwtissuer_changelist"), data).status_code == 302
+    address = url("jwtissuer_changelist")
+    page = admin_client.post(address, data)
+    assert confirmed(admin_client, address, data, page).status_code == 302
     deleted = PolicyChange.objects.filter(action="deleted")
     assert {(change.object_name, change.actor) for change in deleted} == {
         ("one", admin_user),

@@ -12,7 +12,7 @@ from django.test import Client as Browser
 from apiguard.models import AllowedOrigin, Limit, LimitOverride, Route
 from tests.examples import examples
 
-from .pages import errors_of, fields_of, url
+from .pages import confirmed, errors_of, fields_of, url
 
 ROUNDS = examples(40)
 
@@ -34,7 +34,8 @@ def opened(browser, address):
 
 def sent(browser, address, fields, **typed):
     data = {**fields, **typed}
-    return browser.post(address, {name: value for name, value in data.items() if value is not None})
+    data = {name: value for name, value in data.items() if value is not None}
+    return confirmed(browser, address, data, browser.post(address, data))
 
 
 def choices_of(response):

@@ -18,7 +18,7 @@ from tests.key_server import answer, key_server
 from tests.neighbours.identity_providers import published_keys
 from tests.signing import SECRET, sign
 
-from .pages import errors_of, everything_stored, fields_of, fill_in, url
+from .pages import confirmed, errors_of, everything_stored, fields_of, fill_in, url
 
 pytestmark = pytest.mark.django_db
 
@@ -90,7 +90,8 @@ def test_the_form_is_filled_in_from_the_url_and_saving_it_fetches_the_keys(admin
     assert f'action="{url("jwtissuer_add")}"' in page
 
     fields |= {"name": "acme", "audiences": "orders"}
-    saved = admin_client.post(url("jwtissuer_add"), fields)
+    page = admin_client.post(url("jwtissuer_add"), fields)
+    saved = confirmed(admin_client, url("jwtissuer_add"), fields, page)
     assert saved.status_code == 302
     row = JwtIssuer.objects.get()
     assert [key["kid"] for key in row.fetched_jwks["keys"]] == ["k1"]

@@ -29,6 +29,10 @@ def test_an_issuer_is_read_from_its_provider_saved_and_tried(desk, patient, prov
     assert patient.find_element("name", "issuer").get_attribute("value") == provider.issuer
     patient.find_element("name", "name").send_keys("acme")
     patient.find_element("name", "_continue").click()
+    facts = patient.find_element("class name", "apiguard-confirm")
+    assert f"Tokens of “acme” ({provider.issuer}) are accepted, without any limit." in facts.text
+    facts.find_element("name", "_confirm_effects").click()
+    facts.find_element("name", "_continue").click()
     assert "k1: RSA, 2048 bits" in patient.find_element("class name", "messagelist").text
     row = JwtIssuer.objects.get()
     assert (row.audiences, row.required_claims) == (["orders"], {"typ": "Bearer"})

@@ -10,7 +10,6 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client as Browser
 
-from apiguard.admin.lockout import ACCEPT
 from apiguard.models import (
     CorsPolicy,
     HeaderPolicy,
@@ -21,10 +20,10 @@ from apiguard.models import (
 )
 from tests.examples import examples
 
-from .pages import errors_of, fields_of, fill_in, url
+from .pages import confirmed, errors_of, fields_of, fill_in, url
 
 EDITS = examples(5)
-SITE = "/admin/"
+BOX = "_confirm_effects"
 
 
 def closed(**fields):
@@ -102,13 +101,13 @@ CLOSING = {
 @pytest.mark.parametrize("fields", CLOSING.values(), ids=CLOSING)
 def test_a_route_that_closes_the_admin_is_refused_until_the_box_is_ticked(browser, fields):
     typed = closed(**fields())
-    refused = fill_in(browser, url("route_add"), **typed)
+    refused = fill_in(browser, url("route_add"), confirm=False, **typed)
     assert "I may lock myself out of /admin/" in refused.content.decode()
     assert "manage.py apiguard route set / --mode off" in refused.content.decode()
     assert not Route.objects.exists()
     fields_now = fields_of(refused.content.decode())
     assert fields_now["path_prefix"] == "/"
-    assert browser.post(url("route_add"), {**fields_now, ACCEPT: SITE}).status_code == 302
+    assert confirmed(browser, url("route_add"), fields_now, refused).status_code == 302
     assert Route.objects.get().path_prefix == "/"
 
 
@@ -146,9 +145,10 @@ def test_a_new_route_begins_in_mode_observe(browser):
     assert fields_of(browser.get(url("route_add")).content.decode())["mode"] == "observe"
 
 
-def test_the_box_accepts_its_own_site_alone(browser):
-    response = fill_in(browser, url("route_add"), **closed(access="credentials", **{ACCEPT: "/x/"}))
-    assert "lock you out" in errors_of(response)
+def test_the_box_accepts_what_was_shown_alone(browser):
+    typed = closed(access="credentials", **{BOX: "other"})
+    response = fill_in(browser, url("route_add"), confirm=False, **typed)
+    assert "would be refused by the route" in errors_of(response)
 
 
 def test_what_is_closed_already_may_be_edited(browser):
@@ -157,7 +157,7 @@ def test_what_is_closed_already_may_be_edited(browser):
 
 
 def test_the_named_command_leads_back(browser, person):
-    fill_in(browser, url("route_add"), **closed(access="credentials", **{ACCEPT: SITE}))
+    fill_in(browser, url("route_add"), **closed(access="credentials"))
     assert not pages_answer(person)
     call_command("apiguard", "route", "set", "/", "--mode", "off", verbosity=0)
     assert pages_answer(person)
@@ -173,7 +173,7 @@ def test_a_header_that_closes_the_admin_is_refused_at_its_policy(browser):
     )
     row = {"headers-TOTAL_FORMS": 1, "headers-0-name": "Clear-Site-Data", "headers-0-value": '"*"'}
     more = {"headers-0-mode": "force", "headers-0-condition": "always"}
-    response = fill_in(browser, url("headerpolicy_change", policy.pk), **row, **more)
+    response = fill_in(browser, url("headerpolicy_change", policy.pk), confirm=False, **row, **more)
     assert "signs everybody out" in errors_of(response)
     assert not ResponseHeader.objects.exists()
 
@@ -184,7 +184,7 @@ def test_a_limit_that_closes_the_admin_is_refused_at_its_tier(browser):
         name="all", path_prefix="/", mode="enforce", access="public", cost=50, anonymous_tier=few
     )
     typed = {"limits-0-rate": "40 per minute"}
-    response = fill_in(browser, url("tier_change", few.pk), **typed)
+    response = fill_in(browser, url("tier_change", few.pk), confirm=False, **typed)
     assert "Rate limit exceeded" in errors_of(response)
 
 
@@ -199,8 +199,8 @@ def test_deleting_the_route_that_keeps_the_admin_open_is_refused(browser, uncove
     page = browser.post(url("route_delete", uncovered.pk), {"post": "yes"})
     assert "I may lock myself out of /admin/" in page.content.decode()
     assert Route.objects.filter(pk=uncovered.pk).exists()
-    sent = {**fields_of(page.content.decode()), ACCEPT: SITE}
-    assert browser.post(url("route_delete", uncovered.pk), sent).status_code == 302
+    address, sent = url("route_delete", uncovered.pk), fields_of(page.content.decode())
+    assert confirmed(browser, address, sent, page).status_code == 302
     assert not Route.objects.filter(pk=uncovered.pk).exists()
 
 
@@ -215,7 +215,7 @@ def test_the_delete_action_is_held_to_the_same(browser, uncovered):
         .object_list.count()
         == 0
     )
-    assert browser.post(url("route_changelist"), {**chosen, ACCEPT: SITE}).status_code == 302
+    assert confirmed(browser, url("route_changelist"), chosen, page).status_code == 302
     assert not Route.objects.filter(pk=uncovered.pk).exists()
 
 
@@ -242,11 +242,12 @@ def _several_sites(settings):
 def test_the_site_that_serves_the_form_is_the_one_that_stays_open(browser, here, prefix, refused):
     address = f"{here}apiguard/route/add/"
     typed = closed(access="credentials", path_prefix=prefix)
-    response = fill_in(browser, address, **typed)
-    assert (response.status_code == 200) is refused
+    response = fill_in(browser, address, confirm=False, **typed)
+    assert ("lock myself out" in response.content.decode()) is refused
     if refused:
         assert f"lock myself out of {here}" in response.content.decode()
     else:
+        response = fill_in(browser, address, **typed)
         assert any("closes the admin site at " + prefix[:4] in text for text in texts(response))
 
 
@@ -300,17 +301,25 @@ def random_edit(dice, browser, tiers, policies):
     rows = list(Route.objects.values_list("pk", flat=True))
     kind = dice.choice(["add", "change", "change", "delete", "action"]) if rows else "add"
     if kind == "delete":
-        browser.post(url("route_delete", dice.choice(rows)), {"post": "yes"})
+        send(browser, url("route_delete", dice.choice(rows)), {"post": "yes"})
     elif kind == "action":
         chosen = dice.sample(rows, dice.randint(1, len(rows)))
         sent = {"action": "delete_selected", "_selected_action": chosen, "post": "yes"}
-        browser.post(url("route_changelist"), sent)
+        send(browser, url("route_changelist"), sent)
     else:
         address = url("route_add") if kind == "add" else url("route_change", dice.choice(rows))
         typed = random_fields(dice, tiers, policies)
         if kind == "change":
             typed = dict(dice.sample(sorted(typed.items()), 4))
-        fill_in(browser, address, **typed)
+        send(browser, address, {**fields_of(browser.get(address).content.decode()), **typed})
+
+
+def send(browser, address, sent):
+    """Confirm whatever an edit does, but a lock-out."""
+    answer = browser.post(address, sent)
+    confirmation = (answer.context or {}).get("confirmation")
+    if confirmation is not None and confirmation.lockout is None:
+        confirmed(browser, address, sent, answer)
 
 
 def test_random_edits_never_close_the_admin(browser, person):

@@ -6,6 +6,7 @@ know the names of the fields they change and of no others.
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, build_opener
@@ -65,6 +66,12 @@ class _Forms(HTMLParser):
             self.forms[-1].setdefault(name, []).append(value)
 
 
+def confirmation_of(page: str) -> tuple[str, str] | None:
+    """Name and value of the box that confirms what an edit does, where a page asks for it."""
+    found = re.search(r'name="(_confirm_effects)" value="([0-9a-f]+)"', page)
+    return None if found is None else (found[1], found[2])
+
+
 class Desk:
     """Somebody who is signed in to the admin."""
 
@@ -94,5 +101,7 @@ class Desk:
         fields = self.fields(path, next(iter(changes)))
         fields |= {name: [value] for name, value in changes.items()}
         url, page = self.open(path, fields)
+        if box := confirmation_of(page):
+            url, page = self.open(path, fields | {box[0]: [box[1]]})
         # What is refused is shown again where it was sent to.
         assert url != self._base + path, page

@@ -11,14 +11,15 @@ from .limits import compare_tiers
 from .routes import Place, compare_place
 from .statements import Callers, Draft, Statement, merge
 
-NOBODY = Callers()
 
-
-def compare(before: Snapshot, after: Snapshot, callers: Callers = NOBODY) -> tuple[Statement, ...]:
+def compare(
+    before: Snapshot, after: Snapshot, callers: Callers | None = None
+) -> tuple[Statement, ...]:
     """Return what the step from one policy to another does, openings first.
 
     Args:
-        callers: numbers for the sentences; without them nobody is counted.
+        callers: numbers for the sentences, as of before the step; a tier in which
+            nobody is counted opens nothing. ``None``: not known.
     """
     found = merge(
         [
@@ -27,10 +28,10 @@ def compare(before: Snapshot, after: Snapshot, callers: Callers = NOBODY) -> tup
             *compare_issuers(before, after),
         ]
     )
-    known = {condition.text for condition in find_conditions(before, callers)}
+    known = {condition.text for condition in find_conditions(before, callers or Callers())}
     added = [
         condition
-        for condition in find_conditions(after, callers)
+        for condition in find_conditions(after, callers or Callers())
         if condition.code == "cost_above_amount" and condition.text not in known
     ]
     return (*found, *added)

@@ -48,8 +48,11 @@ def find_loosened(old: Iterable[Limit], new: Sequence[Limit]) -> list[Limit]:
     ]
 
 
-def compare_tiers(before: Snapshot, after: Snapshot, callers: Callers) -> Iterator[Draft]:
-    """Yield what becomes of the callers of each tier."""
+def compare_tiers(before: Snapshot, after: Snapshot, callers: Callers | None) -> Iterator[Draft]:
+    """Yield what becomes of the callers of each tier; ``None``: anybody may be counted in it."""
+    claimed = [issuer.name for issuer in after.issuers.values() if issuer.tier_claim]
+    is_known = callers is not None and not claimed
+    callers = callers or Callers()
     for pk, old in before.tiers.items():
         new = after.tiers.get(pk)
         if new is old:
@@ -57,10 +60,12 @@ def compare_tiers(before: Snapshot, after: Snapshot, callers: Callers) -> Iterat
         limits = {} if new is None else limits_of(new)
         yield from _lost_overrides(limits_of(old), limits, callers)
         if new is None:
-            yield Draft(Kind.REMOVES, "tier_removed", f"The tier “{old.name}” disappears.")
+            text = f"The tier “{old.name}” disappears."
+            yield Draft(Kind.REMOVES, "tier_removed", text, confirm=not is_known)
         else:
-            yield from _compare_tier(old, new, who(pk, after, callers))
-    claimed = [issuer.name for issuer in after.issuers.values() if issuer.tier_claim]
+            counted = who(pk, after, callers)
+            for draft in _compare_tier(old, new, counted):
+                yield draft._replace(confirm=draft.confirm and (bool(counted) or not is_known))
     if claimed and set(before.tiers_by_slug) != set(after.tiers_by_slug):
         moved = sorted(set(before.tiers_by_slug) ^ set(after.tiers_by_slug))
         yield Draft(
