@@ -9,11 +9,12 @@ import pytest
 
 from apiguard.models import HeaderPolicy
 from apiguard.policy.consequences import Callers, Kind, compare, digest, find_conditions
+from tests.examples import examples
 from tests.policy.consequences.random_policies import check_edits
 from tests.policy.rows import compiled, cors, header, issuer, limit, origin, route, tier
 
 # A longer run is EDIT_STATEMENTS=500, or python -m benchmarks.edit_statements.
-EDITS = int(os.environ.get("EDIT_STATEMENTS", "30"))
+EDITS = int(os.environ.get("EDIT_STATEMENTS", "0")) or examples(30)
 
 API = {"path_prefix": "/api/", "name": "api", "access": "public"}
 ORDERS = {"pk": 2, "path_prefix": "/api/orders/", "name": "orders", "access": "public"}
