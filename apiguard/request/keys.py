@@ -19,8 +19,8 @@ from django.views.decorators.debug import sensitive_variables
 
 from ..conf import Settings
 from ..policy.records import KeyRecord
+from ..rules import imported_keys, networks
 from ..rules import keys as key_rules
-from ..rules import networks
 from .challenge import challenge
 from .context import Credential, GuardContext
 from .effects import ClaimLookUp, Failed, LookUpKey, LookUpUser, RehashKey, RememberKey, Steps
@@ -87,13 +87,14 @@ def verify_record(
 
 @sensitive_variables()
 def _parse(presented: PresentedCredential, settings: Settings) -> key_rules.KeyParts | None:
-    return key_rules.parse(presented.value, settings.key_namespace)
+    return imported_keys.parse_any(presented.value, settings.key_namespace)
 
 
 @sensitive_variables()
 def _fingerprint(presented: PresentedCredential, settings: Settings) -> Hashable:
     """Return what recognises this key and does not tell its text; ``None`` for garbage."""
-    if len(presented.value) != key_rules.key_length(settings.key_namespace):
+    lengths = (key_rules.key_length(settings.key_namespace), imported_keys.LENGTH)
+    if len(presented.value) not in lengths:
         return None
     text = presented.value.encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, key=_NAMING).digest()

@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from ..policy.records import KeyRecord
 from ..policy.snapshot import IssuerPolicy
-from ..rules import keys as key_rules
+from ..rules.imported_keys import parse_any
 from ..rules.jwt import issuer_of
 from ..rules.limits import MICROSECONDS, Counted, Limit
 from ..rules.networks import Network
@@ -169,7 +169,7 @@ def presented_key_id(context: GuardContext) -> str:
     """Return the public id of the key that a request brings; empty if it brings none."""
     for presented in find_presented(context):
         if presented.kind == "key":
-            parts = key_rules.parse(presented.value, context.settings.key_namespace)
+            parts = parse_any(presented.value, context.settings.key_namespace)
             return "" if parts is None else parts.key_id
     return ""
 
