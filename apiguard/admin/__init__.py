@@ -22,7 +22,19 @@ __all__ = ["register"]
 
 def register(site: AdminSite) -> None:
     """Register all screens of apiguard on ``site``, except models registered there already."""
-    from . import blocks, clients, cors, coverage, explain, headers, history, issuers, routes, tiers
+    from . import (
+        blocks,
+        clients,
+        cors,
+        coverage,
+        explain,
+        headers,
+        history,
+        issuers,
+        routes,
+        tiers,
+        usage,
+    )
     from .keys import list as keys
     from .overview import page as overview
     from .refusals import find
@@ -46,6 +58,7 @@ def register(site: AdminSite) -> None:
     overview.add_to(site)
     explain.add_to(site)
     coverage.add_to(site)
+    usage.add_to(site)
     find.add_to(site)
 
 

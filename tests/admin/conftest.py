@@ -103,8 +103,8 @@ def policy(route, key, issuer, admin_user):
 def staff(db):
     """Sign in somebody of the staff who has only these permissions."""
 
-    def sign_in(*codenames: str) -> Browser:
-        user = User.objects.create_user("somebody", is_staff=True)
+    def sign_in(*codenames: str, name: str = "somebody") -> Browser:
+        user = User.objects.create_user(name, is_staff=True)
         wanted = Permission.objects.filter(
             codename__in=codenames, content_type__app_label="apiguard"
         )
