@@ -198,7 +198,8 @@ class PolicyAdmin(Screen):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if self.can_break_policy:
             begin_edit(request)
-            request._apiguard_warnings = list(find_warnings())  # type: ignore[attr-defined]
+            warnings = list(find_warnings(transaction_snapshot()))
+            request._apiguard_warnings = warnings  # type: ignore[attr-defined]
         if not change or form.has_changed():  # Saving an unchanged form is no revision.
             super().save_model(request, obj, form, change)
 
@@ -211,7 +212,7 @@ class PolicyAdmin(Screen):
                 (found.model, found.pk, found.error.code) for found in _warnings_before(request)
             }
             validate_edit(request, form, formsets)
-            for found in find_warnings():
+            for found in find_warnings(transaction_snapshot()):
                 if (found.model, found.pk, found.error.code) not in known:
                     text = f"{model_label(found.model)} “{found.name}”: {found.error}"
                     self.message_user(request, text, messages.WARNING)

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.db.models import Q
-
-from ..errors import PolicyError, RateError
-from ..models import Limit, Route, Tier
+from ..models import Route
 from ..models.state import write_alias
-from ..policy.snapshot import RowProblem
+from ..policy.callers import read_callers
+from ..policy.consequences import find_conditions
+from ..policy.snapshot import RowProblem, Snapshot
 
 
-def find_warnings() -> Iterator[RowProblem]:
-    """Yield empty tiers, and limits that a single request exceeds; two queries and one per cost."""
-    for tier in Tier.objects.using(write_alias()).filter(limits=None):
-        yield RowProblem("tier", tier.pk, tier.name, empty_tier())
-    routes = Route.objects.using(write_alias()).filter(cost__gt=1).exclude(mode=Route.Mode.OFF)
-    for route in routes:
-        for limit in _limits_below_cost(route):
-            yield RowProblem("limit", limit.pk, f"{limit.tier}: {limit}", _too_dear(route, limit))
+def find_warnings(snapshot: Snapshot | None) -> Iterator[RowProblem]:
+    """Yield what holds in a policy and is hardly meant; three queries."""
+    if snapshot is not None:
+        yield from find_conditions(snapshot, read_callers())
 
 
 def find_odd_routes() -> Iterator[RowProblem]:
@@ -28,31 +23,3 @@ def find_odd_routes() -> Iterator[RowProblem]:
         if not route.problems():
             for oddity in route.oddities():
                 yield RowProblem("route", route.pk, route.name, oddity)
-
-
-def empty_tier() -> PolicyError:
-    """Return the warning of a tier without limits."""
-    return PolicyError(
-        "empty_tier", "", "The tier has no limits, so it limits nothing.", "Add a limit."
-    )
-
-
-def _limits_below_cost(route: Route) -> Iterator[Limit]:
-    tiers = [route.anonymous_tier_id]
-    if route.access == Route.Access.APPLICATION:
-        tiers.append(route.user_tier_id)
-    # A limit of one route with such a cost is an error, and listed as one.
-    limits = Limit.objects.using(write_alias()).select_related("tier")
-    found = limits.filter(Q(route=None), tier__in=[pk for pk in tiers if pk is not None])
-    yield from found.filter(amount__lt=route.cost)
-
-
-def _too_dear(route: Route, limit: Limit) -> RateError:
-    return RateError(
-        "cost_above_amount",
-        limit.amount,
-        f"One request to the route {route.name!r} costs {route.cost}, and this limit admits "
-        f"{limit.amount}: every request that it counts there is refused.",
-        "Raise the amount, or lower the cost of the route.",
-        field="amount",
-    )

@@ -6,7 +6,7 @@ that has ended is passed over, so that a wider one that still holds decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .networks import Address, Network, unmapped_address
@@ -54,6 +54,11 @@ class BlockTable:
 
     def __len__(self) -> int:
         return self._count
+
+    def __iter__(self) -> Iterator[Block]:
+        for lengths in self._by_version.values():
+            for _, table in lengths:
+                yield from table.values()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BlockTable) and self._by_version == other._by_version

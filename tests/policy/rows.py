@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apiguard.models import (
     AllowedOrigin,
+    BlockedNetwork,
     CorsPolicy,
     HeaderPolicy,
     JwtIssuer,
@@ -24,6 +25,7 @@ KIND = {
     Tier: "tiers",
     Limit: "limits",
     JwtIssuer: "issuers",
+    BlockedNetwork: "blocks",
 }
 
 

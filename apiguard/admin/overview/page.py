@@ -95,7 +95,7 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
     routes = Route.objects.select_related("cors_policy", "header_policy")
     routes = routes.prefetch_related("anonymous_tier__limits", "user_tier__limits")
     problems = () if snapshot is None else snapshot.problems
-    warnings = list(islice(chain(find_warnings(), find_odd_routes()), PROBLEMS_SHOWN))
+    warnings = list(islice(chain(find_warnings(snapshot), find_odd_routes()), PROBLEMS_SHOWN))
     context = {
         **site.each_context(request),
         "title": _("What is enforced"),

@@ -15,11 +15,13 @@ from django.db.models import F
 from django.utils import timezone
 
 from ... import conf
-from ...errors import PolicyError, RateError
+from ...errors import PolicyError
 from ...models import ApiKey, Client, LimitOverride, PolicyModel, Route
 from ...models.state import write_alias
 from ...policy import jwks, load
+from ...policy.callers import read_callers
 from ...policy.compile import compile_rows
+from ...policy.consequences import find_conditions
 from ...policy.rows import Rows
 from ...policy.snapshot import RowProblem
 from . import _counter, _workers
@@ -42,7 +44,7 @@ def run(console: Console, options: Options) -> None:
         *_override_problems(),
         *_key_problems(),
     ]
-    warnings = [*_cost_warnings(rows), *_route_warnings(rows)]
+    warnings = [*find_conditions(snapshot, read_callers()), *_route_warnings(rows)]
     counter, workers = _counter.report(), _workers.report()
     data = {
         "revision": state.revision,
@@ -99,52 +101,10 @@ def _pepper_problems(row: ApiKey, now: datetime) -> list[PolicyError]:
     ]
 
 
-def _cost_warnings(rows: Rows) -> Iterator[RowProblem]:
-    """Limits of a whole tier that some request of a dear route can never fit into."""
-    tiers = {row.pk: row for row in rows.tiers}
-    anywhere = _tiers_of_callers(rows)
-    for limit in rows.limits:
-        if limit.route_id is not None or limit.problems():
-            continue
-        dear = [
-            route
-            for route in rows.routes
-            if _counts(route, limit.tier_id, anywhere) and route.cost > limit.amount
-        ]
-        if dear:
-            worst = max(dear, key=lambda route: route.cost)
-            error = RateError(
-                "cost_above_amount",
-                limit.amount,
-                f"One request of {worst.name!r} costs {worst.cost}; this limit admits "
-                f"{limit.amount}, so whoever it counts is always refused there.",
-                "Raise the amount, or lower the route's cost.",
-                field="amount",
-            )
-            yield _problem(limit, error, f"{tiers.get(limit.tier_id, '?')}: {limit}")
-
-
 def _route_warnings(rows: Rows) -> Iterator[RowProblem]:
     for route in rows.routes:
         if route.mode != Route.Mode.OFF and not route.problems():
             yield from (_problem(route, oddity) for oddity in route.oddities())
-
-
-def _tiers_of_callers(rows: Rows) -> set[Any]:
-    """Tiers whose callers bring a credential, and so may come to any route."""
-    if any(issuer.tier_claim for issuer in rows.issuers):
-        return {tier.pk for tier in rows.tiers}
-    of_clients = Client._base_manager.using(write_alias()).values_list("tier_id", flat=True)
-    return {issuer.tier_id for issuer in rows.issuers} | set(of_clients.distinct())
-
-
-def _counts(route: Route, tier_pk: Any, anywhere: set[Any]) -> bool:
-    if route.mode == Route.Mode.OFF or route.problems():
-        return False
-    at_route = {route.anonymous_tier_id}
-    if route.access == Route.Access.APPLICATION:
-        at_route.add(route.user_tier_id)
-    return tier_pk in at_route | anywhere
 
 
 def _problem(row: PolicyModel, error: PolicyError, name: str = "") -> RowProblem:

@@ -8,8 +8,9 @@ is about it. A statement about something that in truth changes nothing is allowe
 
 from __future__ import annotations
 
+from .clients import compare_client
 from .comparison import compare
 from .conditions import find_conditions
 from .statements import Callers, Kind, Statement, digest
 
-__all__ = ["Callers", "Kind", "Statement", "compare", "digest", "find_conditions"]
+__all__ = ["Callers", "Kind", "Statement", "compare", "compare_client", "digest", "find_conditions"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..snapshot import Snapshot
-from .conditions import find_conditions
+from .blocks import compare_blocks
+from .conditions import COST, find_conditions
 from .issuers import compare_issuers
 from .limits import compare_tiers
 from .routes import Place, compare_place
-from .statements import Callers, Draft, Statement, merge
+from .statements import Callers, Draft, Kind, Statement, merge
 
 
 def compare(
@@ -26,15 +27,19 @@ def compare(
             *_compare_routes(before, after),
             *compare_tiers(before, after, callers),
             *compare_issuers(before, after),
+            *compare_blocks(before.blocks, after.blocks),
         ]
     )
-    known = {condition.text for condition in find_conditions(before, callers or Callers())}
-    added = [
-        condition
-        for condition in find_conditions(after, callers or Callers())
-        if condition.code == "cost_above_amount" and condition.text not in known
-    ]
-    return (*found, *added)
+    return (*found, *_new_conditions(before, after, callers or Callers()))
+
+
+def _new_conditions(before: Snapshot, after: Snapshot, callers: Callers) -> Iterator[Statement]:
+    """Yield the limits that admit nothing any more; what else holds is a difference itself."""
+    known = {(each.pk, str(each.error)) for each in find_conditions(before, callers)}
+    for found in find_conditions(after, callers):
+        if found.error.code == COST and (found.pk, str(found.error)) not in known:
+            text = f"{found.name}: {found.error.reason}"
+            yield Statement(Kind.CLOSES, COST, text)
 
 
 def _compare_routes(before: Snapshot, after: Snapshot) -> Iterator[Draft]:

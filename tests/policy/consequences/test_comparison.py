@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from apiguard.models import HeaderPolicy
+from apiguard.models import BlockedNetwork, HeaderPolicy
 from apiguard.policy.consequences import Callers, Kind, compare, digest, find_conditions
 from tests.examples import examples
 from tests.policy.consequences.random_policies import check_edits
@@ -33,6 +33,11 @@ GUARDED = [
 def texts(before, after, **callers):
     return [str(each) for each in compare(compiled(*before), compiled(*after), Callers(**callers))]
 
+
+DEAR = (
+    "One request to the route 'api' costs 50, and this limit admits 10: every request that it "
+    "counts there is refused."
+)
 
 # What is edited -> rows before, rows after, sentences.
 CASES = {
@@ -113,10 +118,7 @@ CASES = {
         [route(**API, anonymous_tier_id=1, cost=50), *LIMITED[1:]],
         [
             "A request to /api/ costs 50 instead of 1.",
-            (
-                "api costs 50: the limit “per-minute” of tier “Free” (10 per minute) can never "
-                "admit it."
-            ),
+            f"Free: per-minute: {DEAR}",
         ],
     ),
     "views see other users": (
@@ -180,12 +182,23 @@ def test_many_origins_are_compared_by_their_matchers():
 def test_conditions_hold_until_somebody_changes_them():
     snapshot = compiled(route(**API, anonymous_tier_id=1, cost=50), *LIMITED[1:], tier(pk=2))
     callers = Callers(clients={2: 3}, off=((7, "old", "/old/"), (8, "orders", "/api/orders/")))
-    assert [str(each) for each in find_conditions(snapshot, callers)] == [
-        "No limit in the tier “T2”: 3 clients are unlimited.",
-        "The route “old” is off: everything under /old/ is unguarded.",
-        "The route “orders” is off: “api” applies under /api/orders/.",
-        "api costs 50: the limit “per-minute” of tier “Free” (10 per minute) can never admit it.",
+    found = [
+        (each.model, each.pk, each.error.reason) for each in find_conditions(snapshot, callers)
     ]
+    assert found == [
+        ("tier", 2, "The tier has no limits, so it limits nothing: 3 clients."),
+        ("limit", 1, DEAR),
+        ("route", 7, "The route is off: everything under /old/ is unguarded."),
+        ("route", 8, "The route is off: the route 'api' applies under /api/orders/."),
+    ]
+
+
+def test_an_address_is_no_longer_blocked():
+    blocked = [*PUBLIC, BlockedNetwork(pk=1, network="192.0.2.0/24", reason="flood")]
+    [found] = compare(compiled(*blocked), compiled(*PUBLIC))
+    assert str(found) == "Requests from 192.0.2.0/24 are no longer blocked, or not as long."
+    [found] = compare(compiled(*PUBLIC), compiled(*blocked))
+    assert (str(found), found.confirm) == ("Requests from 192.0.2.0/24 are blocked.", False)
 
 
 def test_no_opening_goes_without_a_statement(capsys):
