@@ -11,8 +11,8 @@ from ...rules.limits import Limit
 from ...rules.networks import is_within
 from ..records import ClientRecord
 from ..snapshot import Snapshot
-from .limits import describe, every_limit, find_loosened, rate_of
-from .statements import Draft, Kind, Statement, merge
+from .limits import describe, every_limit, find_loosened
+from .statements import Draft, Kind, Statement, merge, rate_of
 
 
 def compare_client(
@@ -57,7 +57,10 @@ def _compare_limits(
     before = _limits(old, snapshot, now)
     after = _limits(new, snapshot, now)
     if old.tier_pk != new.tier_pk:
-        loosened = find_loosened(before.values(), list(after.values()))
+        tier = snapshot.tiers.get(new.tier_pk)
+        # A limit of one route holds nobody elsewhere.
+        everywhere = [] if tier is None else [after[limit.pk] for limit in tier.everywhere]
+        loosened = find_loosened(before.values(), everywhere)
         if loosened and not any(not limit.shadow for limit in after.values()):
             yield Draft(Kind.OPENS, "unlimited", f"“{new.name}” becomes unlimited.")
         elif loosened:
