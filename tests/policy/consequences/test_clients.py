@@ -70,8 +70,10 @@ CASES = {
     "more for a week": (
         {},
         {"overrides": {1: Override(50, WEEK)}},
-        ("“Acme” may use 50 per minute instead of 10 per minute (per-minute) until 2030-01-08 "
-        "00:00 UTC."),
+        (
+            "“Acme” may use 50 per minute instead of 10 per minute (per-minute) until 2030-01-08 "
+            "00:00 UTC."
+        ),
         False,
     ),
     "more for good": (
