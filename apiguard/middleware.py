@@ -32,7 +32,7 @@ from .request.effects import Steps, run
 from .request.facts import facts_of, host_of
 from .request.header_changes import record_header_changes
 from .request.limits import is_uncounted, may_refuse
-from .request.recording import record_answer, record_refusal
+from .request.recording import REFUSED_BEHIND, record_answer, record_refusal
 from .request.request_id import current_ids, ids_of
 from .request.usage import record_usage
 from .request.users import is_signed_in_beside, signed_in_user, signed_in_user_afterwards
@@ -43,9 +43,6 @@ from .telemetry.buffer import buffer
 logger = logging.getLogger("apiguard.request")
 
 View = Callable[..., Any]
-
-# Status codes of what runs behind the guard that are worth finding.
-REFUSED_BEHIND = frozenset({401, 403, 429})
 
 
 def note_failure(sender: object, request: HttpRequest | None = None, **_: object) -> None:

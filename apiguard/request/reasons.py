@@ -281,7 +281,10 @@ def limit_text(context: GuardContext, one: Counted) -> str:
 def _of_access(context: GuardContext, verdict: Verdict, record: KeyRecord | None) -> Reason:
     credential, row = context.credential, route_row(context)
     if verdict.outcome is Outcome.NO_CREDENTIAL:
-        return Reason("the route wants a credential; none of apiguard's was sent", row)
+        none = "none of apiguard's was sent"
+        if context.route is None or context.route.access != "credentials":
+            return Reason(f"the view wants a credential; {none}")
+        return Reason(f"the route wants a credential; {none}", row)
     kind = "session" if credential is None else credential.kind
     has = " ".join(sorted(context.scopes)) or "no scope"
     needed = () if context.route is None else context.route.required_scopes

@@ -27,6 +27,8 @@ logger = logging.getLogger("apiguard.request")
 
 MAX_TEXT = 500
 MAX_HEADER = 200
+# What runs behind the guard refuses with one of these; anything else is no refusal.
+REFUSED_BEHIND = frozenset({401, 403, 429})
 # Their secret was right: the request comes from somebody who is known.
 _VERIFIED = frozenset(
     {
@@ -75,10 +77,12 @@ def record_refusal(context: GuardContext, verdict: Verdict) -> None:
 def record_answer(context: GuardContext, status: int, answered_by: str) -> None:
     """Record that what runs behind the guard refused a request that the guard let through.
 
+    Other answers are not recorded.
+
     Args:
         answered_by: such as "the view".
     """
-    if context.is_recorded:
+    if context.is_recorded or status not in REFUSED_BEHIND:
         return
     context.is_recorded = True
     if context.route is not None:

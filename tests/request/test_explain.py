@@ -26,6 +26,7 @@ from apiguard.request.effects import limit_counter, run
 from apiguard.request.explain import REQUEST_ID
 from apiguard.request.verdict import Outcome
 from apiguard.rules import keys
+from apiguard.rules.redaction import redact
 from apiguard.telemetry.buffer import buffer
 from apiguard.testing import explain
 from tests.request.site import (
@@ -207,6 +208,7 @@ def traces(snapshot):
             if hasattr(buffer._pending, "__dict__")
             else [getattr(buffer._pending, name) for name in buffer._pending.__slots__]
         ),
+        "refusals to write": repr(vars(buffer.refusals._sample)),
     }
 
 
@@ -252,12 +254,32 @@ def check(call, snapshot, view_response):
     assert ("X-Request-ID" in dict(answer.headers)) == bool(this_id)
     if dict(answer.headers).get("X-Request-ID", REQUEST_ID) != REQUEST_ID:
         assert dict(answer.headers)["X-Request-ID"] == this_id
+    check_refusal(answer, real)
     left = {one.row.name: one.remaining for one in answer.limits if not one.shadow}
     for item in real.headers.get("RateLimit", "").split(", "):
         if item:
             name, rest = item.split(";r=")
             assert left[name.strip('"')] == int(rest.split(";")[0])
     return answer
+
+
+def check_refusal(answer, real):
+    """The row that is kept of the request says what the explanation says."""
+    at = time.monotonic()
+    kept = buffer.refusals._sample.take(at).kept
+    # The clock stands still, and a second keeps only so many.
+    buffer.refusals._sample._written = 0
+    if not answer.would_refuse:
+        assert [each.outcome for each in kept] in ([], ["view_answered"])
+        return
+    (refusal,) = kept
+    step = answer.deciding
+    assert (refusal.outcome, refusal.enforced) == (answer.outcome, answer.refused)
+    assert refusal.reason == redact(step.reason, "ag", 1000)
+    row = ("", "", "") if step.row is None else step.row
+    assert (refusal.row_model, refusal.row_pk, refusal.row_name) == (row[0], str(row[1]), row[2])
+    assert (refusal.route_pk, refusal.revision) == (answer.route.pk, answer.revision)
+    assert refusal.status == (real.status_code if answer.refused else refusal.status)
 
 
 def unguarded(calls):
