@@ -7,10 +7,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
-from django.db import router
+from django.db import router, transaction
 from django.utils import timezone
 
 from .. import conf
@@ -98,19 +100,13 @@ class RefusalBuffer:
             kept, unkept = self._sample.take(time.monotonic())
         if not kept and not unkept:
             return
-        alias = router.db_for_write(Refusal)
-        try:
-            rows = [Refusal(**each._asdict()) for each in kept]
-            Refusal.objects.using(alias).bulk_create(rows)
-        except Exception as error:  # noqa: BLE001 - whatever it is, no request pays for it
+        what = f"{len(kept)} rows of refused requests are lost"
+        if not _attempt(partial(_write, kept, unkept), what):
             self.dropped += len(kept)
             unkept.update(each.kind for each in kept)
-            logger.warning("%d rows of refused requests are lost: %s", len(kept), error)
-        try:
-            _write_unkept(unkept, timezone.now())
-            self._prune(alias)
-        except Exception as error:  # noqa: BLE001 - as above
-            logger.warning("Refused requests cannot be counted or pruned now: %s", error)
+            _attempt(partial(_write, [], unkept), "Counts of refused requests are lost")
+        prune = partial(self._prune, router.db_for_write(Refusal))
+        _attempt(prune, "Refused requests cannot be pruned now")
 
     def _prune(self, alias: str) -> None:
         if time.monotonic() < self._prune_at:
@@ -131,7 +127,26 @@ class RefusalBuffer:
             time.sleep(PAUSE_SECONDS)
 
 
-def _write_unkept(unkept: Counter[RefusalKind], now: datetime) -> None:
-    counts = HourlyCount.objects.using(write_alias())
-    for kind, count in sorted(unkept.items()):
-        counts.add(now, *kind, 0, unkept=count)
+def _attempt(work: Callable[[], None], failure: str) -> bool:
+    """Do some work; log why it failed, whatever it is, because no request pays for it."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - see above
+        logger.warning("%s: %s", failure, error)
+        return False
+    return True
+
+
+def _write(kept: list[RefusedRequest], unkept: Counter[RefusalKind]) -> None:
+    """Write rows and counts; in one transaction each, because a commit holds up everybody else's.
+
+    Counts are sorted: two transactions that change the same ones in different orders deadlock.
+    """
+    rows, counts = router.db_for_write(Refusal), write_alias()
+    now = timezone.now()
+    with ExitStack() as stack:
+        for alias in sorted({rows, counts}):
+            stack.enter_context(transaction.atomic(using=alias))
+        Refusal.objects.using(rows).bulk_create([Refusal(**each._asdict()) for each in kept])
+        for kind, count in sorted(unkept.items()):
+            HourlyCount.objects.using(counts).add(now, *kind, 0, unkept=count)
