@@ -35,6 +35,7 @@ from tests.browser import chromium, running_browser
 from tests.demo_site import DemoSite, copy_of, make_template
 from tests.examples import examples
 from tests.scripted import migrate
+from tests.stored_text import every_row_checked
 from tests.stores import (
     postgres_database,
     postgres_server,
@@ -244,6 +245,17 @@ def demo_site_in_memory(demo_template: tuple[DemoSite, Path], tmp_path: Path) ->
 def demo_site(demo_site_in_memory: DemoSite, redis_url: str) -> DemoSite:
     """The demonstration on a database of this test's own; counters in Redis."""
     return demo_site_in_memory.with_env(REDIS_URL=redis_url)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_secret_is_stored(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No row of a refused request in the whole run may hold a secret or a query."""
+    if not request.config.pluginmanager.hasplugin("django"):
+        yield
+        return
+    with every_row_checked() as found:
+        yield
+    assert found == []
 
 
 @pytest.fixture(scope="session")

@@ -147,6 +147,7 @@ def _write(kept: list[RefusedRequest], unkept: Counter[RefusalKind]) -> None:
     with ExitStack() as stack:
         for alias in sorted({rows, counts}):
             stack.enter_context(transaction.atomic(using=alias))
-        Refusal.objects.using(rows).bulk_create([Refusal(**each._asdict()) for each in kept])
+        if kept:
+            Refusal.objects.using(rows).bulk_create([Refusal(**each._asdict()) for each in kept])
         for kind, count in sorted(unkept.items()):
             HourlyCount.objects.using(counts).add(now, *kind, 0, unkept=count)

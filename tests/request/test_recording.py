@@ -7,7 +7,8 @@ import json
 import pytest
 from django.core import serializers
 
-from apiguard.models import HourlyCount, Refusal
+from apiguard.models import HourlyCount, Refusal, Usage
+from apiguard.request.facts import Facts
 from apiguard.rules import keys
 from apiguard.telemetry.buffer import buffer
 from apiguard.testing import explain
@@ -24,6 +25,7 @@ from tests.request.site import (
     tier,
     token,
 )
+from tests.stored_text import leaks_of
 
 pytestmark = pytest.mark.django_db
 EVERY_DOOR = pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
@@ -282,6 +284,30 @@ def test_no_column_holds_a_secret_a_token_a_body_or_a_query():
     for secret in [*secrets, caller.text[-30:], sent.rsplit(".", 1)[1]]:
         assert secret not in stored
     assert parts.key_id in stored
+
+
+def test_what_a_row_is_made_of_has_no_query_no_cookie_and_no_body():
+    assert not {"query", "query_string", "cookie", "cookies", "body"} & set(Facts._fields)
+    texts = [field.name for field in Usage._meta.fields if field.get_internal_type() == "CharField"]
+    assert texts == ["outcome"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "leak"),
+    [
+        ({"reason": "sent secret-secret-secret-secret"}, "reason holds a part of a credential"),
+        ({"path": "/a?b=c"}, "path holds a query: '/a?b=c'"),
+        ({"origin": "a\nb"}, "origin is not printable: 'a\\nb'"),
+        ({"path": "/a?…"}, None),
+    ],
+)
+def test_the_check_of_the_whole_run_finds_a_leak(fields, leak):
+    with guarded(route(access="credentials")):
+        Call(headers={"X-API-Key": "secret-secret-secret-secret"}).wsgi()
+    (row,) = buffer.refusals._sample.take(0).kept
+    facts = Facts("GET", api_key="secret-secret-secret-secret")
+    assert list(leaks_of(facts, row)) == []
+    assert list(leaks_of(facts, row._replace(**fields))) == ([] if leak is None else [leak])
 
 
 def test_explain_by_its_request_is_what_the_row_says():
