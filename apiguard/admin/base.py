@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db import connections, models, router, transaction
-from django.http import HttpRequest, HttpResponse, QueryDict
-from django.urls import URLPattern, URLResolver, path
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -216,6 +218,18 @@ class PolicyAdmin(Screen):
                 if (found.model, found.pk, found.error.code) not in known:
                     text = f"{model_label(found.model)} “{found.name}”: {found.error}"
                     self.message_user(request, text, messages.WARNING)
+
+    # -- history --------------------------------------------------------------
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Redirect to the recorded changes of this row; of who may not view them, Django's page."""
+        if not request.user.has_perm("apiguard.view_policychange"):
+            return super().history_view(request, object_id, extra_context)
+        url = reverse("admin:apiguard_policychange_changelist", current_app=self.admin_site.name)
+        query = {"model": self.model._meta.label_lower, "object_pk": unquote(object_id)}
+        return HttpResponseRedirect(f"{url}?{urlencode(query)}")
 
     # -- deleting -------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import conf
 from ..models import BlockedNetwork
+from ..policy.snapshot import Snapshot
 from ..request.facts import facts_of
 from ..rules.networks import Address, contains, parse_network
 from .base import PolicyAdmin
@@ -26,6 +28,11 @@ def address_of(request: HttpRequest) -> Address | None:
     settings = conf.current()
     facts = facts_of(request.META, request.method or "", settings, secure=request.is_secure())
     return facts.address(settings)
+
+
+def blocks_own_address(request: HttpRequest, snapshot: Snapshot) -> bool:
+    """Return whether a policy blocks the person who sends this request."""
+    return snapshot.blocks.find(address_of(request), time.time()) is not None
 
 
 class BlockForm(PolicyForm):

@@ -18,18 +18,33 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from ..models import PolicyChange, PolicyModel
+from ..history.replay import policy_models
+from ..history.undo import Step
+from ..models import PolicyChange
 from ..models.state import write_alias
 from .base import Screen
 from .display import DASH, badge, format_moment, lines
+from .undo import UndoMixin
 
-TONES = {"created": "good", "changed": "warn", "deleted": "bad", "published": "quiet"}
+TONES = {
+    "found": "warn",
+    "created": "good",
+    "changed": "warn",
+    "deleted": "bad",
+    "published": "quiet",
+}
 
 
-def policy_models() -> list[type[PolicyModel]]:
-    """The models whose rows are policy."""
-    models = apps.get_app_config("apiguard").get_models()
-    return [model for model in models if issubclass(model, PolicyModel)]
+def hidden_kinds(request: HttpRequest) -> list[str]:
+    """Return the kinds of rows that the user may not view."""
+    return [
+        model._meta.label_lower
+        for model in policy_models()
+        if not any(
+            request.user.has_perm(f"apiguard.{action}_{model._meta.model_name}")
+            for action in ("view", "change")
+        )
+    ]
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -46,7 +61,7 @@ class KindFilter(admin.SimpleListFilter):
         return queryset.filter(model=self.value()) if self.value() else queryset
 
 
-class PolicyChangeAdmin(Screen):
+class PolicyChangeAdmin(UndoMixin, Screen):
     """The history of policy."""
 
     about = _("Every revision of policy. Enforced in every worker within about a second.")
@@ -70,16 +85,26 @@ class PolicyChangeAdmin(Screen):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """The changes of rows that the user may see: a difference shows their values."""
-        hidden = [
-            model._meta.label_lower
-            for model in policy_models()
-            if not any(
-                request.user.has_perm(f"apiguard.{action}_{model._meta.model_name}")
-                for action in ("view", "change")
-            )
-        ]
-        changes: QuerySet[Any] = super().get_queryset(request).exclude(model__in=hidden)
+        changes: QuerySet[Any] = (
+            super().get_queryset(request).exclude(model__in=hidden_kinds(request))
+        )
         return changes
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        shown = super().get_list_display(request)
+        return (*shown, "undo_link") if self.has_undo_permission(request) else shown
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_fields(request, obj)
+        return (*fields, "undo_links") if self.has_undo_permission(request) else fields
+
+    def hidden_kinds(self, request: HttpRequest) -> list[str]:
+        """Return the kinds of rows that the user may not view."""
+        return hidden_kinds(request)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        # The history of one row; see ``PolicyAdmin.history_view``.
+        return lookup == "object_pk" or super().lookup_allowed(lookup, value, request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -136,31 +161,89 @@ class PolicyChangeAdmin(Screen):
 
     @admin.display(description=_("difference"))
     def difference(self, change: PolicyChange) -> SafeString | str:
-        before, after = change.before or {}, change.after or {}
-        shown = partial(_shown, change.model)
-        rows = [
-            (_field_name(change.model, name), shown(before, name), shown(after, name))
-            for name in {**before, **after}
-        ]
-        if not rows:
+        if not change.is_of_a_row:
+            return _as_text(change.after)
+        return difference_table(change.model, change.before, change.after, change.names)
+
+    # -- undo -------------------------------------------------------------------
+
+    @admin.display(description=_("undo"))
+    def undo_link(self, change: PolicyChange) -> SafeString | str:
+        """Return a link to what taking back this one change does."""
+        if not change.is_of_a_row:
             return DASH
-        return format_html(
-            '<table class="apiguard-difference"><thead><tr><th scope="col">{}</th>'
-            '<th scope="col">{}</th><th scope="col">{}</th></tr></thead><tbody>{}</tbody></table>',
-            _("field"),
-            _("before"),
-            _("after"),
-            format_html_join(
-                "",
-                '<tr><th scope="row">{}</th><td><pre>{}</pre></td><td><pre>{}</pre></td></tr>',
-                rows,
-            ),
-        )
+        url = self.undo_url(change=change.pk)
+        return format_html('<a href="{}">{}</a>', url, _("undo …"))
+
+    @admin.display(description=_("undo"))
+    def undo_links(self, change: PolicyChange) -> SafeString | str:
+        """Return links to the three ways back."""
+        number = change.revision
+        links = [
+            (self.undo_url(revision=number), gettext("all of revision %d …") % number),
+            (self.undo_url(to=number), gettext("everything since revision %d …") % number),
+        ]
+        if change.is_of_a_row:
+            links.insert(0, (self.undo_url(change=change.pk), gettext("this change …")))
+        return format_html_join("", '<a class="apiguard-line" href="{}">{}</a>', links)
+
+    def shown_step(self, step: Step) -> dict[str, Any]:
+        """Return what is done to one row, for the page."""
+        entry = step.entry
+        return {
+            "verb": VERBS[step.kind],
+            "kind": step.model._meta.verbose_name,
+            "name": entry.name,
+            "difference": difference_table(entry.model, entry.before, entry.after, entry.names),
+        }
 
 
-def _shown(label: str, values: Mapping[str, Any], name: str) -> str:
+VERBS = {
+    "create": _("Create again:"),
+    "change": _("Change back:"),
+    "delete": _("Delete:"),
+    "disable": _("Disable:"),
+    "revoke": _("Revoke:"),
+}
+
+
+def difference_table(
+    label: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+    names: Mapping[str, Mapping[str, str]],
+) -> SafeString | str:
+    """Return the values of one row side by side; rows that it refers to by name."""
+    shown = partial(_shown, label, names)
+    before, after = before or {}, after or {}
+    rows = [
+        (_field_name(label, name), shown(before, name), shown(after, name))
+        for name in {**before, **after}
+    ]
+    if not rows:
+        return DASH
+    return format_html(
+        '<table class="apiguard-difference"><thead><tr><th scope="col">{}</th>'
+        '<th scope="col">{}</th><th scope="col">{}</th></tr></thead><tbody>{}</tbody></table>',
+        _("field"),
+        _("before"),
+        _("after"),
+        format_html_join(
+            "",
+            '<tr><th scope="row">{}</th><td><pre>{}</pre></td><td><pre>{}</pre></td></tr>',
+            rows,
+        ),
+    )
+
+
+def _shown(
+    label: str, names: Mapping[str, Mapping[str, str]], values: Mapping[str, Any], name: str
+) -> str:
     if name not in values:
         return DASH
+    called = (names or {}).get(name, {}).get(str(values[name]))
+    if called:
+        return called
     field = _field(label, name)
     related = getattr(field, "related_model", None)
     if related is not None and values[name] is not None:

@@ -128,7 +128,8 @@ def _check_target(step: Step, field: Any, value: Any) -> None:
 def _check_unique(step: Step, values: dict[str, Any], using: str) -> None:
     meta: Any = step.model._meta
     rows = step.model._base_manager.using(using)
-    stored: dict[str, Any] = dict(rows.filter(pk=step.pk).values().first() or ())
+    found: Any = rows.filter(pk=step.pk).values()
+    stored: dict[str, Any] = next(iter(found), {})
     whole = {**stored, **values}
     groups: list[tuple[str, ...]] = [
         (one.attname,) for one in meta.concrete_fields if one.unique and not one.primary_key

@@ -109,6 +109,7 @@ class PolicyChange(models.Model):
     class Meta:
         verbose_name = _("policy change")
         verbose_name_plural = _("policy changes")
+        permissions = (("undo_change", "Can undo policy changes"),)
         ordering: ClassVar[list[str]] = ["-revision", "-id"]
 
     def __str__(self) -> str:

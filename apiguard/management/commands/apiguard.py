@@ -32,6 +32,7 @@ from . import (
     _refusals,
     _route,
     _token,
+    _undo,
     _usage,
 )
 from ._console import Console, SubCommand, used_wrongly
@@ -52,6 +53,7 @@ COMMANDS = (
     _usage.COMMAND,
     *_block.COMMANDS,
     _changes.COMMAND,
+    _undo.COMMAND,
 )
 
 # One level deeper: the word, what it is for, its commands.
