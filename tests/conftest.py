@@ -98,10 +98,10 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """How many processes ``-n auto`` means: one more than processors, for much of it is waiting."""
+    """How many processes ``-n auto`` means: two more than processors, for much of it is waiting."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
-    return min((os.cpu_count() or 1) + 1, 8)
+    return min((os.cpu_count() or 1) + 2, 8)
 
 
 @pytest.hookimpl(optionalhook=True)

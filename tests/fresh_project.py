@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.servers import python_path
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 EXISTING = Path(__file__).parent / "existing"
 REDIS_OF_THE_README = "redis://127.0.0.1:6379/5"
@@ -45,7 +47,7 @@ class FreshProject:
         return {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "shop.settings",
-            "PYTHONPATH": f"{self.root}{os.pathsep}{CHECKOUT}",
+            "PYTHONPATH": python_path(self.root),
             **self.environment,
         }
 

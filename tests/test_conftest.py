@@ -10,7 +10,7 @@ import pytest
 from redis.connection import parse_url
 
 from tests.conftest import own_database
-from tests.servers import CHECKOUT, clean_environment
+from tests.servers import clean_environment
 
 SOURCES = {
     "a mark": "import pytest\n@pytest.mark.skip(reason='why')\ndef test_it(): pass\n",
@@ -32,7 +32,7 @@ def outcome_of(source, folder, processes=(), **env):
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, "--rootdir", folder, folder],
         cwd=folder,
-        env=clean_environment({"PYTHONPATH": str(CHECKOUT), **env}),
+        env=clean_environment(env),
         capture_output=True,
         text=True,
         check=False,

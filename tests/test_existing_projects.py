@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.fresh_project import CHECKOUT, blocks_of
+from tests.servers import python_path
 
 EXISTING = Path(__file__).parent / "existing"
 MODES = ("untouched", "no route", "observe", "enforce")
@@ -96,7 +97,7 @@ def run(folder: Path, name: str, mode: str, *command: str) -> Result:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
         "DJANGO_SETTINGS_MODULE": settings,
-        "PYTHONPATH": os.pathsep.join(map(str, (folder, EXISTING, CHECKOUT))),
+        "PYTHONPATH": python_path(folder, EXISTING),
         "APIGUARD_PEPPER": "p" * 40,
     }
     done = subprocess.run(
