@@ -73,7 +73,7 @@ class DaemonThreads:
     def __init__(self, name: str, most: int, max_queue: int) -> None:
         self._name, self._most, self._max_queue = name, most, max_queue
         self.forget()
-        _reset_after_fork(self, DaemonThreads.forget)
+        reset_after_fork(self, DaemonThreads.forget)
 
     def forget(self) -> None:
         """Start over without threads and without work."""
@@ -188,7 +188,7 @@ class SingleFlight(Generic[K, T]):
 
     def __init__(self) -> None:
         self.forget()
-        _reset_after_fork(self, SingleFlight.forget)
+        reset_after_fork(self, SingleFlight.forget)
 
     def forget(self) -> None:
         """Start over; those who wait for a flight still get its outcome."""
@@ -263,7 +263,7 @@ class CircuitBreaker:
         self._phase = Phase()
         self._failures = 0
         self._renew_lock()
-        _reset_after_fork(self, CircuitBreaker._renew_lock)
+        reset_after_fork(self, CircuitBreaker._renew_lock)
 
     def _renew_lock(self) -> None:
         # Reentrant: on_change may read the breaker, or call through it.
@@ -338,7 +338,8 @@ class CircuitBreaker:
 _to_reset: weakref.WeakKeyDictionary[Any, Callable[[Any], None]] = weakref.WeakKeyDictionary()
 
 
-def _reset_after_fork(thing: T, reset: Callable[[T], None]) -> None:
+def reset_after_fork(thing: T, reset: Callable[[T], None]) -> None:
+    """Have ``reset(thing)`` called in every child of a fork, while the thing lives."""
     _to_reset[thing] = reset
 
 

@@ -32,17 +32,41 @@ class PoolExhausted(CounterUnavailable):
     """All connections of this process's pool stayed in use; nothing was sent to the store."""
 
 
+class GiveBack(NamedTuple):
+    """Units that were reserved and not used; microseconds.
+
+    Args:
+        place: the moment on the store's clock at which the units were counted.
+        age: how long ago that moment is at most, on this process's clock; negative while
+            it lies ahead. It is reckoned from before the check was sent, and made longer
+            by the store's timeout, because the script that reads it may run that much later.
+    """
+
+    place: int
+    age: int
+    units: int
+
+
 class LimitCheck(NamedTuple):
     """Whether ``cost`` units of ``principal`` fit all ``limits``.
 
     With ``commit=False`` nothing is counted or written; the decision is the one that
-    a committed check would get.
+    a committed check would get. With a ``cost`` of 0 nothing is counted, and only
+    ``given_back`` has an effect.
+
+    ``reserve`` units are wanted besides the cost, ``ahead`` microseconds from now:
+    ``Decision.reserved`` says how many of them were counted there. They may be used until
+    then without another check, and what is not used goes into ``given_back`` of a later
+    one. That comes first: what it returns may be used by the same check.
     """
 
     principal: str
     limits: tuple[Limit, ...]
     cost: int
     commit: bool = True
+    reserve: int = 0
+    ahead: int = 0
+    given_back: tuple[GiveBack, ...] = ()
 
 
 class Counter(Protocol):
@@ -90,7 +114,13 @@ def key_for(prefix: str, principal_hash: str, limit_pk: int) -> str:
 
 
 def decision_of(
-    now: int, counted: Sequence[tuple[Limit, bool, int, int, int | None]], *, allowed: bool
+    now: int,
+    counted: Sequence[tuple[Limit, bool, int, int, int | None]],
+    *,
+    allowed: bool,
+    reserved: int = 0,
+    may_return: bool = False,
 ) -> Decision:
     """A decision from plain (limit, fits, used, wait, reset) rows."""
-    return Decision.of(allowed, now, [Counted(*row) for row in counted])
+    decision = Decision.of(allowed, now, [Counted(*row) for row in counted])
+    return decision._replace(reserved=reserved, may_return=may_return)

@@ -165,7 +165,8 @@ class ResilientCounter:
         if closed:
             raise CounterUnavailable(f"{', '.join(closed)} must be counted in the store")
         local = tuple(limit for limit in check.limits if limit.on_store_failure == "local")
-        return self._local.check(check._replace(limits=local))
+        # Nothing is reserved here, and what was reserved in the store is none of this count.
+        return self._local.check(LimitCheck(check.principal, local, check.cost, check.commit))
 
 
 def _name_of(error: Exception) -> str:

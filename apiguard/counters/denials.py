@@ -6,7 +6,8 @@ so that both go to the store. A remembered denial equals the store's answer if n
 else used the quota since: its waits count down, and it is forgotten as soon as any
 other number on it changes, the first unit that returns included. After ``LONGEST``
 seconds it is forgotten at all events, so that a quota that was raised or reset
-elsewhere, or a store that came back, is soon seen.
+elsewhere, or a store that came back, is soon seen; after ``LONGEST_RESERVED`` where the
+store says that units which others reserved may be given back.
 
 That holds on clocks that run alike: this process's and the store's.
 """
@@ -21,8 +22,10 @@ from dataclasses import dataclass
 
 from ..rules.limits import MICROSECONDS, Counted, Decision, Limit
 from .base import Counter, LimitCheck
+from .leases import LeasingCounter
 
 LONGEST = 5.0
+LONGEST_RESERVED = 1.0
 MAX_PRINCIPALS = 10_000
 # Costs belong to routes; more of them than this cost round trips, and nothing else.
 MAX_COSTS = 8
@@ -108,7 +111,7 @@ class Denials:
         Args:
             begun: when the check began, by the clock.
         """
-        principal, limits, cost, _ = check
+        principal, limits, cost = check.principal, check.limits, check.cost
         if decision.violated:
             # It is forgotten as if it were made when the check began, and its waits count
             # down as if it were made when the check ended: no client is refused too
@@ -140,21 +143,36 @@ class Denials:
 
 
 class PolicyCounter:
-    """A counter, and the denials of it that still hold.
+    """A counter, with what this process knows without it: leases, and denials that still hold.
 
     Args:
         denials: ``None`` where the counter is this process's memory, which is
             as fast as they are.
+        leases: what spends leases before the counter is used, which it wraps; if any.
     """
 
-    __slots__ = ("_counter", "_denials")
+    __slots__ = ("_counter", "_denials", "_leases")
 
-    def __init__(self, counter: Counter, denials: Denials | None = None) -> None:
-        self._counter = counter
+    def __init__(
+        self,
+        counter: Counter,
+        denials: Denials | None = None,
+        leases: LeasingCounter | None = None,
+    ) -> None:
+        self._counter = counter if leases is None else leases
         self._denials = denials
+        self._leases = leases
 
-    def recall(self, policy: object, check: LimitCheck) -> Decision | None:
-        """Return the remembered denial of this check, if any; waits for nothing."""
+    def check_in_memory(self, policy: object, check: LimitCheck) -> Decision | None:
+        """Decide by a lease or a remembered denial; None where the counter must be used.
+
+        Waits for nothing.
+        """
+        # First the lease: what is reserved may be used although more was denied since.
+        if self._leases is not None:
+            decision = self._leases.spend(check)
+            if decision is not None:
+                return decision
         return None if self._denials is None else self._denials.recall(policy, check)
 
     def check(self, policy: object, check: LimitCheck) -> Decision:
@@ -165,6 +183,9 @@ class PolicyCounter:
         """
         if self._denials is None:
             return self._counter.check(check)
+        decision = None if self._leases is None else self._leases.spend(check)
+        if decision is not None:
+            return decision
         return self._denials.check(self._counter, policy, check)
 
     def read(self, principal: str, limits: tuple[Limit, ...]) -> Decision:
@@ -172,7 +193,7 @@ class PolicyCounter:
         return self._counter.read(principal, limits)
 
     def reset(self, principal: str, limit_pks: Sequence[int]) -> None:
-        """As ``Counter.reset``; other processes may remember a denial for some seconds."""
+        """As ``Counter.reset``; other processes may use a lease or a denial for some seconds."""
         self._counter.reset(principal, limit_pks)
         if self._denials is not None:
             self._denials.forget(principal)
@@ -182,7 +203,8 @@ def _unchanged_for(decision: Decision) -> float:
     """Seconds until a number of the decision changes, other than by counting down."""
     moments = [one.wait for one in decision.counted if one.wait]
     moments += [one.reset for one in decision.counted if one.reset is not None]
-    return min(min(moments) / MICROSECONDS, LONGEST)
+    longest = LONGEST_RESERVED if decision.may_return else LONGEST
+    return min(min(moments) / MICROSECONDS, longest)
 
 
 def _aged(decision: Decision, cost: int, elapsed: int) -> Decision:

@@ -9,6 +9,7 @@ from ..concurrency import CircuitBreaker
 from .breaker import Fault, FaultLog, ResilientCounter
 from .connection import connector
 from .denials import Denials, PolicyCounter
+from .leases import LeasingCounter
 from .memory import MemoryCounter
 from .redis import RedisCounter
 
@@ -26,8 +27,8 @@ class Listener(Protocol):
 
 
 @lru_cache(maxsize=8)
-def counter_for(name: str, prefix: str, listener: Listener) -> PolicyCounter:
-    """Return this process's counter for the settings ``COUNTER`` and ``COUNTER_PREFIX``."""
+def counter_for(name: str, prefix: str, listener: Listener, leases: bool = True) -> PolicyCounter:
+    """Return this process's counter for the settings that say where and how it counts."""
     if name == "memory":
         return PolicyCounter(MemoryCounter())
     denials = Denials()
@@ -43,7 +44,7 @@ def counter_for(name: str, prefix: str, listener: Listener) -> PolicyCounter:
         CircuitBreaker(on_change),
         FaultLog(listener.record_fault),
     )
-    return PolicyCounter(store, denials)
+    return PolicyCounter(store, denials, LeasingCounter(store) if leases else None)
 
 
 def forget_counters() -> None:

@@ -15,7 +15,7 @@ from threading import Lock
 
 from ..rules.limits import Decision, Limit
 from .base import LimitCheck, decision_of, hash_principal, key_for
-from .merged_log import MergedLog, Tally, new_tally
+from .merged_log import LEAST_LEASED_AMOUNT, MergedLog, Tally, largest_lease, new_tally
 
 # More than one per insertion, so that expired tallies shrink; bounded, so that
 # no single decision pays for all of them.
@@ -76,27 +76,34 @@ class MemoryCounter:
 
     def check(self, check: LimitCheck) -> Decision:
         """As ``Counter.check``; it never raises."""
-        principal, limits, cost, commit = check
-        principal_hash = hash_principal(principal)
+        limits, cost = check.limits, check.cost
+        principal_hash = hash_principal(check.principal)
         keys = [key_for("", principal_hash, limit.pk) for limit in limits]
         with self._lock:
             now = self._clock()
             tallies = [self._tally(key, limit) for key, limit in zip(keys, limits, strict=True)]
-            moved = [t.settle(now, limit) for t, limit in zip(tallies, limits, strict=True)]
-            waits = [t.wait(now, limit, cost) for t, limit in zip(tallies, limits, strict=True)]
+            pairs = list(zip(tallies, limits, strict=True))
+            changed = [_bring_up_to_date(tally, now, limit, check) for tally, limit in pairs]
+            waits = [tally.wait(now, limit, cost) for tally, limit in pairs]
             allowed = all(
                 wait == 0 or limit.shadow for wait, limit in zip(waits, limits, strict=True)
             )
-            rows = []
-            for i, (limit, tally, wait) in enumerate(zip(limits, tallies, waits, strict=True)):
+            may_return = not allowed and _may_return(now, pairs, waits)
+            for i, (tally, limit) in enumerate(pairs):
                 # Without commit the copy alone is changed: the decision is the same.
-                counts = allowed and wait == 0
-                if counts:
+                if allowed and waits[i] == 0 and cost:
                     tally.add(now, limit, cost)
-                if commit and (counts or moved[i]):
+                    changed[i] = True
+            used = [tally.used for tally in tallies]
+            reserved = _reserve(now, pairs, check) if allowed else 0
+            rows = [
+                (limit, wait == 0, units, wait, tally.reset(now, limit))
+                for (tally, limit), wait, units in zip(pairs, waits, used, strict=True)
+            ]
+            for i, (tally, limit) in enumerate(pairs):
+                if check.commit and changed[i]:
                     self._hold(keys[i], tally, tally.expires(limit), now)
-                rows.append((limit, wait == 0, tally.used, wait, tally.reset(now, limit)))
-        return decision_of(now, rows, allowed=allowed)
+        return decision_of(now, rows, allowed=allowed, reserved=reserved, may_return=may_return)
 
     def _tally(self, key: str, limit: Limit) -> Tally:
         """A copy of what is held: what is not counted must change nothing."""
@@ -134,3 +141,34 @@ class MemoryCounter:
     def _drop_first(self) -> None:
         _, key = heapq.heappop(self._queue)
         del self._held[key]
+
+
+def _bring_up_to_date(tally: Tally, now: int, limit: Limit, check: LimitCheck) -> bool:
+    """Forget what has passed and take what is given back; whether it must be kept at all events."""
+    changed = tally.settle(now, limit)
+    for place, age, units in check.given_back:
+        changed |= tally.give_back(now, limit, place, age, units)
+    return changed
+
+
+def _reserve(now: int, pairs: list[tuple[Tally, Limit]], check: LimitCheck) -> int:
+    """Count ahead as much of what the check wants as may be reserved."""
+    place = now + check.ahead
+    if not (check.reserve and check.commit and check.cost):
+        return 0
+    if not all(tally.may_reserve(now, place, limit) for tally, limit in pairs):
+        return 0
+    left = [limit.amount - tally.used for tally, limit in pairs]
+    units = largest_lease(check.limits, left, check.reserve)
+    if units:
+        for tally, limit in pairs:
+            tally.add(place, limit, units)
+    return units
+
+
+def _may_return(now: int, pairs: list[tuple[Tally, Limit]], waits: list[int]) -> bool:
+    if any(limit.amount < LEAST_LEASED_AMOUNT for _, limit in pairs):
+        return False
+    return any(
+        wait and tally.may_return(now) for (tally, _), wait in zip(pairs, waits, strict=True)
+    )

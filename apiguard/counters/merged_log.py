@@ -1,29 +1,44 @@
 """The algorithm: a merged log for windows, a calendar counter for quotas.
 
-A **merged log** holds entries (last timestamp, count), oldest first. An
-admission within W/B of the *start* of the newest entry is merged into it:
-its count grows and its last timestamp becomes now. An entry is dropped once
-its last timestamp is at or before now-W. A request is refused if what the log
-holds plus its cost exceeds N.
+A **merged log** holds entries (last timestamp, count), oldest first. Units that
+are added within W/B of the *start* of the newest entry are merged into it: its
+count grows. An entry is dropped once its last timestamp is at or before now-W. A
+request is refused if what the log holds plus its cost exceeds N.
+
+An admission is added at now. A **reservation** (a lease) is added at its end, at
+most W/B and at most ``LONGEST_LEASE`` ahead of now: it may be used at any moment
+until then. The last timestamp of an entry that grows or begins is therefore never
+less than that of the entry before it, also where what is added lies earlier.
 
 Two bounds hold on one clock, for every window length W and amount N:
 
-1. Never more than N cost units in any W. A unit admitted at s sits in an entry
+1. Never more than N cost units in any W. A unit used at s sits in an entry
    whose last timestamp is s or later, so it is still held at every now < s+W.
    What the log holds at now therefore covers all of (now-W, now], and it is at
    most N after each admission.
-2. Only what would exceed N within W+W/B is refused. A unit admitted at s sits
-   in an entry that started at or before s and ended at most W/B after its
-   start, so its last timestamp is at most s+W/B and it is dropped by
-   s+W+W/B. All that is held at now was admitted in (now-W-W/B, now].
+2. Only what would exceed N within W+W/B is refused, within W+2W/B where units
+   were reserved, if all of them are used. A unit added at s sits in an entry that
+   started at or before s and ended at most W/B after its start, so its last
+   timestamp is at most s+W/B (with reservations s+2W/B) and it is dropped W later.
 
 Two entries start more than W/B apart and all but the oldest start within W, so
-there are at most B+1 of them. If N <= B nothing is merged: the log is exact,
+there are at most B+2 of them. If N <= B nothing is merged: the log is exact,
 and holds at most N entries.
 
-If the newest entry lies in the future, the clock stepped back: the whole log
-is shifted back by the difference, so that it neither blocks for the length of
-the step nor forgets. The shift is kept even when the request is refused, else
+**Giving back** what was reserved and not used: units that stand at ``place`` are taken
+from the first entry that ends at or after it, then from older ones, never from a newer
+one. Before, and for every moment t, the entries that end at t or later hold what was or
+may be used at t or later. No entry ends between ``place`` and the one that is taken
+from, and what it holds beyond the units is what was used after ``place``, so that this
+stays true. (Taking the oldest first would return what expires soon anyhow.) A place that
+is too early is safe, one that is too late is not. As a clock may have stepped back since,
+the place is the earlier of two: the one on the store's clock then, and now less its age
+on the clock of the process that reserved the units. What has left the window, or
+what a quota's period that has ended counted, is not given back.
+
+If the newest entry lies more than ``LONGEST_LEASE`` ahead, the clock stepped back: the
+whole log is shifted back, so that it lies that far ahead. It neither blocks for the
+length of the step nor forgets. The shift is kept even when the request is refused, else
 the log would not age until the clock has caught up.
 
 A calendar quota whose period begins within the next day has been seen by a clock
@@ -38,6 +53,8 @@ to the same; change both.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, Self
@@ -50,6 +67,15 @@ B = 32
 MAX_ENTRIES = 2 * B
 
 DAY = 86400 * MICROSECONDS
+
+# How far ahead of now units may be reserved, in microseconds.
+LONGEST_LEASE = 2 * MICROSECONDS
+# Below this amount too little is left to be reserved ahead.
+LEAST_LEASED_AMOUNT = 256
+# A lease takes at most this part of what is left of every limit.
+LEASED_SHARE = 16
+# How long a lease may have ended before its unused units are given back.
+RETURN_TIME = MICROSECONDS
 
 
 class Tally(Protocol):
@@ -68,8 +94,17 @@ class Tally(Protocol):
     def wait(self, now: int, limit: Limit, cost: int) -> int:
         """Microseconds until ``cost`` fits; 0 if it does, all of it if it never will."""
 
-    def add(self, now: int, limit: Limit, cost: int) -> None:
-        """Count ``cost`` units, which fit."""
+    def add(self, at: int, limit: Limit, units: int) -> None:
+        """Count units, which fit, at a moment that is now or, for a reservation, ahead."""
+
+    def give_back(self, now: int, limit: Limit, place: int, age: int, units: int) -> bool:
+        """Take back reserved units that were not used; True if that changed anything."""
+
+    def may_reserve(self, now: int, place: int, limit: Limit) -> bool:
+        """Whether what is counted at ``place`` is of the same period as what is counted now."""
+
+    def may_return(self, now: int) -> bool:
+        """Whether reserved units may be held now that are given back soon."""
 
     def reset(self, now: int, limit: Limit) -> int | None:
         """Microseconds until some quota returns; None when nothing is used."""
@@ -102,9 +137,10 @@ class MergedLog:
         return moved
 
     def _shift_back(self, now: int) -> bool:
-        if not self.last or self.last[-1] <= now:
+        latest = now + LONGEST_LEASE
+        if not self.last or self.last[-1] <= latest:
             return False
-        step = self.last[-1] - now
+        step = self.last[-1] - latest
         self.last = array("q", [moment - step for moment in self.last])
         self.start -= step
         return True
@@ -119,23 +155,54 @@ class MergedLog:
                 return last + _window(limit) - now
         return _window(limit)
 
-    def add(self, now: int, limit: Limit, cost: int) -> None:
-        if self._merges(now, limit):
-            self.last[-1] = now
-            self.count[-1] += cost
+    def add(self, at: int, limit: Limit, units: int) -> None:
+        last = max(at, self.last[-1]) if self.last else at
+        if self._merges(at, limit):
+            self.last[-1] = last
+            self.count[-1] += units
         else:
-            self.last.append(now)
-            self.count.append(cost)
-            self.start = now
+            self.last.append(last)
+            self.count.append(units)
+            self.start = at
 
-    def _merges(self, now: int, limit: Limit) -> bool:
+    def _merges(self, at: int, limit: Limit) -> bool:
         if not self.last:
             return False
-        near = limit.amount > B and now - self.start <= _window(limit) // B
+        near = limit.amount > B and at - self.start <= _window(limit) // B
         return near or len(self.last) >= MAX_ENTRIES
 
+    def give_back(self, now: int, limit: Limit, place: int, age: int, units: int) -> bool:
+        place = min(place, now - age)
+        if place <= now - _window(limit):
+            return False
+        newest = len(self.last) - 1
+        index = bisect_left(self.last, place)
+        # An entry that was given back whole is none.
+        while index < newest and not self.count[index]:
+            index += 1
+        if index > newest:
+            return False
+        missing = units
+        for i in range(index, -1, -1):
+            part = min(missing, self.count[i])
+            self.count[i] -= part
+            missing -= part
+        if missing == units:
+            return False
+        # The newest entry stays: ``start`` is its own.
+        kept = [i for i, count in enumerate(self.count) if count or i == newest]
+        self.last = array("q", [self.last[i] for i in kept])
+        self.count = array("q", [self.count[i] for i in kept])
+        return True
+
+    def may_reserve(self, now: int, place: int, limit: Limit) -> bool:
+        return True
+
+    def may_return(self, now: int) -> bool:
+        return bool(self.last) and self.last[-1] > now - RETURN_TIME
+
     def reset(self, now: int, limit: Limit) -> int | None:
-        return self.last[0] + _window(limit) - now if self.last else None
+        return self.last[0] + _window(limit) - now if self.used else None
 
     def expires(self, limit: Limit) -> int:
         return self.last[-1] + _window(limit) if self.last else 0
@@ -165,8 +232,20 @@ class CalendarQuota:
             return 0
         return self.expires(limit) - now
 
-    def add(self, now: int, limit: Limit, cost: int) -> None:
-        self.used += cost
+    def add(self, at: int, limit: Limit, units: int) -> None:
+        self.used += units
+
+    def give_back(self, now: int, limit: Limit, place: int, age: int, units: int) -> bool:
+        if not self.start <= place < self.expires(limit):
+            return False
+        before, self.used = self.used, max(0, self.used - units)
+        return self.used != before
+
+    def may_reserve(self, now: int, place: int, limit: Limit) -> bool:
+        return self.start <= now and place < self.expires(limit)
+
+    def may_return(self, now: int) -> bool:
+        return True  # A quota does not hold when it was used.
 
     def reset(self, now: int, limit: Limit) -> int | None:
         return self.expires(limit) - now if self.used else None
@@ -176,6 +255,19 @@ class CalendarQuota:
 
     def copy(self) -> CalendarQuota:
         return CalendarQuota(self.start, self.used)
+
+
+def lease_length(limits: Sequence[Limit]) -> int:
+    """Microseconds for which units of all these limits may be reserved ahead."""
+    windows = [_window(limit) // B for limit in limits if limit.kind == "window"]
+    return min([LONGEST_LEASE, *windows])
+
+
+def largest_lease(limits: Sequence[Limit], left: Sequence[int], units: int) -> int:
+    """How many units may be reserved of what is ``left`` of each limit, ``units`` at most."""
+    if any(limit.amount < LEAST_LEASED_AMOUNT for limit in limits):
+        return 0
+    return max(0, min(units, *(each // LEASED_SHARE for each in left)))
 
 
 def new_tally(limit: Limit) -> Tally:

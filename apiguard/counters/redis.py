@@ -25,7 +25,7 @@ from redis.cluster import RedisCluster
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from ..rules.limits import MICROSECONDS, Decision, Limit
-from .base import LimitCheck, PoolExhausted, StoreFailed, hash_principal, key_for
+from .base import GiveBack, LimitCheck, PoolExhausted, StoreFailed, hash_principal, key_for
 from .connection import (
     TIMEOUT_SECONDS,
     ConnectionSlots,
@@ -40,6 +40,8 @@ _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 # A limit as the script reads it: kind, amount, period in microseconds, shadow.
 _LIMIT = struct.Struct("<BIQ?")
+# Units that are given back: place, age, units.
+_GIVE_BACK = struct.Struct("<QqI")
 _KINDS = {"": 0, "day": 1, "month": 2}
 
 # What means that the store failed; everything else that a client raises is a defect.
@@ -169,7 +171,8 @@ class RedisCounter:
         keys = [key_for(self._prefix, name, limit.pk) for limit in check.limits]
         now = [] if self._clock is None else [self._clock()]
         commit = b"1" if check.commit else b"0"
-        return [len(keys), *keys, _packed(check.limits), check.cost, commit, *now]
+        ahead = [check.reserve, check.ahead, _packed_give_backs(check.given_back)]
+        return [len(keys), *keys, _packed(check.limits), check.cost, commit, *ahead, *now]
 
 
 def _run_script(client: Any, arguments: Sequence[Any]) -> Any:
@@ -188,16 +191,21 @@ def _packed(limits: tuple[Limit, ...]) -> bytes:
     )
 
 
+def _packed_give_backs(given_back: tuple[GiveBack, ...]) -> bytes:
+    return b"".join(_GIVE_BACK.pack(*each) for each in given_back) if given_back else b""
+
+
 def _decision(reply: Any, limits: tuple[Limit, ...]) -> Decision:
     # Text or bytes: that is up to the client's ``decode_responses``.
     if isinstance(reply, bytes | str):
         try:
-            now, allowed, *raw = map(int, reply.split())
+            now, allowed, reserved, may_return, *raw = map(int, reply.split())
         except ValueError:
             pass
         else:
             if len(raw) == 3 * len(limits):
-                return Decision(allowed == 1, now, limits, tuple(raw))
+                is_allowed, is_soon = allowed == 1, may_return == 1
+                return Decision(is_allowed, now, limits, tuple(raw), reserved, is_soon)
     raise StoreFailed("Redis: unexpected reply")
 
 

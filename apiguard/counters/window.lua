@@ -3,9 +3,14 @@
 -- change both. Times are integer microseconds, exact in a double.
 --
 -- KEYS  one per limit, all in one cluster slot
--- ARGV  the limits, packed (see LIMIT), one after the other; cost; commit ('1' or
---       '0'); now, where the server's clock shall not count
--- reply one text of integers: now, allowed; per limit: used, wait (0: it fits), reset (0:
+-- ARGV  1 the limits, packed (see LIMIT), one after the other
+--       2 cost; 0: nothing is counted, which is for giving back alone
+--       3 commit, '1' or '0'
+--       4 units to reserve besides the cost, 0: none; 5 how far ahead of now, in microseconds
+--       6 what is given back of all these limits, packed (see GIVE_BACK), one after the other
+--       7 now, where the server's clock shall not count
+-- reply one text of integers: now, allowed, units reserved, whether reserved units may return
+--       soon; per limit: used (without what is reserved here), wait (0: it fits), reset (0:
 --       nothing used). Every client reads that, whether it decodes replies or not.
 --
 -- A key holds a window's log (LOG, then an ENTRY per entry, oldest first) or a
@@ -17,7 +22,10 @@
 local B = 32
 local MAX_ENTRIES = 2 * B
 local DAY = 86400000000
--- Kept a little longer than it matters: the server's expiry runs on milliseconds.
+local AHEAD = 2000000 -- how far ahead of now units may be reserved
+local LEAST_LEASED, LEASED_SHARE, RETURN_TIME = 256, 16, 1000000
+-- Kept a little longer than it matters: the server's expiry runs on milliseconds, and the
+-- newest entry may lie AHEAD.
 local SLACK = 5000000
 
 local LIMIT, LIMIT_SIZE = '<BI4I8B', 14 -- kind, amount, period, shadow
@@ -26,14 +34,16 @@ local WINDOW, PER_DAY = 0, 1 -- kinds; a calendar month is 2
 local HEAD, HEAD_SIZE = '<BI7I7I4', 19
 local LOG_MARK, QUOTA_MARK = 76, 81
 local ENTRY, ENTRY_SIZE = '<I7I4', 11 -- last, count
+local GIVE_BACK, GIVE_BACK_SIZE = '<I8i8I4', 20 -- place, age, units
 local HEAD_AND_FIRST = '<BI7I7I4I7I4' -- the two, one behind the other
 -- Not tostring, which keeps 14 digits.
-local REPLY, REPLY_PER_LIMIT = '%.0f %.0f', ' %.0f %.0f %.0f'
+local REPLY, REPLY_PER_LIMIT = '%.0f %.0f %.0f %.0f', ' %.0f %.0f %.0f'
 
 local call, pack, unpack_from, floor = redis.call, struct.pack, struct.unpack, math.floor
 
 local params, cost, commit = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
-local now = tonumber(ARGV[4])
+local wanted, ahead, given_back = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local now = tonumber(ARGV[7])
 if not now then
   local time = call('TIME')
   now = time[1] * 1000000 + time[2]
@@ -49,8 +59,8 @@ local function settled(raw, period)
   if mark ~= LOG_MARK then return '', 1, 0 end
   local newest, moved = last, false
   if entries > 1 then newest = unpack_from('<I7', raw, #raw - ENTRY_SIZE + 1) end
-  if newest > now then -- A clock was set back: the whole log is earlier by that step.
-    local step, shifted = newest - now, {}
+  if newest > now + AHEAD then -- A clock was set back: the whole log is earlier by that step.
+    local step, shifted = newest - now - AHEAD, {}
     start = math.max(0, start - step)
     for at = HEAD_SIZE + 1, #raw, ENTRY_SIZE do
       last, count = unpack_from(ENTRY, raw, at)
@@ -58,7 +68,7 @@ local function settled(raw, period)
     end
     raw = pack(HEAD, LOG_MARK, kept, start, used) .. table.concat(shifted)
     last, count = unpack_from(ENTRY, raw, HEAD_SIZE + 1)
-    newest, moved = now, true
+    newest, moved = now + AHEAD, true
   end
   local horizon = now - period
   if newest <= horizon then return '', 1, 0 end
@@ -71,37 +81,78 @@ local function settled(raw, period)
   return raw, at, used, last, start, kept, moved
 end
 
--- The log with `cost` more, in its newest entry or in one more; and whether that
--- entry is the only one.
-local function added(raw, at, used, start, kept, amount, period)
+-- The log with `units` more at a moment, in its newest entry or in one more; and when its
+-- first entry was last added to, if that changed.
+local function added(raw, at, used, start, kept, amount, period, moment, units)
   local entries = (#raw - at + 1) / ENTRY_SIZE
-  if entries == 0 then return pack(HEAD_AND_FIRST, LOG_MARK, kept, now, used, now, cost), true end
-  local is_merged = amount > B and now - start <= floor(period / B)
-  if not (is_merged or entries >= MAX_ENTRIES) then
-    return pack(HEAD, LOG_MARK, kept, now, used) .. raw:sub(at) .. pack(ENTRY, now, cost)
+  if entries == 0 then
+    return pack(HEAD_AND_FIRST, LOG_MARK, kept, moment, used, moment, units), moment
   end
-  if entries == 1 then return pack(HEAD_AND_FIRST, LOG_MARK, kept, start, used, now, used), true end
   local newest = #raw - ENTRY_SIZE
-  local _, count = unpack_from(ENTRY, raw, newest + 1)
+  local last, count = unpack_from(ENTRY, raw, newest + 1)
+  if moment > last then last = moment end
+  local is_merged = amount > B and moment - start <= floor(period / B)
+  if not (is_merged or entries >= MAX_ENTRIES) then
+    return pack(HEAD, LOG_MARK, kept, moment, used) .. raw:sub(at) .. pack(ENTRY, last, units)
+  end
+  if entries == 1 then
+    return pack(HEAD_AND_FIRST, LOG_MARK, kept, start, used, last, count + units), last
+  end
   return pack(HEAD, LOG_MARK, kept, start, used)
-    .. raw:sub(at, newest) .. pack(ENTRY, now, count + cost)
+    .. raw:sub(at, newest) .. pack(ENTRY, last, count + units)
+end
+
+-- The log without what is given back of it: where its first entry begins, what it holds,
+-- when that entry was last added to, and whether anything changed.
+local function returned(raw, at, used, last, start, kept, period)
+  local lasts, counts, before = {}, {}, used
+  for from = at, #raw, ENTRY_SIZE do
+    lasts[#lasts + 1], counts[#counts + 1] = unpack_from(ENTRY, raw, from)
+  end
+  for from = 1, #given_back, GIVE_BACK_SIZE do
+    local place, age, units = unpack_from(GIVE_BACK, given_back, from)
+    place = math.min(place, now - age)
+    local i = 1
+    while lasts[i] and (lasts[i] < place or (counts[i] == 0 and i < #lasts)) do i = i + 1 end
+    if place <= now - period or not lasts[i] then i = 0 end
+    while i > 0 and units > 0 do
+      local part = math.min(units, counts[i])
+      counts[i], units, used, i = counts[i] - part, units - part, used - part, i - 1
+    end
+  end
+  if used == before then return raw, at, used, last, false end
+  local left = {pack(HEAD, LOG_MARK, kept, start, math.max(0, used))}
+  for i = 1, #lasts do
+    -- The newest entry stays: `start` is its own.
+    if counts[i] > 0 or i == #lasts then left[#left + 1] = pack(ENTRY, lasts[i], counts[i]) end
+  end
+  raw, at = table.concat(left), HEAD_SIZE + 1
+  return raw, at, math.max(0, used), unpack_from('<I7', raw, at), true
 end
 
 -- First judge all, then count all: neither knows of the other limits. What would
 -- be written is made on the way. The tables have room for some three limits: they
 -- grow by being made anew.
 local raws = call('MGET', unpack(KEYS))
-local reply = {now, 1, nil, nil, nil, nil, nil, nil, nil, nil, nil}
+local reply = {now, 1, 0, 0, nil, nil, nil, nil, nil, nil, nil, nil, nil}
+local least_left, may_reserve = wanted * LEASED_SHARE, commit and cost > 0
+local is_large, may_return = true, false
 local counted, resets = {nil, nil, nil}, {nil, nil, nil} -- texts and resets, if it is admitted
 local shifts -- texts at all events
 local expiries = {nil, nil, nil} -- moments, where the server shall keep a key until another one
 for i = 1, #KEYS do
   local kind, amount, period, shadow = unpack_from(LIMIT, params, LIMIT_SIZE * (i - 1) + 1)
-  local raw, used, wait, reset, alone = raws[i] or '', 0, 0, 0, false
+  local raw, used, wait, reset = raws[i] or '', 0, 0, 0
+  if amount < LEAST_LEASED then is_large = false end
   if kind == WINDOW then
     local at, last, start, kept, moved
     raw, at, used, last, start, kept, moved = settled(raw, period)
-    if last then reset = last + period - now end
+    if last and given_back ~= '' then
+      local changed
+      raw, at, used, last, changed = returned(raw, at, used, last, start, kept, period)
+      moved = moved or changed
+    end
+    if used > 0 then reset = last + period - now end
     -- Whatever is merged into an entry that begins now must not need another expiry,
     -- and an entry that begins later is the next to set one.
     if not kept or moved or kept < now + period or kept > now + 2 * period then
@@ -120,14 +171,17 @@ for i = 1, #KEYS do
           break
         end
       end
-    else
-      counted[i], alone = added(raw, at, used + cost, start, kept, amount, period)
+      local newest = raw ~= '' and unpack_from('<I7', raw, #raw - ENTRY_SIZE + 1) or 0
+      may_return = may_return or newest > now - RETURN_TIME
+    elseif cost > 0 then
+      local text, first = added(raw, at, used + cost, start, kept, amount, period, now, cost)
+      if used == 0 then first = first or last end
+      counted[i], resets[i] = text, first and first + period - now
     end
     if moved then
       shifts = shifts or {}
       shifts[i] = pack(HEAD, LOG_MARK, kept, start, used) .. raw:sub(at)
     end
-    if alone then resets[i] = period end
   else
     -- Every run makes its functions anew; most have no use for this one.
     -- The UTC day or month that holds a moment. Month by the proleptic Gregorian calendar, years
@@ -158,32 +212,55 @@ for i = 1, #KEYS do
     if kept ~= to or mark ~= QUOTA_MARK then expiries[i] = to end
     if mark == QUOTA_MARK then
       if begin >= from then used = held end
-      if begin > from then
+      local before = used
+      for at = 1, #given_back, GIVE_BACK_SIZE do
+        local place, _, units = unpack_from(GIVE_BACK, given_back, at)
+        if from <= place and place < to then used = math.max(0, used - units) end
+      end
+      if begin > from or used < before then
         shifts = shifts or {}
         shifts[i] = pack(HEAD, QUOTA_MARK, to, from, used)
       end
     end
     if used > 0 then reset = to - now end
     if used + cost > amount then
-      wait = to - now
-    else
+      wait, may_return = to - now, true -- A quota does not hold when it was used.
+    elseif cost > 0 then
       counted[i] = pack(HEAD, QUOTA_MARK, to, from, used + cost)
-      if used + cost > 0 then resets[i] = to - now end
+      resets[i] = to - now
     end
+    if now < from or now + ahead >= to then may_reserve = false end
   end
   if wait > 0 and shadow == 0 then reply[2] = 0 end
-  local place = 3 * i
+  least_left = math.min(least_left, amount - used - cost)
+  local place = 3 * i + 2
   reply[place], reply[place + 1], reply[place + 2] = used, wait, reset
 end
 
--- Without commit the reply is the same, and nothing is written.
+-- Units for the process to use by itself, at the end of the time in which it may.
+local units = reply[2] == 1 and is_large and may_reserve and floor(least_left / LEASED_SHARE) or 0
+if units > 0 then
+  reply[3] = units
+  for i = 1, #KEYS do
+    local kind, amount, period = unpack_from(LIMIT, params, LIMIT_SIZE * (i - 1) + 1)
+    local mark, kept, start, used = unpack_from(HEAD, counted[i])
+    if kind == WINDOW then
+      local text, first = added(
+        counted[i], HEAD_SIZE + 1, used + units, start, kept, amount, period, now + ahead, units
+      )
+      counted[i], resets[i] = text, first and first + period - now or resets[i]
+    else
+      counted[i] = pack(HEAD, mark, kept, start, used + units)
+    end
+  end
+end
 for i = 1, #KEYS do
   -- A shift is kept even when the request is refused, else the log would not
   -- age until the clock has caught up.
   local raw = reply[2] == 1 and counted[i]
   if raw then
-    reply[3 * i] = reply[3 * i] + cost
-    if resets[i] then reply[3 * i + 2] = resets[i] end
+    reply[3 * i + 2] = reply[3 * i + 2] + cost
+    if resets[i] then reply[3 * i + 4] = resets[i] end
   else
     raw = shifts and shifts[i]
   end
@@ -195,4 +272,5 @@ for i = 1, #KEYS do
     end
   end
 end
+if reply[2] == 0 and may_return and is_large then reply[4] = 1 end
 return string.format(REPLY .. REPLY_PER_LIMIT:rep(#KEYS), unpack(reply))

@@ -123,7 +123,7 @@ def perform_in_memory(effect: Effect, context: GuardContext) -> Any:
         return perform(effect, context)
     answer: Any = None
     if isinstance(effect, LimitCheck):
-        answer = limit_counter(context.settings).recall(context.snapshot, effect)
+        answer = limit_counter(context.settings).check_in_memory(context.snapshot, effect)
     elif isinstance(effect, FetchKeys):
         answer = _keys_by(jwks.sources.of(effect.issuer).settled)
     return BLOCKS if answer is None else answer
@@ -149,7 +149,7 @@ BLOCKS: Any = object()
 
 def limit_counter(settings: Settings) -> PolicyCounter:
     """Return this process's counter of limits, as these settings name it."""
-    return counter_for(settings.counter, settings.counter_prefix, outages)
+    return counter_for(settings.counter, settings.counter_prefix, outages, settings.leases)
 
 
 def _check_limits(check: LimitCheck, context: GuardContext) -> Decision | Failed:

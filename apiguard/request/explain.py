@@ -221,8 +221,9 @@ class _Judging:
         route = context.route
         if route is not None and (context.identified or context.counted):
             yield (
-                "What other processes remember: failed credentials, denials, and what they count "
-                "in memory while there is no shared store."
+                "What other processes remember: failed credentials, denials, units that they have "
+                "reserved (they count as used, and unused ones return), and what they count in "
+                "memory while there is no shared store."
             )
         if self.is_answered:
             if self.is_at_view:

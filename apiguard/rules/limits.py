@@ -86,12 +86,18 @@ class Decision(NamedTuple):
     ``now`` is epoch microseconds on the store's clock. ``raw`` holds three numbers
     per limit, one limit behind the other: used, wait, reset (0: nothing is used). Of
     an admitted request, a shadow limit alone may be exceeded.
+
+    ``reserved`` units were counted ahead, besides those in ``raw``, and may be used
+    without another check. ``may_return``: of a denied request, units that others have
+    reserved may be given back within about a second, before any wait is over.
     """
 
     allowed: bool
     now: int
     limits: tuple[Limit, ...] = ()
     raw: tuple[int, ...] = ()
+    reserved: int = 0
+    may_return: bool = False
 
     @classmethod
     def of(cls, allowed: bool, now: int, counted: Iterable[Counted]) -> Decision:

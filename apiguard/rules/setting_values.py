@@ -226,5 +226,6 @@ PARSERS: Final[dict[str, Callable[[object], Any]]] = {
     "HISTORY_KEEP_DAYS": _days_or_none,
     "TESTING": _optional_boolean,
     "ADMIN": _boolean,
+    "LEASES": _boolean,
 }
 """Member -> reader; a reader raises :class:`~apiguard.errors.PolicyError`."""

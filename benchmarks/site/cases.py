@@ -80,13 +80,16 @@ _OURS: dict[str, Any] = {
     "middleware": (*GUARD, *COMMON),
     "rest": GUARD_REST,
 }
+# Every request is counted in Redis, as that of a caller who is not busy.
+_COUNTED: dict[str, Any] = {**_OURS, "guard": {"LEASES": False}}
 _THEIRS: dict[str, Any] = {"apps": PEER_APPS, "middleware": (*PEERS, *COMMON)}
 
 CASES = (
     Case("bare", "(a) bare view"),
     Case("floor", "floor: bare view with one PING", path=PINGED),
-    Case("apiguard-key", "(b) apiguard, key", **_OURS, credential="apiguard-key"),
-    Case("apiguard-jwt", "(c) apiguard, JWT", **_OURS, credential="apiguard-jwt"),
+    Case("apiguard-key", "(b) apiguard, key", **_COUNTED, credential="apiguard-key"),
+    Case("apiguard-jwt", "(c) apiguard, JWT", **_COUNTED, credential="apiguard-jwt"),
+    Case("apiguard-leases", "(b) of a busy caller, leases", **_OURS, credential="apiguard-key"),
     Case(
         "apiguard-memory",
         "(b) with limits in memory",

@@ -290,7 +290,7 @@ def bulk(text: bytes) -> bytes:
     return b"$%d\r\n%s\r\n" % (len(text), text)
 
 
-REPLY = b"9 1 1 0 7"
+REPLY = b"9 1 0 0 1 0 7"
 
 
 @pytest.mark.parametrize(
@@ -302,11 +302,11 @@ REPLY = b"9 1 1 0 7"
         pytest.param(b"*0\r\n", id="an empty list"),
         pytest.param(b"*5\r\n:1\r\n:1\r\n:1\r\n:0\r\n:7\r\n", id="a list of numbers"),
         pytest.param(bulk(b""), id="an empty text"),
-        pytest.param(bulk(b"9 1 1 0"), id="a number short"),
+        pytest.param(bulk(b"9 1 0 0 1 0"), id="a number short"),
         pytest.param(bulk(REPLY + b" 0"), id="a number too many"),
         pytest.param(bulk(REPLY + b" 1 0 7"), id="about two limits"),
-        pytest.param(bulk(b"9 1 1 0 7.5"), id="a fraction"),
-        pytest.param(bulk(b"9 1 one 0 7"), id="a word"),
+        pytest.param(bulk(b"9 1 0 0 1 0 7.5"), id="a fraction"),
+        pytest.param(bulk(b"9 1 0 0 one 0 7"), id="a word"),
         pytest.param(b"-ERR no\r\n", id="an error"),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from apiguard.counters.base import LimitCheck, StoreFailed
+from apiguard.counters.base import GiveBack, LimitCheck, StoreFailed
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import Limit
 from tests.counters.checking import check
@@ -45,20 +45,23 @@ CHECKS = st.builds(
     st.lists(LIMITS, min_size=1, max_size=3).map(tuple),
     st.integers(1, 3),
     st.booleans(),
+    st.sampled_from([0, 7]),
+    st.sampled_from([0, 2_000_000]),
+    st.lists(st.builds(GiveBack, *(st.integers(0, 1) for _ in range(3))), max_size=2).map(tuple),
 )
 
 
 def seen_by_the_script(check: LimitCheck) -> object:
     """Names, and what happens without a store, stay in this process."""
     limits = tuple((x.pk, x.calendar, x.amount, x.period, x.shadow) for x in check.limits)
-    return check.principal, limits, check.cost, check.commit
+    return check.principal, limits, *check[2:]
 
 
 @settings(max_examples=examples(60))
 @given(first=CHECKS, second=CHECKS, change=st.booleans())
 def test_two_checks_have_the_same_arguments_if_and_only_if_they_are_the_same(first, second, change):
     if change:  # Two that are drawn alone are hardly ever near each other.
-        second = LimitCheck(second.principal, first.limits, first.cost, first.commit)
+        second = first._replace(principal=second.principal, commit=second.commit)
     same = arguments(first) == arguments(second)
     assert same == (seen_by_the_script(first) == seen_by_the_script(second))
     assert (hash(first) == hash(second)) or first != second
@@ -77,6 +80,9 @@ def test_two_checks_have_the_same_arguments_if_and_only_if_they_are_the_same(fir
         pytest.param({"limits": (WINDOW,)}, id="fewer"),
         pytest.param({"cost": 2}, id="cost"),
         pytest.param({"commit": False}, id="commit"),
+        pytest.param({"reserve": 1}, id="units to reserve"),
+        pytest.param({"ahead": 1}, id="how far ahead"),
+        pytest.param({"given_back": (GiveBack(1, -1, 1),)}, id="what is given back"),
     ],
 )
 def test_another_check_has_other_arguments(change):

@@ -7,8 +7,9 @@ shadow, while it is counted.
 
 Four properties hold at every step. *Age* is measured as the store does: if the
 clock reads less than at the newest admission of a limit, that admission is
-taken to be now, and all earlier ones earlier by the same difference, so that
-the distances between admissions are kept. N and W are those in force at the
+taken to be now (two seconds ahead at most: so far ahead may a lease lie), and all earlier
+ones earlier by the same difference, so that the distances between admissions are kept; none
+is taken to be earlier than one before it. N and W are those in force at the
 step; what was older than the W of an admission is let go by it for good, also
 where W grows later.
 
@@ -44,7 +45,7 @@ from redis import Redis
 from apiguard.counters import memory
 from apiguard.counters.base import hash_principal, key_for
 from apiguard.counters.memory import MemoryCounter
-from apiguard.counters.merged_log import MAX_ENTRIES, B, MergedLog
+from apiguard.counters.merged_log import LONGEST_LEASE, MAX_ENTRIES, B, MergedLog
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS, Decision, Limit
 from tests.counters.checking import check
@@ -92,12 +93,14 @@ class Past:
 
     def look(self, now: int) -> None:
         """Be as old as the store takes it to be."""
-        if self.admitted and self.admitted[-1][0] > now:
-            step = self.admitted[-1][0] - now
+        latest = now + LONGEST_LEASE
+        if self.admitted and self.admitted[-1][0] > latest:
+            step = self.admitted[-1][0] - latest
             self.admitted = [(moment - step, units) for moment, units in self.admitted]
 
     def admit(self, now: int, units: int, length: int) -> None:
-        self.admitted.append((now, units))
+        newest = self.admitted[-1][0] if self.admitted else now
+        self.admitted.append((max(now, newest), units))
         while self.admitted[self.forgotten][0] <= now - length:
             self.forgotten += 1
 
