@@ -18,6 +18,7 @@ request: what a request is refused for is a ``Verdict``.
     +-- RateError                rates, periods, costs
     +-- IssuerError              token issuers, their keys and secrets
     +-- BrokenReference          a row that refers to a missing or broken one
+    +-- DocumentError            a file of policy
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class PolicyError(ValueError):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.code!r}, {self.value!r}, field={self.field!r})"
 
-    def as_dict(self) -> dict[str, str | None]:
+    def as_dict(self) -> dict[str, Any]:
         """The mistake as JSON-ready members, for ``--json`` outputs."""
         return {
             "code": self.code,
@@ -139,3 +140,41 @@ class IssuerError(PolicyError):
 
 class BrokenReference(PolicyError):
     """A row that refers to one which is missing or broken."""
+
+
+class DocumentError(PolicyError):
+    """A file that cannot be read as policy; ``position`` is the line and column, if known."""
+
+    def __init__(
+        self,
+        code: str,
+        value: object,
+        reason: str,
+        hint: str = "",
+        *,
+        field: str = "",
+        suggestion: str | None = None,
+        position: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__(code, value, reason, hint, field=field, suggestion=suggestion)
+        self.position = position
+
+    def at(self, field: str) -> Self:
+        """The same mistake, at the same position, said of ``field``."""
+        moved = super().at(field)
+        moved.position = self.position
+        return moved
+
+    def __str__(self) -> str:
+        line = (
+            "" if self.position is None else f"line {self.position[0]}, column {self.position[1]}"
+        )
+        place = ", ".join(part for part in (line, self.field) if part)
+        meant = f"Did you mean {self.suggestion!r}?" if self.suggestion else ""
+        text = " ".join(part for part in (self.reason, self.hint, meant) if part)
+        return f"{place}: {text}" if place else text
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same with ``line`` and ``column``."""
+        line, column = self.position or (None, None)
+        return {**super().as_dict(), "line": line, "column": column}

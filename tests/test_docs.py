@@ -23,6 +23,8 @@ from apiguard import checks, conf
 from apiguard.models import Client, Tier
 from apiguard.request.verdict import REFUSALS
 from apiguard.rules.setting_values import PARSERS
+from apiguard.transfer.documents import read_document
+from apiguard.transfer.policy_files import read_wanted
 from tests.fresh_project import CHECKOUT, FreshProject, blocks, follow_the_readme, make_project
 
 PAGES = [
@@ -166,9 +168,11 @@ def test_every_command_in_a_sentence_exists(page: Path) -> None:
 def test_every_block_says_what_it_is_and_whether_it_runs(page: Path) -> None:
     assert page.read_text().count("```") == 2 * len(list(blocks(page)))
     for language, text in blocks(page):
-        assert language in {*RUNS, "json", "text"}, text
+        assert language in {*RUNS, "json", "text", "yaml"}, text
         if language == "json":
             json.loads(text)
+        if language == "yaml":
+            assert read_wanted(read_document(text.encode())).problems == []
 
 
 @pytest.fixture
@@ -268,15 +272,18 @@ def test_every_program_in_a_shell_block_exists(page: Path) -> None:
 
 # Runs each line of standard input as a command, in one process because a process takes a second.
 RUNNER = """
-import io, json, shlex, sys
+import contextlib, io, json, os, shlex, sys
 import django; django.setup()
 from django.core.management import execute_from_command_line
 results = {}
 for line in json.load(sys.stdin):
-    line, _, path = line.partition(" < ")
+    words, _, target = line.partition(" > ")
+    words, _, path = words.partition(" < ")
     sys.stdin = open(path) if path else io.StringIO()
     try:
-        execute_from_command_line(shlex.split(line)[1:])
+        with open(target or os.devnull, "w") as out:
+            with contextlib.redirect_stdout(out if target else sys.stdout):
+                execute_from_command_line(shlex.split(words)[1:])
         results[line] = 0
     except SystemExit as error:
         results[line] = error.code

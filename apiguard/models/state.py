@@ -157,7 +157,8 @@ class PolicyState(models.Model):
         known = [(entry[0], entry[1]) for entry in self.recent]
         if (revision, stamp) not in known:
             return None
-        later = self.recent[known.index((revision, stamp)) + 1 :]
+        # After the last entry of that revision: it may have several.
+        later = self.recent[len(known) - known[::-1].index((revision, stamp)) :]
         return [Change(what, None if pks is None else tuple(pks)) for _r, _s, what, pks in later]
 
 

@@ -28,7 +28,7 @@ MAX_SET_LENGTH: Final = 65_536
 MAX_KEYS: Final = 100
 
 # RFC 7518 section 6: what private and secret keys have, and public ones have not.
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 # What is kept of a key: x5c and the like are never looked at.
 _FACTS = ("kty", "kid", "use", "key_ops", "alg")
 _NUMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
@@ -117,7 +117,7 @@ def _problem_of(member: dict[str, Any], algorithms: Collection[str]) -> KeyProbl
     kty = member["kty"]
     if kty == "oct":
         return KeyProblem.SECRET
-    if not _PRIVATE_MEMBERS.isdisjoint(member):
+    if not PRIVATE_MEMBERS.isdisjoint(member):
         return KeyProblem.PRIVATE
     if "kid" in member and not _name(member):
         return KeyProblem.BAD_KID
