@@ -19,7 +19,7 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from selenium.webdriver import Chrome
 
 from apiguard import test_run
 from tests.browser import chromium, running_browser
-from tests.demo_site import DemoSite, copy_of, make_template
+from tests.demo_site import DemoSite, copy_of, make_demo_site, make_template
 from tests.examples import examples
 from tests.scripted import migrate
 from tests.stored_text import every_row_checked
@@ -227,6 +227,24 @@ def migrated_postgres_url(
     """A new PostgreSQL database with all tables for one test."""
     with migrated_postgres() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def demo_on_postgres(
+    postgres_url: str,
+) -> Iterator[Callable[[], AbstractContextManager[DemoSite]]]:
+    """``with demo_on_postgres() as site``: the demonstration on a new database; set up once."""
+    template = f"apiguard_{uuid.uuid4().hex[:12]}"
+    with postgres_database(postgres_url, template) as url:
+        demo = make_demo_site(url)
+
+        @contextmanager
+        def copied() -> Iterator[DemoSite]:
+            name = f"apiguard_{uuid.uuid4().hex[:12]}"
+            with postgres_database(postgres_url, name, template=template) as own:
+                yield demo.with_env(DATABASE_URL=own)
+
+        yield copied
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.server.load import Call, send, stranger
-from tests.server.outage import site_on_postgres
+from tests.server.outage import without_limits
 from tests.servers import gunicorn, uvicorn
 
 pytestmark = pytest.mark.slow
@@ -18,9 +18,11 @@ THREADS = 8
 
 
 @pytest.fixture(scope="module")
-def demo():
-    with site_on_postgres() as (demo, _postgres):
-        yield demo.with_env(DJANGO_SETTINGS_MODULE="tests.neighbours.pooled_settings")
+def demo(demo_on_postgres):
+    with demo_on_postgres() as made:
+        yield without_limits(made).with_env(
+            DJANGO_SETTINGS_MODULE="tests.neighbours.pooled_settings"
+        )
 
 
 def serving(kind, demo):

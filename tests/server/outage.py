@@ -101,11 +101,14 @@ class Seen:
 def site_on_postgres() -> Iterator[tuple[DemoSite, Server]]:
     """The demonstration on a PostgreSQL of its own, with limits that nobody reaches."""
     with postgres_server() as postgres:
-        demo = make_demo_site(postgres.base_url)
-        with psycopg.connect(postgres.base_url, autocommit=True) as connection:
-            connection.execute("UPDATE apiguard_limit SET amount = 100000000")
-        # All requests come from one address.
-        yield demo.with_env(APIGUARD_FAILED_CREDENTIALS_LIMIT="null"), postgres
+        yield without_limits(make_demo_site(postgres.base_url)), postgres
+
+
+def without_limits(demo: DemoSite) -> DemoSite:
+    """The same site on PostgreSQL with limits that nobody reaches from one address."""
+    with psycopg.connect(demo.env["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("UPDATE apiguard_limit SET amount = 100000000")
+    return demo.with_env(APIGUARD_FAILED_CREDENTIALS_LIMIT="null")
 
 
 def statuses(answers: Sequence[Answer]) -> dict[int, int]:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.server.load import Call, many_workers, send
-from tests.server.outage import site_on_postgres
+from tests.server.outage import without_limits
 from tests.servers import manage
 
 pytestmark = pytest.mark.slow
@@ -25,9 +25,9 @@ policy.headers.create(name="X-Seen-{threads}", value="new", mode="force")
 
 
 @pytest.fixture(scope="module")
-def demo():
-    with site_on_postgres() as (made, _):
-        yield made
+def demo(demo_on_postgres):
+    with demo_on_postgres() as made:
+        yield without_limits(made)
 
 
 @pytest.mark.parametrize("threads", [1, 8])
