@@ -6,11 +6,22 @@ holds no query string, no secret, no token and no body.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import ClassVar
 
-from django.db import models
+from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
+
+ROWS_AT_ONCE = 100
+
+
+def batched(rows: Sequence[Refusal], most: int) -> Iterator[list[Refusal]]:
+    """Yield the rows in lists of at most ``most``."""
+    rest = iter(rows)
+    while batch := list(islice(rest, most)):
+        yield batch
 
 
 class RefusalQuerySet(models.QuerySet["Refusal"]):
@@ -31,7 +42,38 @@ class RefusalQuerySet(models.QuerySet["Refusal"]):
             pks = list(anonymous.values_list("pk", flat=True)[:excess])
             if not pks:
                 pks = list(oldest.values_list("pk", flat=True)[:excess])
-        return self.filter(pk__in=pks).delete()[0]
+        return self._delete_rows(pks)
+
+    def insert(self, refusals: Sequence[Refusal]) -> None:
+        """Insert rows, each statement a transaction of its own; primary keys are not set.
+
+        Not ``bulk_create``, which opens a transaction: see ``telemetry/refusal_buffer.py``.
+        """
+        connection = connections[self.db]
+        fields = [field for field in Refusal._meta.concrete_fields if not field.primary_key]
+        columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
+        most = connection.features.max_query_params or ROWS_AT_ONCE * len(fields)
+        table = connection.ops.quote_name(Refusal._meta.db_table)
+        for batch in batched(refusals, min(ROWS_AT_ONCE, most // len(fields))):
+            row = f"({', '.join(['%s'] * len(fields))})"
+            rows = ", ".join([row] * len(batch))
+            values = [
+                field.get_db_prep_save(getattr(refusal, field.attname), connection)
+                for refusal in batch
+                for field in fields
+            ]
+            with connection.cursor() as cursor:
+                # Names of columns alone; values are parameters.
+                cursor.execute(f"INSERT INTO {table} ({columns}) VALUES {rows}", values)  # noqa: S608
+
+    def _delete_rows(self, pks: Sequence[int]) -> int:
+        connection = connections[self.db]
+        table = connection.ops.quote_name(Refusal._meta.db_table)
+        column = connection.ops.quote_name(str(Refusal._meta.pk.column))
+        marks = ", ".join(["%s"] * len(pks))
+        with connection.cursor() as cursor:
+            cursor.execute(f"DELETE FROM {table} WHERE {column} IN ({marks})", pks)  # noqa: S608
+            return int(cursor.rowcount)
 
 
 class Refusal(models.Model):

@@ -178,6 +178,7 @@ class Buffer:
         self._pending = PendingWrites()
         self._last_use = LastUse()
         self.refusals = RefusalBuffer()
+        self._is_ending = False
         self._outages: deque[tuple[bool, datetime]] = deque(maxlen=MAX_OUTAGES)
         self._away = False
         self._said_away: datetime | None = None
@@ -259,8 +260,12 @@ class Buffer:
 
     # -- away from requests -------------------------------------------------------
 
-    def flush(self) -> None:
-        """Write everything that waits, now, in this thread."""
+    def flush(self, *, everything: bool = True) -> None:
+        """Write everything that waits, now, in this thread.
+
+        Args:
+            everything: false leaves refused requests of the second that lasts for later.
+        """
         with self._lock:
             waiting, self._pending = self._pending, PendingWrites()
         at = timezone.now()
@@ -272,10 +277,11 @@ class Buffer:
         except Exception as error:  # noqa: BLE001 - whatever it is, no request pays for it
             self.dropped += waiting.size
             logger.warning("Numbers of %s are lost: %s", waiting, error)
-        self.refusals.flush()
+        self.refusals.flush(everything=everything)
 
     def finish(self, seconds: float) -> None:
         """Have everything that waits written before this process ends; waits so long at most."""
+        self._is_ending = True
         # Also where nothing waits any more: it may be about to be written just now.
         self._thread.run_and_wait(seconds)
 
@@ -325,7 +331,9 @@ class Buffer:
 
     def _run(self) -> None:
         close_old_connections()
-        self.flush()
+        self.flush(everything=self._is_ending)
+        if not self.refusals.is_empty:
+            self._thread.wake()
         connections.close_all()
 
 

@@ -7,12 +7,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
-from django.db import router, transaction
+from django.db import router
 from django.utils import timezone
 
 from .. import conf
@@ -94,25 +93,35 @@ class RefusalBuffer:
                 time.monotonic(), kind, caller, is_identified=is_identified, build=build
             )
 
-    def flush(self) -> None:
-        """Write what was kept and how many were not; then prune, if it is this process's turn."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return self._sample.is_empty
+
+    def flush(self, *, everything: bool = True) -> None:
+        """Write what was kept and how many were not; then prune, if it is this process's turn.
+
+        Args:
+            everything: false leaves out the second that lasts, for which the sample is not
+                complete yet.
+        """
         with self._lock:
-            kept, unkept = self._sample.take(time.monotonic())
+            kept, unkept = self._sample.take(time.monotonic(), everything=everything)
         if not kept and not unkept:
             return
         what = f"{len(kept)} rows of refused requests are lost"
-        if not _attempt(partial(_write, kept, unkept), what):
+        if not _attempt(partial(_insert, kept), what):
             self.dropped += len(kept)
             unkept.update(each.kind for each in kept)
-            _attempt(partial(_write, [], unkept), "Counts of refused requests are lost")
-        prune = partial(self._prune, router.db_for_write(Refusal))
-        _attempt(prune, "Refused requests cannot be pruned now")
+        _attempt(partial(_count, unkept), "Counts of refused requests are lost")
+        _attempt(self._prune, "Refused requests cannot be pruned now")
 
-    def _prune(self, alias: str) -> None:
+    def _prune(self) -> None:
         if time.monotonic() < self._prune_at:
             return
         self._prune_at = time.monotonic() + PRUNE_EVERY.total_seconds()
         now, settings = timezone.now(), conf.current()
+        alias = router.db_for_write(Refusal)
         if not PeriodicTask.objects.using(alias).claim("prune refusals", now, PRUNE_EVERY):
             return
         rows = Refusal.objects.using(alias)
@@ -137,17 +146,16 @@ def _attempt(work: Callable[[], None], failure: str) -> bool:
     return True
 
 
-def _write(kept: list[RefusedRequest], unkept: Counter[RefusalKind]) -> None:
-    """Write rows and counts; in one transaction each, because a commit holds up everybody else's.
+# Each statement is a transaction of its own. Python between two statements of a transaction
+# would hold up all other writers on SQLite: in a flood this thread waits for its turn after each.
 
-    Counts are sorted: two transactions that change the same ones in different orders deadlock.
-    """
-    rows, counts = router.db_for_write(Refusal), write_alias()
-    now = timezone.now()
-    with ExitStack() as stack:
-        for alias in sorted({rows, counts}):
-            stack.enter_context(transaction.atomic(using=alias))
-        if kept:
-            Refusal.objects.using(rows).bulk_create([Refusal(**each._asdict()) for each in kept])
-        for kind, count in sorted(unkept.items()):
-            HourlyCount.objects.using(counts).add(now, *kind, 0, unkept=count)
+
+def _insert(kept: list[RefusedRequest]) -> None:
+    alias = router.db_for_write(Refusal)
+    Refusal.objects.using(alias).insert([Refusal(**each._asdict()) for each in kept])
+
+
+def _count(unkept: Counter[RefusalKind]) -> None:
+    counts, now = HourlyCount.objects.using(write_alias()), timezone.now()
+    for kind, count in sorted(unkept.items()):
+        counts.add(now, *kind, 0, unkept=count)

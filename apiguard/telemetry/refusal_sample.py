@@ -77,14 +77,25 @@ class RefusalSample(Generic[T, Group]):
         self._unkept[dropped[2]] += 1
         return True
 
-    def take(self, at: float) -> Sampled[T, Group]:
-        """Return what was kept, in the order in which it came, and forget it."""
+    def take(self, at: float, *, everything: bool = True) -> Sampled[T, Group]:
+        """Return what was kept, in the order in which it came, and forget it.
+
+        Args:
+            everything: whether that of the second that lasts is returned too. What comes
+                later in it, however important, then has only the room that is left.
+        """
         self._begin(int(at))
-        self._written += len(self._heap)
-        self._make_ready()
+        if everything:
+            self._written += len(self._heap)
+            self._make_ready()
         sampled = Sampled([value for _, value in self._ready], self._unkept)
         self._ready, self._unkept = deque(), Counter()
         return sampled
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to take."""
+        return not (self._heap or self._ready or self._unkept)
 
     def _begin(self, second: int) -> None:
         if second == self._second:

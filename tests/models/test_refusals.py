@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apiguard.models import PeriodicTask, Refusal
@@ -44,6 +46,25 @@ def test_too_many_lose_the_oldest_anonymous_ones_first(most, left):
     while Refusal.objects.prune(NOW, keep=timedelta(days=1), most=most, batch=1):
         pass
     assert list(Refusal.objects.order_by("at").values_list("request_id", flat=True)) == left
+
+
+def test_many_rows_are_inserted_a_hundred_at_once_as_they_are():
+    rows = [refuse(1, True)]
+    copies = [Refusal(**{**fields_of(rows[0]), "request_id": str(number)}) for number in range(250)]
+    copies[7].limits = [{"name": "per-minute", "used": 1}]
+    with CaptureQueriesContext(connection) as queries:
+        Refusal.objects.insert(copies)
+    statements = [query["sql"].split()[0] for query in queries]
+    assert set(statements) == {"INSERT"}
+    assert 3 <= len(statements) < 250
+    stored = Refusal.objects.get(request_id="7")
+    assert fields_of(stored) == fields_of(copies[7])
+    assert Refusal.objects.count() == 251
+
+
+def fields_of(row):
+    fields = [field for field in Refusal._meta.concrete_fields if not field.primary_key]
+    return {field.attname: getattr(row, field.attname) for field in fields}
 
 
 def test_what_is_too_old_goes_whoever_it_was():

@@ -327,7 +327,7 @@ def test_nobody_waits_for_a_table_that_is_away(monkeypatch, caplog):
     def away(*args, **kwargs):
         raise OSError("away")
 
-    monkeypatch.setattr("apiguard.models.refusals.RefusalQuerySet.bulk_create", away)
+    monkeypatch.setattr("apiguard.models.refusals.RefusalQuerySet.insert", away)
     with guarded(route(access="credentials")):
         Call().wsgi()
     assert recorded() == []

@@ -92,6 +92,19 @@ def test_a_second_has_no_more_room_because_it_was_flushed_between():
     assert sample.add(6.0, "a", "x", is_identified=False, build=object)
 
 
+def test_a_flush_in_the_middle_of_a_second_leaves_room_for_who_is_more_important():
+    sample = RefusalSample()
+    for _ in range(50):
+        sample.add(5.1, "a", "ip:1", is_identified=False, build=lambda: "flood")
+    assert sample.take(5.2, everything=False).kept == []
+    assert not sample.is_empty
+    sample.add(5.9, "a", "client:1", is_identified=True, build=lambda: "client")
+    kept = sample.take(6.0, everything=False).kept
+    assert len(kept) == PER_SECOND
+    assert kept[-1] == "client"
+    assert sample.is_empty
+
+
 def test_what_waits_for_a_database_that_hangs_is_bounded_and_the_newest_stays():
     sample = RefusalSample()
     for second in range(100):
