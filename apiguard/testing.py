@@ -2,11 +2,8 @@
 
 ::
 
-    with override_policy(
-        Route(name="api", path_prefix="/api/", access="public", anonymous_tier=tier),
-        tier,
-        Limit(tier=tier, name="per-minute", amount=2, period=60),
-    ):
+    tier, *limits = make_tier("free", 2)
+    with override_policy(Route(name="api", path_prefix="/api/", anonymous_tier=tier), *limits):
         ...
 
 ``APIGUARD = {"ENABLED": False}`` in test settings removes the middleware.
@@ -15,6 +12,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,19 +22,25 @@ from django.db import models
 from django.http import HttpResponse
 from django.views.decorators.debug import sensitive_variables
 
+from . import conf
+from .counters import memory
 from .counters.factory import forget_counters
-from .models import ApiKey, Client, LimitOverride, PolicyModel
+from .models import ApiKey, Client, JwtIssuer, Limit, LimitOverride, PolicyModel, Tier
 from .policy import lookups
 from .policy.compile import compile_rows
+from .policy.compilers.issuers import issuer_policy, token_template
 from .policy.holder import holder
 from .policy.keyring import Keyring
 from .policy.records import key_record
 from .policy.rows import MODELS, Problems, Rows
 from .policy.snapshot import Snapshot, empty
 from .request import failed_credentials
+from .request.context import GuardContext
 from .request.described import build_request
 from .request.explain import explain_request
 from .request.explanation import Explanation
+from .request.reasons import find_reason
+from .rules.jwt_sign import build_claims, sign
 
 # Unsaved rows get primary keys that no database hands out soon.
 _unsaved = itertools.count(10**9)
@@ -67,6 +71,64 @@ def reset_counters() -> None:
     """Count all limits of this process from zero, and forget its failed credentials."""
     forget_counters()
     failed_credentials.forget()
+    memory.skip(None)
+
+
+def fast_forward(seconds: float) -> None:
+    """Let so much time pass for the limits of this process, until ``reset_counters``.
+
+    Limits count in memory while tests run. What depends on dates, such as the end of a key,
+    stays as it is.
+    """
+    memory.skip(seconds)
+
+
+def assert_refused(response: Any, outcome: str, by: str | None = None) -> None:
+    """Assert that apiguard refused a request of Django's test clients, and why.
+
+    Args:
+        response: of ``django.test.Client`` or ``AsyncClient``, or of DRF's.
+        outcome: a name of ``Outcome``, such as "scope_missing".
+        by: model and name of the row that decided, such as "route api".
+
+    Raises:
+        AssertionError: the message says what happened instead, and why.
+    """
+    context, text = _judged(response)
+    if context is None or not context.verdict.refused:
+        raise AssertionError(f"Not refused as {outcome}: {text}")
+    if context.verdict.outcome != outcome:
+        raise AssertionError(f"Refused, but not as {outcome}: {text}")
+    row = find_reason(context, context.verdict).row
+    decided = "no row" if row is None else f"{row.model} {row.name}"
+    if by is not None and by != decided:
+        raise AssertionError(f"Refused by {decided}, not by {by}: {text}")
+
+
+def assert_admitted(response: Any) -> None:
+    """Assert that apiguard let the request through to its view.
+
+    Raises:
+        AssertionError: the message says why it was refused.
+    """
+    context, text = _judged(response)
+    if context is not None and context.verdict.refused:
+        raise AssertionError(f"Not admitted: {text}")
+
+
+def _judged(response: Any) -> tuple[GuardContext | None, str]:
+    request = getattr(response, "wsgi_request", None) or response.asgi_request
+    context: GuardContext | None = getattr(request, "apiguard", None)
+    status = f"{request.method} {request.path_info} was answered {response.status_code}"
+    if context is None:
+        return None, f"{status}; apiguard's middleware has not seen it"
+    verdict = context.verdict
+    if not verdict.refused:
+        route = "no route guards it" if context.route is None else f"route {context.route.name}"
+        return context, f"{status}; admitted ({route})"
+    reason = find_reason(context, verdict)
+    row = "" if reason.row is None else f" by {reason.row.model} {reason.row.name}"
+    return context, f"{status}; refused as {verdict.outcome}{row}: {reason.text}"
 
 
 @sensitive_variables()
@@ -143,6 +205,42 @@ def make_key(
 ) -> tuple[ApiKey, str]:
     """An unsaved key for ``override_policy``, and its text."""
     return ApiKey.objects.build(client, name, scopes, **fields)
+
+
+@sensitive_variables()
+def make_token(issuer: JwtIssuer, subject: str = "alice", scope: str = "", **claims: Any) -> str:
+    """Return a token of an HMAC issuer, good for an hour.
+
+    Args:
+        claims: instead of what the issuer's row asks for, or besides; ``None`` leaves one out.
+
+    Raises:
+        ValueError: the issuer's tokens are signed elsewhere, or its row is invalid.
+    """
+    problems = issuer.problems()
+    if problems or not issuer.secret_name:
+        why = "; ".join(map(str, problems)) or "its tokens are signed with a private key"
+        raise ValueError(f"No token of issuer {issuer.name!r} can be made here: {why}")
+    template = token_template(issuer, issuer_policy(issuer).rules)
+    made = {**build_claims(template, subject, scope, int(time.time())), **claims}
+    secret = conf.current().jwt_secrets[issuer.secret_name][0]
+    return sign(template, {k: v for k, v in made.items() if v is not None}, secret)
+
+
+def make_tier(slug: str, *amounts: int, period: int = 60) -> list[Any]:
+    """An unsaved tier for ``override_policy``, followed by a limit for each of ``amounts``.
+
+    Args:
+        amounts: requests per ``period`` seconds.
+    """
+    tier = Tier(slug=slug, name=slug)
+    return [
+        tier,
+        *(
+            Limit(tier=tier, name=f"{slug}-{number}", amount=amount, period=period)
+            for number, amount in enumerate(amounts, 1)
+        ),
+    ]
 
 
 def _with_relations(rows: tuple[PolicyModel, ...]) -> list[PolicyModel]:

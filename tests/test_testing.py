@@ -205,3 +205,79 @@ def test_every_override_is_counted_from_nothing():
     for _ in range(2):
         with override_policy(*rows):
             assert [status(), status()] == [200, 429]
+
+
+# -- what tests say of a response ---------------------------------------------------------
+
+
+def test_a_refusal_is_asserted_with_its_row():
+    with override_policy(guarded(required_scopes=["a"])):
+        nobody = Browser().get(HEALTH)
+        testing.assert_refused(nobody, "no_credential")
+        testing.assert_refused(nobody, "no_credential", by="route health")
+        with pytest.raises(AssertionError, match="Not admitted: GET /health was answered 401; "):
+            testing.assert_admitted(nobody)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "by", "message"),
+    [
+        ("scope_missing", None, "Refused, but not as scope_missing: GET /health was answered 401"),
+        ("no_credential", "route api", "Refused by route health, not by route api: GET /health"),
+    ],
+)
+def test_another_refusal_than_was_expected_is_named(outcome, by, message):
+    with override_policy(guarded()), pytest.raises(AssertionError, match=message):
+        testing.assert_refused(Browser().get(HEALTH), outcome, by)
+
+
+def test_an_admitted_request_is_not_refused():
+    with override_policy(guarded(access="public")):
+        response = Browser().get(HEALTH)
+        testing.assert_admitted(response)
+        with pytest.raises(AssertionError, match=r"Not refused as limit_exceeded.*\(route health"):
+            testing.assert_refused(response, "limit_exceeded")
+
+
+def test_time_can_be_made_to_pass_for_limits():
+    tier, *limits = testing.make_tier("free", 2)
+    with override_policy(guarded(access="public", anonymous_tier=tier), *limits):
+        assert [status() for _ in range(3)] == [200, 200, 429]
+        testing.fast_forward(30)
+        assert status() == 429
+        testing.fast_forward(31)
+        assert [status() for _ in range(3)] == [200, 200, 429]
+        testing.reset_counters()
+        assert status() == 200
+
+
+def test_a_token_is_made_as_the_issuer_s_row_asks_for_it():
+    issuer = JwtIssuer(
+        name="tests",
+        issuer="https://issuer.example",
+        audiences=["orders"],
+        algorithms=["HS256"],
+        secret_name="demo",
+        required_claims={"token_use": "access"},
+        scope_claim="scp",
+    )
+    token = testing.make_token(issuer, "bob", "orders:read")
+    with override_policy(guarded(required_scopes=["orders:read"]), issuer):
+        response = Browser().get(HEALTH, headers={"Authorization": f"Bearer {token}"})
+        assert response.wsgi_request.apiguard.principal.endswith(":bob")
+        testing.assert_admitted(response)
+        late = testing.make_token(issuer, exp=1)
+        answer = Browser().get(HEALTH, headers={"Authorization": f"Bearer {late}"})
+        testing.assert_refused(answer, "token_expired")
+
+
+def test_no_token_can_be_made_for_an_issuer_that_keeps_its_key():
+    issuer = JwtIssuer(
+        name="far",
+        issuer="https://far.example",
+        audiences=["orders"],
+        algorithms=["RS256"],
+        jwks_url="https://far.example/keys",
+    )
+    with pytest.raises(ValueError, match="private key"):
+        testing.make_token(issuer)

@@ -6,23 +6,20 @@ by the issuer's own rules: what is printed is a token that requests may bring.
 
 from __future__ import annotations
 
-import secrets
 import time
 from argparse import ArgumentParser
 from datetime import UTC, datetime
-from typing import Any
-
-import jwt
 
 from ... import conf
 from ...errors import PolicyError
 from ...models import JwtIssuer
 from ...policy.compile import compile_rows
+from ...policy.compilers.issuers import token_template
 from ...policy.rows import Rows
 from ...policy.snapshot import IssuerPolicy
 from ...request.tokens import claimed_issuer, judge_token
 from ...rules import jwt as jwt_rules
-from ...rules.jwt import TokenRules
+from ...rules.jwt_sign import LIFETIME, BadClaimPath, build_claims, sign
 from ...rules.scopes import check_registered, parse_scopes
 from ._console import (
     Console,
@@ -35,7 +32,6 @@ from ._console import (
     whole_number,
 )
 
-LIFETIME = 3600
 MAX_LIFETIME = 366 * 86_400
 
 
@@ -57,8 +53,13 @@ def run(console: Console, options: Options) -> None:
     row: JwtIssuer = named(JwtIssuer, "name", options["issuer"])
     issuer = _issuer(row)
     now = int(time.time())
-    claims = _claims(row, options, now)
-    token = _signed(row, issuer.rules, claims)
+    template = token_template(row, issuer.rules)
+    scope, lifetime = _scope(options["scope"]), options["expires_in"]
+    try:
+        claims = build_claims(template, options["sub"], scope, now, lifetime)
+    except BadClaimPath as error:
+        raise used_wrongly(str(error)) from error
+    token = sign(template, claims, conf.current().jwt_secrets[row.secret_name][0])
     _judge(token, issuer, now)
     expires_at = moment(datetime.fromtimestamp(claims["exp"], UTC))
     console.note(f"The token follows, on standard output. It is good until {expires_at}.")
@@ -88,35 +89,6 @@ def _issuer(row: JwtIssuer) -> IssuerPolicy:
     return snapshot.issuers[row.issuer]
 
 
-def _claims(row: JwtIssuer, options: Options, now: int) -> dict[str, Any]:
-    lifetime = options["expires_in"] or min(LIFETIME, row.max_lifetime or LIFETIME)
-    scope = _scope(options["scope"])
-    claims: dict[str, Any] = {
-        "iss": row.issuer,
-        "sub": options["sub"],
-        "iat": now,
-        "exp": now + lifetime,
-        "jti": secrets.token_urlsafe(16),
-    }
-    _put(claims, row.audience_claim, row.audiences[0])
-    for name, required in row.required_claims.items():
-        _put(claims, name, required[0] if isinstance(required, list) else required)
-    if scope:
-        _put(claims, row.scope_claim, scope)
-    return claims
-
-
-def _put(claims: dict[str, Any], path: str, value: Any) -> None:
-    """Write a claim where the issuer's rules read it: at its path, or as the whole name."""
-    *heads, last = [path] if "/" in path else path.split(".")
-    for head in heads:
-        inner = claims.setdefault(head, {})
-        if not isinstance(inner, dict):
-            raise used_wrongly(f"The claim {path!r} lies inside {head!r}, which is no object.")
-        claims = inner
-    claims.setdefault(last, value)
-
-
 def _scope(text: str) -> str:
     try:
         scopes = parse_scopes(text.split())
@@ -125,12 +97,6 @@ def _scope(text: str) -> str:
     for unknown in check_registered(scopes, conf.current().scopes):
         raise refused(unknown, "The scope cannot be granted")
     return " ".join(scopes)
-
-
-def _signed(row: JwtIssuer, rules: TokenRules, claims: dict[str, Any]) -> str:
-    token_type = rules.token_types[0] or None  # PyJWT leaves out a type that is None.
-    secret = conf.current().jwt_secrets[row.secret_name][0]
-    return jwt.encode(claims, secret, row.algorithms[0], headers={"typ": token_type})
 
 
 def _judge(token: str, issuer: IssuerPolicy, now: int) -> None:

@@ -12,6 +12,7 @@ from ...errors import IssuerError
 from ...models import JwtIssuer
 from ...rules.jwks import parse_key_set
 from ...rules.jwt import TokenRules, accepted_algorithms, parse_required_claims
+from ...rules.jwt_sign import Template
 from ...rules.key_set import NO_KEYS, KeySet, secret_key_set
 from ..pacing import paced
 from ..rows import Delta, Problems
@@ -66,6 +67,20 @@ def issuer_policy(row: JwtIssuer) -> IssuerPolicy:
         tier_claim=row.tier_claim,
         scope_claim=row.scope_claim,
         user_field=row.user_field,
+    )
+
+
+def token_template(row: JwtIssuer, rules: TokenRules) -> Template:
+    """Return what the tokens of an HMAC issuer have in common."""
+    return Template(
+        issuer=row.issuer,
+        audience=row.audiences[0],
+        algorithm=row.algorithms[0],
+        audience_claim=row.audience_claim,
+        scope_claim=row.scope_claim,
+        required_claims=row.required_claims,
+        max_lifetime=row.max_lifetime,
+        token_type=rules.token_types[0],
     )
 
 
