@@ -202,8 +202,8 @@ class Buffer:
         build: Callable[[], RefusedRequest],
     ) -> None:
         """Keep one refused request as a row, if it is sampled; ``build`` is called if so."""
-        self.refusals.add(kind, caller, is_identified=is_identified, build=build)
-        self._start()
+        if self.refusals.add(kind, caller, is_identified=is_identified, build=build):
+            self._start()
 
     def shadow(self, limit_pk: int, principal: str) -> None:
         """Count one request that a shadow limit would have refused."""

@@ -86,10 +86,10 @@ class RefusalBuffer:
         *,
         is_identified: bool,
         build: Callable[[], RefusedRequest],
-    ) -> None:
+    ) -> bool:
         """Keep a refused request, or count it; ``build`` is called only if it is kept for now."""
         with self._lock:
-            self._sample.add(
+            return self._sample.add(
                 time.monotonic(), kind, caller, is_identified=is_identified, build=build
             )
 

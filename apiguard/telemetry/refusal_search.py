@@ -53,7 +53,9 @@ def why_not_found(text: str) -> Iterator[str]:
         "The request was not refused: only refused requests are kept, those that the view itself "
         "answered with 401, 403 or 429 among them. A 404 or a 500 is in the server's log."
     )
-    yield _("It was refused within the last two seconds: rows are written about once a second.")
+    yield _(
+        "It was refused within the last three seconds: rows are written when their second is over."
+    )
     yield from _too_old()
     unkept = HourlyCount.objects.using(write_alias()).unkept_since(timezone.now() - DAY)
     yield (

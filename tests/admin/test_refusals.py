@@ -86,7 +86,7 @@ def test_an_id_that_is_not_found_says_why_that_may_be(admin_client, refusal):
     for why in (
         "No refused request with this id is kept",
         "was not refused",
-        "within the last two seconds",
+        "within the last three seconds",
         "older than what is kept: 7 days, and 200,000 rows",
         "4,980 more were counted",
         "response header X-Request-ID",

@@ -116,7 +116,7 @@ def test_an_unknown_client_is_suggested(run, acme):
 def test_an_id_that_is_not_found_says_why_that_may_be(run, db):
     said = run("explain", "--request-id", "nobody-knows")
     assert said.status == 1
-    for why in ("was not refused", "two seconds", "20 refused requests a second", "X-Request-ID"):
+    for why in ("was not refused", "three seconds", "20 refused requests a second", "X-Request-ID"):
         assert why in said.err
 
 

@@ -127,7 +127,7 @@ def _forget(console: Console, options: Options) -> None:
         raise used_wrongly(str(error)) from error
     lines = [f"{count:,} {name} erased." for name, count in erased.items()]
     console.answer(erased, lines)
-    console.note("Workers write for two more seconds what they hold of earlier requests.")
+    console.note("Workers write for three more seconds what they hold of earlier requests.")
 
 
 COMMAND = SubCommand("refusals", "List refused requests, the newest first.", _run, _arguments)
