@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.db import IntegrityError, transaction
 
-from apiguard.models import Change, Client, PolicyState, Route, everything
-from apiguard.models.state import NAMED, RECENT, Committed, PendingChange, publish
+from apiguard.models import Change, Client, PolicyState, Route, Tier, everything
+from apiguard.models.state import NAMED, RECENT, Committed, PendingChange, one_revision, publish
 
 
 def state():
@@ -64,6 +64,21 @@ def test_a_worker_that_saw_something_else_is_told_nothing(revision, stamp):
         publish(everything)
     given = state().stamp if stamp is None else stamp
     assert state().changes_since(revision, given) is None
+
+
+@pytest.mark.django_db
+def test_a_worker_that_has_a_revision_of_several_changes_forgets_none_of_them_twice():
+    with one_revision(), transaction.atomic():
+        tier = Tier.objects.create(slug="a", name="A")
+        pk = tier.pk
+        tier.delete()
+        Route.objects.update(cost=1)
+        # The same row is back: a worker that has it must not take it for deleted.
+        Tier.objects.create(pk=pk, slug="a", name="A")
+    then = state()
+    assert len({entry[2] for entry in then.recent}) > 1
+    Route.objects.update(cost=2)
+    assert state().changes_since(then.revision, then.stamp) == [Change("route", ())]
 
 
 @pytest.mark.django_db

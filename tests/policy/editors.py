@@ -28,6 +28,9 @@ from django.test.utils import override_settings
 from apiguard.models import ApiKey, Client, Limit, PolicyState, Route, Tier
 from apiguard.policy import holder, load, lookups, refresh
 from apiguard.policy.holder import PolicyHolder
+from apiguard.transfer.apply import RevisionMoved, apply_document
+from apiguard.transfer.documents import Document
+from apiguard.transfer.entries import read_policy
 
 ROUNDS = int(os.environ.get("EDITORS_ROUNDS", "4"))
 SECONDS_TO_WAIT = 30
@@ -277,8 +280,63 @@ def isolated(name: str) -> dict[str, object]:
     return {"inside": inside, "after": after, "following": following}
 
 
+# -- files that are applied beside editors --------------------------------------------------
+
+
+def applied(name: str) -> dict[str, object]:
+    """Appliers that each raise one amount as often as they can, beside an editor who makes tiers.
+
+    What an applier read and planned on is overwritten by nobody unseen: it is done or refused.
+    """
+    tier = Tier.objects.create(slug=f"counted{name}", name="Counted")
+    limit = Limit.objects.create(tier=tier, name="m", amount=1, period=60)
+    done, refused, errors = [], [], []
+    has_read = threading.Barrier(3, timeout=SECONDS_TO_WAIT)
+
+    def raise_amount() -> None:
+        for _ in range(ROUNDS):
+            policy = read_policy(with_clients=False)
+            entry = policy.entries["limits", tier.slug, "m"]
+            has_read.wait()
+            row = {"name": "m", "amount": entry.values["amount"] + 1, "period": 60}
+            rows = [{"slug": tier.slug, "name": "Counted", "limits": [row]}]
+            try:
+                apply_document(Document({"tiers": rows}), expect=policy.state.revision)
+                done.append(row["amount"])
+            except RevisionMoved:
+                refused.append(row["amount"])
+
+    def edit() -> None:
+        for number in range(ROUNDS):
+            Tier.objects.create(slug=f"beside{name}{number}", name="Beside")
+
+    def run(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - handed to the test
+            errors.append(f"{type(error).__name__}: {error}")
+        finally:
+            connections.close_all()
+
+    works = (raise_amount, raise_amount, raise_amount, edit)
+    threads = [threading.Thread(target=run, args=[work]) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    limit.refresh_from_db()
+    return {
+        "errors": errors,
+        "lost": len(done) + 1 - limit.amount,
+        "missing": ROUNDS - Tier.objects.filter(slug__startswith=f"beside{name}").count(),
+        "untried": 3 * ROUNDS - len(done) - len(refused),
+        "done": len(done) / ROUNDS,
+    }
+
+
 SCENARIOS = {
-    run.__name__: run for run in (prepare, editors, overlapping, queueing, hammered, isolated)
+    run.__name__: run
+    for run in (prepare, editors, overlapping, queueing, hammered, isolated, applied)
 }
 
 if __name__ == "__main__":

@@ -77,6 +77,14 @@ def test_editors_queue_and_nobody_sees_what_is_not_committed(on_postgres):
     assert answer["seen"] == [[0, []], [2, ["first", "second"]]]
 
 
+def test_a_file_is_applied_beside_editors_or_its_author_learns_that_they_were_first(on_postgres):
+    [answer] = on_postgres.answers(on_postgres.start("applied"))
+    assert (answer["errors"], answer["lost"], answer["missing"]) == ([], 0, 0)
+    # Of three that planned on one revision at most one is done in each round.
+    assert answer["untried"] == 0
+    assert 0 < answer["done"] <= 1
+
+
 LEVELS = pytest.mark.parametrize(
     "level",
     [
