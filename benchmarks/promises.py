@@ -10,6 +10,9 @@ from benchmarks.figures import Figures, Measured
 
 # Microseconds added in the process, as a share of what the peers add.
 MOST_OF_PEERS = 0.35
+# The same of a busy caller, whose requests are covered by leases; and of what one PING adds.
+MOST_OF_PEERS_BUSY = 0.15
+MOST_OF_PING_BUSY = 1.5
 # Requests per second, of those with the peers.
 LEAST_OF_PEERS = 2.0
 # The largest over the smallest; flooded over not.
@@ -18,6 +21,7 @@ MOST_GROWTH = 1.2
 WARM: Mapping[str, tuple[int, int]] = {
     "apiguard-key": (0, 1),
     "apiguard-jwt": (0, 1),
+    "apiguard-leases": (0, 0),
     "apiguard-memory": (0, 0),
 }
 
@@ -72,11 +76,16 @@ def _commands(cases: Mapping[str, Measured]) -> list[Promise]:
 
 
 def _cost(cases: Mapping[str, Measured]) -> list[Promise]:
-    ours = added(cases, "apiguard-key")
+    ours, busy = added(cases, "apiguard-key"), added(cases, "apiguard-leases")
+    peers = added(cases, "peers-key")
     rate = ratio(cases["apiguard-key"].per_second, cases["peers-key"].per_second)
     return [
+        Promise("cost of (b) over that of (d)", ratio(ours, peers), MOST_OF_PEERS),
+        Promise("cost of a busy caller over that of (d)", ratio(busy, peers), MOST_OF_PEERS_BUSY),
         Promise(
-            "cost of (b) over that of (d)", ratio(ours, added(cases, "peers-key")), MOST_OF_PEERS
+            "cost of a busy caller over that of a PING",
+            ratio(busy, added(cases, "floor")),
+            MOST_OF_PING_BUSY,
         ),
         Promise("requests per second of (b) over (d)", rate, LEAST_OF_PEERS, "at least"),
     ]

@@ -89,7 +89,7 @@ CASES = (
     Case("floor", "floor: bare view with one PING", path=PINGED),
     Case("apiguard-key", "(b) apiguard, key", **_COUNTED, credential="apiguard-key"),
     Case("apiguard-jwt", "(c) apiguard, JWT", **_COUNTED, credential="apiguard-jwt"),
-    Case("apiguard-leases", "(b) of a busy caller, leases", **_OURS, credential="apiguard-key"),
+    Case("apiguard-leases", "(b) of a busy caller", **_OURS, credential="apiguard-key"),
     Case(
         "apiguard-memory",
         "(b) with limits in memory",

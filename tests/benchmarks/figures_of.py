@@ -11,6 +11,7 @@ MICROSECONDS = {
     "floor": 150.0,
     "apiguard-key": 175.0,
     "apiguard-jwt": 190.0,
+    "apiguard-leases": 130.0,
     "apiguard-memory": 120.0,
     "peers-key": 315.0,
     "peers-jwt": 400.0,
@@ -22,7 +23,7 @@ def case(name: str, **changed: Any) -> Measured:
     """A case as promised, but for what is changed."""
     usual = {
         "sql": 0,
-        "redis": 0 if name in ("bare", "apiguard-memory") else 1,
+        "redis": 0 if name in ("bare", "apiguard-leases", "apiguard-memory") else 1,
         "microseconds": MICROSECONDS[name],
         "per_second": PER_SECOND.get(name, 500.0),
     }

@@ -36,6 +36,16 @@ def test_figures_at_their_bounds_keep_every_promise():
             id="dearer than the peers allow",
         ),
         pytest.param(
+            {"cases": {"apiguard-leases": case("apiguard-leases", microseconds=133.0)}},
+            ["cost of a busy caller over that of (d)"],
+            id="a busy caller dearer than the peers allow",
+        ),
+        pytest.param(
+            {"cases": {"floor": case("floor", microseconds=119.0)}},
+            ["cost of a busy caller over that of a PING"],
+            id="a busy caller dearer than a PING",
+        ),
+        pytest.param(
             {"cases": {"peers-key": case("peers-key", per_second=401.0)}},
             ["requests per second of (b) over (d)"],
             id="fewer requests",
@@ -58,5 +68,8 @@ def test_one_figure_beyond_its_bound_breaks_its_promise_alone(changed, names):
 
 def test_a_ratio_of_nothing_keeps_no_promise():
     peers_that_cost_nothing = figures({"peers-key": case("peers-key", microseconds=100.0)})
-    assert broken(peers_that_cost_nothing) == ["cost of (b) over that of (d)"]
+    assert broken(peers_that_cost_nothing) == [
+        "cost of (b) over that of (d)",
+        "cost of a busy caller over that of (d)",
+    ]
     assert ratio(1.0, 0.0) != ratio(1.0, 0.0)
