@@ -39,12 +39,11 @@ from .edit_merge import with_shown
 from .edit_validation import confirm, transaction_snapshot
 from .overrides import OverrideInline
 from .owner_permissions import ClientForm
+from .tier_choice import RatedTierChoice
 
 if TYPE_CHECKING:
-    TierChoiceBase = forms.ModelChoiceField[Tier]
     IteratorBase = ModelChoiceIterator[Tier]
 else:
-    TierChoiceBase = forms.ModelChoiceField
     IteratorBase = ModelChoiceIterator
 
 NOT_LIMITED = "none"
@@ -59,7 +58,7 @@ class TierIterator(IteratorBase):
         yield from (self.choice(tier) for tier in self.queryset)
 
 
-class TierChoice(TierChoiceBase):
+class TierChoice(RatedTierChoice):
     """A tier, or "not limited", which must be chosen: an empty box is an error."""
 
     iterator = TierIterator
@@ -142,7 +141,8 @@ class ClientAdmin(PolicyAdmin):
 
     def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "tier":
-            kwargs["form_class"] = TierChoice
+            tiers = Tier.objects.prefetch_related("limits__route")
+            kwargs |= {"form_class": TierChoice, "queryset": tiers}
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     # -- what an edit does ----------------------------------------------------------

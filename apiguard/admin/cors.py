@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import AllowedOrigin, CorsPolicy
 from .base import PolicyAdmin, PolicyInline
 from .display import DASH, as_strings, badge, lines
+from .pick_lists import PickListsMixin
 from .suggestions import SuggestionForm, SuggestionsMixin
 
 # A form with more rows than this is slow in a browser.
@@ -28,7 +29,7 @@ class OriginInline(PolicyInline):
     fields = ("pattern", "enabled", "note")
 
 
-class CorsPolicyAdmin(SuggestionsMixin, PolicyAdmin):
+class CorsPolicyAdmin(PickListsMixin, SuggestionsMixin, PolicyAdmin):
     """The screen of CORS policies."""
 
     form = SuggestionForm

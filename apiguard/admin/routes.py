@@ -8,14 +8,14 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from ..models import HourlyCount, Route
+from ..models import HourlyCount, Route, Tier
 from ..rules.paths import PrefixTable
 from .base import PolicyAdmin
 from .coverage import covers
@@ -28,6 +28,10 @@ from .display import (
     format_tier_limits,
     lines,
 )
+from .pick_lists import PickListsMixin
+from .route_presets import PRESETS, initial_of_copy, initial_of_preset
+from .suggestions import SuggestionForm, SuggestionsMixin
+from .tier_choice import RatedTierChoice
 
 
 def refusals_of_a_day(enforced: bool) -> Coalesce:
@@ -44,7 +48,7 @@ def refusals_of_a_day(enforced: bool) -> Coalesce:
     return Coalesce(Subquery(counts), 0)
 
 
-class RouteAdmin(PolicyAdmin):
+class RouteAdmin(PickListsMixin, SuggestionsMixin, PolicyAdmin):
     """The screen of routes."""
 
     about = _(
@@ -75,6 +79,7 @@ class RouteAdmin(PolicyAdmin):
     )
 
     readonly_fields = ("covers",)
+    form = SuggestionForm
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
@@ -86,7 +91,30 @@ class RouteAdmin(PolicyAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         # A new route refuses nothing until a person has seen what it would refuse.
-        return {"mode": Route.Mode.OBSERVE, **super().get_changeform_initial_data(request)}
+        initial = {"mode": Route.Mode.OBSERVE, **super().get_changeform_initial_data(request)}
+        copied = self._copied(request)
+        if copied is not None:
+            return initial | initial_of_copy(copied)
+        return initial | initial_of_preset(request.GET.get("preset", ""))
+
+    def _copied(self, request: HttpRequest) -> Route | None:
+        pk = request.GET.get("copy", "")
+        route = Route.objects.filter(pk=pk).first() if pk.isdecimal() and len(pk) < 19 else None
+        return route if route and self.has_view_permission(request, route) else None
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        if kwargs.get("add") and request.method == "GET" and "_popup" not in request.GET:
+            context["presets"] = PRESETS.items()
+            context["chosen_preset"] = request.GET.get("preset", "")
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name in ("anonymous_tier", "user_tier"):
+            tiers = Tier.objects.prefetch_related("limits__route")
+            kwargs |= {"form_class": RatedTierChoice, "queryset": tiers}
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def deletion_effects(self, rows: Sequence[Any]) -> list[str]:
         """Return which route applies afterwards where one only observed; see ``confirmation``."""

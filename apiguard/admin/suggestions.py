@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from ..models import PolicyModel
 from .forms import PolicyForm
+from .pick_lists import OTHERS, sent_words
 
 ACCEPT = "accept-"
 """Prefix of a button's name; the name of its field follows."""
@@ -33,7 +34,7 @@ class SuggestionForm(PolicyForm):
         for field, instead in suggestions_for(self.instance):
             if field in self.errors:
                 name = self.add_prefix(field)
-                button = _button(name, str(self.data.get(name, "")), instead)
+                button = _button(name, sent_words(self.data, name), instead)
                 self.add_error(field, ValidationError(button, "did_you_mean"))
 
 
@@ -46,29 +47,35 @@ class SuggestionsMixin:
 
 
 def suggestions_for(row: PolicyModel) -> Iterator[tuple[str, str]]:
-    """Yield each field with its text after all suggestions are applied; lists one item per line."""
-    instead: dict[str, dict[Any, str]] = {}
+    """Yield each field with its text after all suggestions are applied; lists one item per line.
+
+    What no suggestion can mend is left out, and nothing stands twice.
+    """
+    instead: dict[str, dict[Any, str | None]] = {}
     for problem in row.problems():
-        if problem.suggestion is not None:
-            instead.setdefault(problem.field, {})[problem.value] = problem.suggestion
+        instead.setdefault(problem.field, {})[problem.value] = problem.suggestion
     for field, by_value in instead.items():
+        if not any(by_value.values()):
+            continue
         value: list[str] | str = getattr(row, field)
         items = value if isinstance(value, list) else [value]
-        yield field, "\n".join(by_value.get(item, item) for item in items)
+        mended = [by_value.get(item, item) for item in items]
+        yield field, "\n".join(dict.fromkeys(item for item in mended if item))
 
 
 def apply_suggestion(post: QueryDict) -> QueryDict:
     """Return the POST data with the accepted spelling in its field.
 
-    The Enter key presses a form's first button, so a field that was edited since is kept.
+    A field that was edited since is kept.
     """
     changed = post
     for name in [name for name in post if name.startswith(ACCEPT)]:
         field = name.removeprefix(ACCEPT)
         typed, instead = _offer(str(post[name]))
-        if typed is not None and typed.splitlines() == post.get(field, "").splitlines():
+        if typed is not None and typed.splitlines() == sent_words(post, field).splitlines():
             changed = changed.copy() if changed is post else changed
             changed[field] = instead
+            changed.pop(f"{field}{OTHERS}", None)
     return changed
 
 

@@ -12,6 +12,10 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 class _Form(HTMLParser):
     """What a browser would send of the forms whose method is POST, unchanged."""
 
@@ -39,7 +43,9 @@ class _Form(HTMLParser):
         elif tag == "input" and name and kind not in ("submit", "checkbox", "radio"):
             self.fields[name] = given.get("value") or ""
         elif tag == "input" and name and kind in ("checkbox", "radio") and "checked" in given:
-            self.fields[name] = given.get("value") or "on"
+            value, known = given.get("value") or "on", self.fields.get(name)
+            several = kind == "checkbox" and known is not None
+            self.fields[name] = [*_as_list(known), value] if several else value
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":

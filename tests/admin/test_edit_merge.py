@@ -238,7 +238,7 @@ def forms(route, tier_address, tier, acme):
     return {
         url("route_change", route.pk): {
             "cost": ["1", "2", "3"],
-            "methods": ["GET", "GET\nPOST", "PUT"],
+            "methods": ["GET", ["GET", "POST"], "PUT"],
             "max_body_bytes": ["10000", "20000", ""],
             "access": ["credentials", "credentials"],
         },

@@ -134,14 +134,17 @@ def test_a_limit_that_is_wrong_already_does_not_stop_an_edit_of_its_tier(admin_c
 def test_another_error_in_a_row_that_is_wrong_already_is_refused(admin_client, route):
     Route.objects.filter(pk=route.pk).update(methods=["get"])
     response = fill_in(admin_client, url("route_change", route.pk), methods="get\nput")
-    (said,) = response.context["adminform"].form.errors["methods"]
+    said, offered = response.context["adminform"].form.errors["methods"]
     assert said.startswith("put: ")
+    assert offered.startswith("Did you mean GET, PUT?")
 
 
 def test_every_wrong_line_is_named(admin_client, route):
     response = fill_in(admin_client, url("route_change", route.pk), methods="GET\nput\nTRACE")
     said = response.context["adminform"].form.errors["methods"]
-    assert [line.partition(":")[0] for line in said] == ["put", "TRACE"]
+    *wrong, offered = said
+    assert [line.partition(":")[0] for line in wrong] == ["put", "TRACE"]
+    assert offered.startswith("Did you mean GET, PUT?")
 
 
 def test_a_cost_that_a_limit_of_the_route_cannot_admit_is_refused(admin_client, route, tier):

@@ -114,3 +114,21 @@ def test_what_a_page_shows_of_a_pattern_is_escaped(admin_client, cors):
     page = shown.content.decode()
     assert "/<script>" not in page
     assert json.loads(buttons_of(page)["accept-pattern"]) == [evil, "https://example.com"]
+
+
+def test_nothing_is_suggested_twice_and_nothing_that_stays_wrong(admin_client, cors):
+    address = url("corspolicy_change", cors.pk)
+    shown = fill_in(admin_client, address, allowed_methods=["GET", "get", "TRACE"])
+    assert "Did you mean GET? " in errors_of(shown)
+    assert press_the_only_button(admin_client, address, shown).status_code == 302
+    cors.refresh_from_db()
+    assert cors.allowed_methods == ["GET"]
+
+
+def test_the_first_button_of_a_refused_form_accepts_no_suggestion(admin_client, cors):
+    shown = fill_in(admin_client, url("allowedorigin_add"), policy=cors.pk, pattern=MISSPELLED)
+    page = shown.content.decode()
+    form = page[page.index('id="allowedorigin_form"') :]
+    first = re.search(r'type="submit"[^>]*name="([^"]*)"', form)
+    assert first is not None
+    assert first[1] == "_save"

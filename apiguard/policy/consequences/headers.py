@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from ..snapshot import HeaderWrites, RouteHeaders
 from .statements import WHERE, Draft, Kind, listed
 
+ADVERTISING = frozenset({"server", "x-powered-by"})
+"""Headers whose removal takes nothing from anybody."""
+
 # Rows may be for some types only; these stand for all of them.
 _TYPES = (
     "",
@@ -36,7 +39,7 @@ def compare_headers(old: RouteHeaders, new: RouteHeaders, prefix: str) -> Iterat
                 changed[key] = name
         kept |= {key: key for key in before.remove if key not in after.remove and key not in now}
         removed |= {key: key for key in after.remove if key not in before.remove}
-    for key in lost:
+    for key in (*lost, *ADVERTISING):
         removed.pop(key, None)
     drafts = (
         (Kind.REMOVES, "headers_lost", lost, "Responses of {} lose the headers {}."),
