@@ -70,10 +70,11 @@ class PickList(forms.Widget):
         held = [str(word) for word in held if word]
         identifier = (attrs or {}).get("id", f"id_{name}")
         return format_html(
-            '<div class="apiguard-picks">{}</div><label class="apiguard-other">{} '
-            '<input type="text" name="{}{}" id="{}{}" class="vTextField"></label>',
+            '<div class="apiguard-pick-list"><div class="apiguard-picks">{}</div>'
+            '<label class="apiguard-other">{} '
+            '<input type="text" name="{}{}" id="{}{}" class="vTextField"></label></div>',
             format_html_join("", *_boxes(identifier, name, held, self.words())),
-            _("Others:"),
+            _("Others, separated by spaces:"),
             name,
             OTHERS,
             identifier,
