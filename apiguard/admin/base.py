@@ -30,6 +30,7 @@ from ..errors import PolicyError
 from ..models import acting
 from ..policy.holder import PolicyUnavailable, holder
 from ..policy.snapshot import RowProblem, Snapshot
+from ..policy.warnings import read_warnings
 from .confirmation import (
     Confirmation,
     ConfirmationNeeded,
@@ -53,7 +54,6 @@ from .edit_validation import (
     with_refusal,
 )
 from .forms import PolicyForm
-from .policy_warnings import find_warnings
 
 if TYPE_CHECKING:
     # Django's classes take no subscript at run time.
@@ -80,6 +80,39 @@ def add_page(site: admin.AdminSite, name: str, view: Callable[..., HttpResponse]
 
     setattr(site, marker, True)
     site.get_urls = get_urls  # type: ignore[method-assign]
+
+
+def list_page(site: admin.AdminSite, name: str, label: Any, may_open: Callable[..., bool]) -> None:
+    """List the page ``name`` first among the models of apiguard: in the index and the sidebar.
+
+    Args:
+        may_open: whether a request may open the page.
+    """
+    marker = f"_apiguard_lists_{name}"
+    if getattr(site, marker, False):
+        return
+    stock_list = site.get_app_list
+
+    def get_app_list(request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        apps = stock_list(request, app_label)
+        for app in apps:
+            if app["app_label"] == "apiguard" and may_open(request):
+                app["models"] = [entry(), *app["models"]]
+        return apps
+
+    def entry() -> dict[str, Any]:
+        return {
+            "model": None,
+            "name": label,
+            "object_name": name,
+            "perms": {"add": False, "change": False, "delete": False, "view": True},
+            "admin_url": reverse(f"admin:apiguard_{name}", current_app=site.name),
+            "add_url": None,
+            "view_only": True,
+        }
+
+    setattr(site, marker, True)
+    site.get_app_list = get_app_list  # type: ignore[method-assign]
 
 
 def current_snapshot() -> Snapshot | None:
@@ -200,7 +233,7 @@ class PolicyAdmin(Screen):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if self.can_break_policy:
             begin_edit(request)
-            warnings = list(find_warnings(transaction_snapshot()))
+            warnings = read_warnings(transaction_snapshot())
             request._apiguard_warnings = warnings  # type: ignore[attr-defined]
         if not change or form.has_changed():  # Saving an unchanged form is no revision.
             super().save_model(request, obj, form, change)
@@ -214,7 +247,7 @@ class PolicyAdmin(Screen):
                 (found.model, found.pk, found.error.code) for found in _warnings_before(request)
             }
             validate_edit(request, form, formsets)
-            for found in find_warnings(transaction_snapshot()):
+            for found in read_warnings(transaction_snapshot()):
                 if (found.model, found.pk, found.error.code) not in known:
                     text = f"{model_label(found.model)} “{found.name}”: {found.error}"
                     self.message_user(request, text, messages.WARNING)

@@ -71,21 +71,13 @@ def _counted(limit: Limit) -> str:
 
 def format_tier_limits(tier: Tier | None, route_pk: Any = None) -> list[str]:
     """Format the limits of ``tier`` that apply to a route; needs ``limits`` prefetched."""
-    if tier is None:
-        return []
+    return [] if tier is None else format_limits(tier.limits.all(), route_pk)
+
+
+def format_limits(limits: Iterable[Limit], route_pk: Any) -> list[str]:
+    """Format those of ``limits``, which are of one tier, that apply to a route."""
     at_this_route = (None, route_pk)
-    return [_counted(limit) for limit in tier.limits.all() if limit.route_id in at_this_route]
-
-
-def format_route_limits(route: Route) -> list[str]:
-    """Format the limits of ``route`` by kind of caller; needs the tiers' ``limits`` prefetched.
-
-    The users' tier counts only where the project authenticates users itself.
-    """
-    result = [f"anonymous: {limit}" for limit in format_tier_limits(route.anonymous_tier, route.pk)]
-    if route.access == Route.Access.APPLICATION:
-        result += [f"users: {limit}" for limit in format_tier_limits(route.user_tier, route.pk)]
-    return result
+    return [_counted(limit) for limit in limits if limit.route_id in at_this_route]
 
 
 def format_principal(principal: str, client_names: Mapping[str, str]) -> str:

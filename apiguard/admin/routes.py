@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
@@ -122,12 +122,6 @@ class RouteAdmin(PickListsMixin, SuggestionsMixin, PolicyAdmin):
         others = {row.path_prefix: row for row in Route.objects.exclude(pk__in=gone)}
         table = PrefixTable({prefix: row for prefix, row in others.items() if row.mode != "off"})
         return [_effect(row, table) for row in rows if row.mode == Route.Mode.OBSERVE]
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if form.has_changed():
-            for oddity in obj.oddities():
-                messages.warning(request, f"{oddity.reason} {oddity.hint}")
 
     @admin.display(description=_("covers"))
     def covers(self, route: Any) -> SafeString | str:

@@ -36,13 +36,20 @@ def row_url(request: HttpRequest, site: AdminSite, model: str, pk: Any) -> str:
 
 
 def form_urls(
-    request: HttpRequest, site: AdminSite, places: Iterable[tuple[str, Any]]
+    request: HttpRequest,
+    site: AdminSite,
+    places: Iterable[tuple[str, Any]],
+    known: Mapping[tuple[str, Any], tuple[str, Any]] | None = None,
 ) -> dict[tuple[str, Any], str]:
-    """Return for each (model, pk) the URL where it is edited; one query per kind of inline."""
+    """Return for each (model, pk) the URL where it is edited; one query per kind of inline.
+
+    Args:
+        known: the rows inside whose forms some of them are edited.
+    """
     wanted = list(places)
-    parents: dict[tuple[str, Any], tuple[str, Any]] = {}
+    parents = dict(known or {})
     for name, (model, column, parent) in EDITED_INSIDE.items():
-        pks = [pk for kind, pk in wanted if kind == name]
+        pks = [pk for kind, pk in wanted if kind == name and (kind, pk) not in parents]
         if pks:
             rows = model._default_manager.filter(pk__in=pks).values_list("pk", column)
             parents |= {(name, pk): (parent, parent_pk) for pk, parent_pk in rows}

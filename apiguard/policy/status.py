@@ -7,10 +7,15 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from .. import conf
+
 if TYPE_CHECKING:
     from .snapshot import Snapshot
 
 LONGEST_ERROR = 200
+
+# Besides twice POLICY_MAX_AGE: seconds between two looks of a process that has requests.
+IDLE_MARGIN = 3.0
 
 # Where drivers repeat what they were told to connect to, that may hold a password.
 SECRETS = re.compile(
@@ -54,7 +59,10 @@ class PolicyStatus:
         if (self.revision, self.stamp) == (snapshot.revision, snapshot.stamp):
             return now
         at = time.time()
-        delay = None if self.revision is None or published_at is None else at - published_at
+        delay = None
+        if self.revision is not None and published_at is not None:
+            # An idle process looks when its next request comes, and waited for nothing before.
+            delay = at - (refreshed_at if self._was_idle(refreshed_at) else published_at)
         return replace(
             now,
             revision=snapshot.revision,
@@ -64,6 +72,13 @@ class PolicyStatus:
             delay=None if delay is None else max(0.0, delay),
             problems=len(snapshot.problems),
         )
+
+    def _was_idle(self, refreshed_at: float) -> bool:
+        """Whether nobody asked this process for policy before the look at ``refreshed_at``."""
+        if self.refreshed_at is None or self.failed_since is not None:
+            return False
+        max_age = conf.current().policy_max_age or 1.0
+        return refreshed_at - self.refreshed_at > 2 * max_age + IDLE_MARGIN
 
 
 def redacted(error: BaseException) -> str:

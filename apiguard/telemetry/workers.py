@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
+from django.db.models import Min, Q
 from django.utils import timezone
 
 from .. import conf
@@ -98,7 +100,11 @@ class Fleet:
 
 
 def fleet(
-    registry: WorkerRegistry | None, *, is_worker: bool, timeout: float | None = None
+    registry: WorkerRegistry | None,
+    *,
+    is_worker: bool,
+    timeout: float | None = None,
+    truth: PolicyState | None = None,
 ) -> Fleet:
     """Every worker that has left word; a few queries, one round trip.
 
@@ -106,12 +112,14 @@ def fleet(
         registry: ``None`` where workers share no store.
         is_worker: whether this process answers requests, and so is one of them.
         timeout: seconds to wait for the registry; ``None``: as long as its client does.
+        truth: the state of the policy in the database; it is read if it is not given.
     """
     heartbeats, unseen = _read_heartbeats(registry, timeout)
     own = sender.now() if is_worker else None
     if own is not None:
         heartbeats[process_name()] = (0.0, own)
-    truth = PolicyState.objects.using(write_alias()).filter(pk=1).first() or PolicyState()
+    if truth is None:
+        truth = PolicyState.objects.using(write_alias()).filter(pk=1).first() or PolicyState()
     judged = judge(
         ((process, age, heartbeat) for process, (age, heartbeat) in heartbeats.items()),
         (truth.revision, truth.stamp),
@@ -171,11 +179,13 @@ def _judged(
 def _replaced(truth: PolicyState, held: set[int | None]) -> Callable[[int | None], float | None]:
     """For how many seconds each of these revisions has not been the newest."""
     older = sorted(revision for revision in held - {None, truth.revision} if revision is not None)
-    changes = PolicyChange.objects.using(write_alias()).order_by("revision", "id")
-    replaced_at = {
-        revision: changes.filter(revision__gt=revision).values_list("at", flat=True).first()
-        for revision in older[-MAX_REVISIONS:]
-    }
+    looked_up = older[-MAX_REVISIONS:]
+    replaced_at: dict[int, datetime | None] = {}
+    if looked_up:
+        changes = PolicyChange.objects.using(write_alias()).filter(revision__gt=looked_up[0])
+        first = {f"r{each}": Min("at", filter=Q(revision__gt=each)) for each in looked_up}
+        found = changes.aggregate(**first)
+        replaced_at = {each: found[f"r{each}"] for each in looked_up}
 
     def replaced(revision: int | None) -> float | None:
         at = replaced_at.get(revision or 0) or truth.changed_at

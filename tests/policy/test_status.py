@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from django.db import OperationalError
+from django.utils import timezone
 
 from apiguard.concurrency import FIRST_PAUSE
 from apiguard.models import PolicyState, Route
@@ -34,6 +39,16 @@ def test_a_change_has_taken_some_time(holder, clock):
     published = PolicyState.objects.get().changed_at.timestamp()
     assert status.delay == pytest.approx(status.in_force_since - published)
     assert status.delay >= 0
+
+
+def test_a_process_without_requests_waited_for_nothing(holder, clock):
+    holder.snapshot()
+    elsewhere(lambda: add_route("a"))
+    PolicyState.objects.update(changed_at=timezone.now() - timedelta(seconds=20))
+    holder._status = replace(holder._status, refreshed_at=time.time() - 25)
+    clock.forward(AGE)
+    holder.snapshot()
+    assert holder.status().delay < 5
 
 
 def test_a_look_that_finds_nothing_new_is_a_look_all_the_same(holder, clock):

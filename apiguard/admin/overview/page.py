@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router, transaction
-from django.db.models import Sum
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ... import conf
 from ...models import (
+    Client,
     CorsPolicy,
     HeaderPolicy,
-    HourlyCount,
     Limit,
     PolicyChange,
+    PolicyState,
     ResponseHeader,
     Route,
     Tier,
 )
 from ...models.reach import has_channels
+from ...models.state import write_alias
+from ...policy.callers import read_callers
+from ...policy.consequences.statements import Callers
 from ...policy.snapshot import RowProblem, Snapshot
+from ...policy.warnings import find_warnings
 from ...transfer.baseline import write_baseline
-from ..base import add_page, current_snapshot, problems_of, record_actor
+from ..base import add_page, current_snapshot, list_page, problems_of, record_actor
 from ..display import (
     badge,
-    first_hour_of_day,
     format_content_rules,
-    format_route_limits,
+    format_limits,
     format_scopes,
     lines,
     model_label,
 )
-from ..policy_warnings import find_odd_routes, find_warnings
 from ..row_links import form_urls, may, row_url
+from . import traffic
 from .counter import counter_status
+from .status import status_line
 from .workers import workers_status
 
 # The models of the baseline; writing it needs the add permission of each.
@@ -64,24 +68,10 @@ class ShownProblem:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refusals:
-    """Requests that one route refused, or would have refused, for one reason in 24 hours."""
-
-    route: str
-    url: str
-    reason: str
-    enforced: bool
-    count: int
-
-    @property
-    def count_text(self) -> str:
-        return f"{self.count:,}"
-
-
 def add_to(site: AdminSite) -> None:
-    """Add the page "apiguard/overview/" to ``site``, unless ``site`` has it."""
+    """Add the page "apiguard/overview/" to ``site``, and list it, unless ``site`` has it."""
     add_page(site, "overview", overview)
+    list_page(site, "overview", _("Overview"), lambda request: may(request, "view", "route"))
 
 
 def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
@@ -91,29 +81,75 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
     if request.method == "POST":
         return _write_baseline(request, site)
     request.current_app = site.name
+    return TemplateResponse(request, "admin/apiguard/overview.html", _context(request, site))
+
+
+def _context(request: HttpRequest, site: AdminSite) -> dict[str, Any]:
+    """Return what the template shows; at most ten queries, whatever the number of rows."""
     snapshot = current_snapshot()
-    routes = Route.objects.select_related("cors_policy", "header_policy")
-    routes = routes.prefetch_related("anonymous_tier__limits", "user_tier__limits")
+    routes = list(Route.objects.select_related("cors_policy", "header_policy"))
+    limits = list(_limits())
     problems = () if snapshot is None else snapshot.problems
-    warnings = list(islice(chain(find_warnings(snapshot), find_odd_routes()), PROBLEMS_SHOWN))
-    context = {
+    warnings = (
+        []
+        if snapshot is None
+        else find_warnings(snapshot, _callers(routes, limits, snapshot), routes)
+    )
+    state, last_actor = _state()
+    workers, counter = workers_status(state), counter_status()
+    limits_by_tier: dict[Any, list[Limit]] = {}
+    for limit in limits:
+        limits_by_tier.setdefault(limit.tier_id, []).append(limit)
+    return {
         **site.each_context(request),
         "title": _("What is enforced"),
+        "status": status_line(snapshot, routes, warnings, workers.fleet, counter),
         "snapshot": snapshot,
         "testing": conf.current().testing,
-        "last_change": PolicyChange.objects.first(),
-        "problems": _problems(request, site, problems[:PROBLEMS_SHOWN]),
-        "warnings": _problems(request, site, warnings),
+        "changed_at": state.changed_at,
+        "last_actor": last_actor,
+        "problems": _problems(request, site, problems[:PROBLEMS_SHOWN], limits),
+        "warnings": _problems(request, site, warnings[:PROBLEMS_SHOWN], limits),
         "problems_left_out": max(0, len(problems) - PROBLEMS_SHOWN),
-        "routes": [_route(request, site, route, snapshot) for route in routes],
-        "refusals": _refusals(request, site, list(routes)),
+        "routes": [_route(request, site, route, snapshot, limits_by_tier) for route in routes],
+        "issuers": [] if snapshot is None else [one.name for one in snapshot.issuers.values()],
+        "refusals": traffic.refusals(request, site, routes),
+        "hours": traffic.requests_per_hour(),
+        "people": traffic.people(request, site, limits, snapshot),
+        "expiring": traffic.expiring_keys(request, site),
         "has_channels": has_channels(),
-        "counter": counter_status(),
-        "workers": workers_status(),
+        "counter": counter,
+        "workers": workers,
         "may_explain": request.user.has_perm("apiguard.explain_request"),
         "may_write_baseline": _may_write_baseline(request),
     }
-    return TemplateResponse(request, "admin/apiguard/overview.html", context)
+
+
+def _limits() -> QuerySet[Limit]:
+    """Return all limits, each with the number of enabled clients in its tier."""
+    enabled = Client._base_manager.filter(enabled=True, tier=OuterRef("tier")).order_by()
+    count = enabled.values("tier").annotate(total=Count("pk")).values("total")
+    rows = Limit.objects.select_related("tier", "route")
+    return rows.annotate(clients_in_tier=Coalesce(Subquery(count), 0))
+
+
+def _callers(routes: Sequence[Route], limits: Sequence[Any], snapshot: Snapshot) -> Callers:
+    """Return what the warnings need to know of clients; no query unless a tier has no limits."""
+    off = [route for route in routes if route.mode == Route.Mode.OFF]
+    counts = {limit.tier_id: limit.clients_in_tier for limit in limits}
+    if any(pk not in counts for pk in snapshot.tiers):
+        counts = dict(read_callers().clients)
+    named = tuple((route.pk, route.name, route.path_prefix) for route in off)
+    return Callers(clients=counts, off=named)
+
+
+def _state() -> tuple[PolicyState, str]:
+    """Return the state of the policy in the database, and who changed it last; one query."""
+    alias = write_alias()
+    newest = PolicyChange.objects.using(alias).values("actor_name")[:1]
+    rows = PolicyState.objects.using(alias).annotate(last_actor=Subquery(newest))
+    state = rows.filter(pk=1).first()
+    return (PolicyState(), "") if state is None else (state, state.last_actor or "")
 
 
 def _may_write_baseline(request: HttpRequest) -> bool:
@@ -121,10 +157,11 @@ def _may_write_baseline(request: HttpRequest) -> bool:
 
 
 def _problems(
-    request: HttpRequest, site: AdminSite, found: Sequence[RowProblem]
+    request: HttpRequest, site: AdminSite, found: Sequence[RowProblem], limits: Sequence[Limit]
 ) -> list[ShownProblem]:
-    """Return each problem with the URL of its row; one query per kind of inline."""
-    urls = form_urls(request, site, [(problem.model, problem.pk) for problem in found])
+    """Return each problem with the URL of its row; one query per kind of other inlines."""
+    known = {("limit", limit.pk): ("tier", limit.tier_id) for limit in limits}
+    urls = form_urls(request, site, [(problem.model, problem.pk) for problem in found], known)
     return [
         ShownProblem(problem, model_label(problem.model), urls[problem.model, problem.pk])
         for problem in found
@@ -132,38 +169,28 @@ def _problems(
 
 
 def _route(
-    request: HttpRequest, site: AdminSite, route: Route, snapshot: Snapshot | None
+    request: HttpRequest,
+    site: AdminSite,
+    route: Route,
+    snapshot: Snapshot | None,
+    limits: Mapping[Any, Sequence[Limit]],
 ) -> dict[str, Any]:
+    anonymous = format_limits(limits.get(route.anonymous_tier_id, ()), route.pk)
+    texts = [f"anonymous: {limit}" for limit in anonymous]
+    if route.access == Route.Access.APPLICATION:
+        users = format_limits(limits.get(route.user_tier_id, ()), route.pk)
+        texts += [f"users: {limit}" for limit in users]
     return {
         "row": route,
         "url": row_url(request, site, "route", route.pk),
         "mode": badge(route.mode),
+        "observes": route.mode == Route.Mode.OBSERVE,
+        "is_off": route.mode == Route.Mode.OFF,
         "access": lines([route.access, *format_scopes(route)]),
-        "limits": lines(format_route_limits(route)),
+        "limits": lines([*texts, *traffic.tiers_by_route(snapshot, route)]),
         "content": lines(format_content_rules(route)),
         "problems": problems_of(route, snapshot),
     }
-
-
-def _refusals(request: HttpRequest, site: AdminSite, routes: Iterable[Route]) -> list[Refusals]:
-    names = {route.pk: route.name for route in routes}
-    counts = (
-        HourlyCount.objects.order_by()
-        .filter(hour__gte=first_hour_of_day(timezone.now()))
-        .values_list("route_pk", "outcome", "enforced")
-        .annotate(total=Sum("count"))
-        .order_by("-total")
-    )
-    return [
-        Refusals(
-            route=names.get(pk, str(_("a route that is gone"))),
-            url=row_url(request, site, "route", pk) if pk in names else "",
-            reason=outcome.replace("_", " "),
-            enforced=enforced,
-            count=total,
-        )
-        for pk, outcome, enforced, total in counts
-    ]
 
 
 def _write_baseline(request: HttpRequest, site: AdminSite) -> HttpResponse:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ... import conf
+from ...models import PolicyState
 from ...telemetry import worker_text
 from ...telemetry.formatting import format_duration
 from ...telemetry.worker_registry import registry_for
@@ -49,6 +50,7 @@ class ShownWorker:
 class WorkersStatus:
     """A summary with its badge, the workers that need attention, and all workers."""
 
+    fleet: Fleet
     mark: SafeString
     summary: str
     wrong: list[ShownWorker]
@@ -57,11 +59,12 @@ class WorkersStatus:
     left_out: int
 
 
-def workers_status() -> WorkersStatus:
-    """Read the heartbeats; a few queries, and half a second at most."""
+def workers_status(truth: PolicyState) -> WorkersStatus:
+    """Read the heartbeats; a query where workers lag, and half a second at most."""
     registry = registry_for(conf.current())
-    seen = fleet(registry, is_worker=True, timeout=TIMEOUT_SECONDS)
+    seen = fleet(registry, is_worker=True, truth=truth, timeout=TIMEOUT_SECONDS)
     return WorkersStatus(
+        fleet=seen,
         mark=_mark(seen),
         summary=worker_text.summary(seen),
         wrong=[_shown(worker) for worker in seen.wrong[:WORKERS_SHOWN]],

@@ -16,14 +16,12 @@ from django.utils import timezone
 
 from ... import conf
 from ...errors import PolicyError
-from ...models import ApiKey, Client, LimitOverride, PolicyModel, Route
+from ...models import ApiKey, Client, LimitOverride, PolicyModel
 from ...models.state import write_alias
 from ...policy import jwks, load
-from ...policy.callers import read_callers
 from ...policy.compile import compile_rows
-from ...policy.consequences import find_conditions
-from ...policy.rows import Rows
 from ...policy.snapshot import RowProblem
+from ...policy.warnings import read_warnings
 from . import _counter, _workers
 from ._console import Console, Options, SubCommand, found
 
@@ -44,7 +42,7 @@ def run(console: Console, options: Options) -> None:
         *_override_problems(),
         *_key_problems(),
     ]
-    warnings = [*find_conditions(snapshot, read_callers()), *_route_warnings(rows)]
+    warnings = read_warnings(snapshot)
     counter, workers = _counter.report(), _workers.report()
     data = {
         "revision": state.revision,
@@ -99,12 +97,6 @@ def _pepper_problems(row: ApiKey, now: datetime) -> list[PolicyError]:
             field="pepper_id",
         )
     ]
-
-
-def _route_warnings(rows: Rows) -> Iterator[RowProblem]:
-    for route in rows.routes:
-        if route.mode != Route.Mode.OFF and not route.problems():
-            yield from (_problem(route, oddity) for oddity in route.oddities())
 
 
 def _problem(row: PolicyModel, error: PolicyError, name: str = "") -> RowProblem:

@@ -8,6 +8,7 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone
 
+from apiguard.admin import base
 from apiguard.admin.overview import counter
 from apiguard.admin.overview import page as overview_page
 from apiguard.admin.overview.page import BASELINE_ROWS, PROBLEMS_SHOWN
@@ -71,7 +72,13 @@ def test_it_lists_every_problem_with_the_way_to_its_row(admin_client, route, cor
         "allowedorigin": url("allowedorigin_change", origin.pk),
         "limit": url("tier_change", tier.pk),
     }
+    observed = "broken: not judged; would answer 503 if it were enforced"
+    assert observed in page.content.decode()
+    assert "answers 503" not in page.content.decode()
+    Route.objects.update(mode="enforce")
+    page = page_of(admin_client)
     assert "broken: answers 503" in page.content.decode()
+    assert observed not in page.content.decode()
 
 
 def test_it_lists_no_more_problems_than_a_browser_enjoys(admin_client, cors):
@@ -145,6 +152,10 @@ def test_who_may_not_see_routes_does_not_see_it(staff):
     assert staff("view_client").get(url("overview")).status_code == 403
 
 
+def test_who_may_not_see_it_finds_no_link_to_it(staff):
+    assert url("overview") not in staff("view_client").get("/admin/").content.decode()
+
+
 def test_a_problem_of_a_row_that_one_may_not_see_has_no_link(staff, cors):
     AllowedOrigin.objects.bulk_create([AllowedOrigin(policy=cors, pattern="https://*.github.io")])
     (shown,) = page_of(staff("view_route")).context["problems"]
@@ -152,14 +163,15 @@ def test_a_problem_of_a_row_that_one_may_not_see_has_no_link(staff, cors):
 
 
 @pytest.mark.parametrize(
-    "way", ["/admin/apiguard/", "/admin/apiguard/route/", "/admin/apiguard/apikey/"]
+    "way", ["/admin/", "/admin/apiguard/", "/admin/apiguard/route/", "/admin/apiguard/apikey/"]
 )
 def test_every_list_leads_to_it(admin_client, policy, way):
     assert url("overview") in admin_client.get(way).content.decode()
 
 
 def test_it_says_so_when_policy_cannot_be_read(admin_client, monkeypatch):
-    monkeypatch.setattr(overview_page, "current_snapshot", lambda: None)
+    for module in (overview_page, base):
+        monkeypatch.setattr(module, "current_snapshot", lambda: None)
     assert "cannot be read" in page_of(admin_client).content.decode()
 
 

@@ -1,0 +1,143 @@
+"""The numbers of the overview, and how many queries the page takes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from apiguard.models import (
+    ApiKey,
+    Client,
+    CounterFault,
+    CounterOutage,
+    HourlyCount,
+    Limit,
+    LimitOverride,
+    Route,
+    ShadowCount,
+    UntrustedProxy,
+)
+from apiguard.models.usage import UsageKey, day_of, hour_of, usage_rows
+from apiguard.request import limit_use
+from apiguard.rules.limits import Counted
+
+from ..pages import url
+
+
+def page_of(browser):
+    response = browser.get(url("overview"))
+    assert response.status_code == 200
+    return response
+
+
+def count(at, requests, *, client=0, outcome="admitted", route=1):
+    key = UsageKey(route, client, 0, outcome, True)
+    list(usage_rows().add(hour_of(at), False, {key: requests}))
+
+
+def test_refusals_are_grouped_by_route_with_their_trend(admin_client, route):
+    other = Route.objects.create(name="other", path_prefix="/other/", access="public")
+    now = timezone.now()
+    HourlyCount.objects.add(now, route.pk, "no_credential", False, 30)
+    HourlyCount.objects.add(now - timedelta(days=1), route.pk, "no_credential", False, 20)
+    HourlyCount.objects.add(now, other.pk, "limit_exceeded", True, 31)
+    HourlyCount.objects.add(now, route.pk, "foreign_origin", False, 2)
+    HourlyCount.objects.add(now - timedelta(days=1), other.pk, "scope_missing", True, 9)
+    shown = page_of(admin_client).context["refusals"]
+    assert [(row.route, row.reason, row.count, row.trend) for row in shown] == [
+        ("api", "no credential", 30, "+50 % (20 the day before)"),
+        ("api", "foreign origin", 2, "none the day before"),
+        ("other", "limit exceeded", 31, "none the day before"),
+    ]
+
+
+def test_requests_per_hour_are_drawn_and_written(admin_client, route):
+    now = timezone.now()
+    assert page_of(admin_client).context["hours"] == []
+    count(now, 40)
+    count(now - timedelta(hours=2), 1_000)
+    count(now - timedelta(hours=30), 9_000)
+    count(now, 77, outcome="lost")
+    page = page_of(admin_client)
+    hours = page.context["hours"]
+    assert [hour.requests for hour in hours if hour.requests != "0"] == ["1,000", "40"]
+    assert [hour.height for hour in hours if hour.height] == [60, 3]
+    assert "<rect" in page.content.decode()
+
+
+def test_shadow_limits_name_whom_they_would_have_refused(admin_client, route, acme, tier):
+    shadow = Limit.objects.create(tier=tier, name="new", amount=5, period=60, mode="shadow")
+    ShadowCount.objects.add(timezone.now(), shadow.pk, f"client:{acme.pk}", 7)
+    ShadowCount.objects.add(timezone.now(), shadow.pk, "ip:192.0.2.1", 3)
+    (row,) = page_of(admin_client).context["people"].shadows
+    assert (row.count, row.who) == ("10", "Acme: 7; address 192.0.2.1: 3")
+    assert row.url == url("tier_change", tier.pk)
+
+
+def test_busy_clients_stand_by_what_they_have_used(admin_client, route, acme, tier, monkeypatch):
+    idle = Client.objects.create(slug="idle", name="Idle", tier=tier)
+    LimitOverride.objects.create(client=acme, limit=tier.limits.get(), amount=500, reason="x")
+    count(timezone.now(), 40, client=acme.pk)
+    count(timezone.now(), 4, client=idle.pk)
+    used = {f"client:{acme.pk}": 450, f"client:{idle.pk}": 1}
+
+    def read_use(settings, principal, limits):
+        return {one.pk: Counted(one, True, used[principal], 0, None) for one in limits}
+
+    monkeypatch.setattr(limit_use, "read_use", read_use)
+    shown = page_of(admin_client).context["people"].closest
+    assert [(row.name, row.limit, row.used) for row in shown] == [
+        ("Acme", "per-minute", "450 of 500"),
+        ("Idle", "per-minute", "1 of 60"),
+    ]
+
+
+def test_keys_that_end_soon_are_named(admin_client, route, acme):
+    now = timezone.now()
+    for days, name in ((3, "soon"), (30, "later"), (-1, "ended")):
+        ApiKey.objects.issue(acme, name, [], expires_at=now + timedelta(days=days))
+    (row,) = page_of(admin_client).context["expiring"]
+    assert (row.name, row.client) == ("soon", "Acme")
+
+
+@pytest.fixture
+def many_rows(route, acme, tier):
+    """Some hundreds of each row; the number of queries must not depend on it."""
+    now = timezone.now()
+    Client.objects.bulk_create([Client(slug=f"c{n}", name=f"C{n}", tier=tier) for n in range(300)])
+    Route.objects.bulk_create(
+        [Route(name=f"r{n}", path_prefix=f"/api/{n}/", cost=100) for n in range(30)]
+    )
+    shadows = [
+        Limit.objects.create(tier=tier, name=f"s{n}", amount=5, period=60, mode="shadow")
+        for n in range(10)
+    ]
+    pks = list(Client.objects.values_list("pk", flat=True))
+    for pk in pks[:60]:
+        count(now, 5, client=pk)
+        ShadowCount.objects.add(now, shadows[pk % 10].pk, f"client:{pk}", 7)
+    for n in range(90):
+        key = {UsageKey(1, pk, 0, "admitted", True): 5 for pk in pks[:5]}
+        list(usage_rows().add(day_of(now - timedelta(days=n + 8)), True, key))
+        ApiKey.objects.issue(acme, f"k{n}", [], expires_at=now + timedelta(days=5))
+    CounterOutage.objects.note("web-1:42", True, now)
+    CounterFault.objects.add("pool", "exhausted", 12, now)
+    UntrustedProxy.objects.seen("10.0.0.7", now)
+
+
+@pytest.mark.usefixtures("many_rows")
+def test_twelve_queries_are_enough_whatever_the_number_of_rows(admin_client):
+    page_of(admin_client)  # Reads policy.
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        page = page_of(admin_client)
+    statements = [query["sql"] for query in captured.captured_queries]
+    assert len(statements) <= 12, "\n".join(statements)
+    assert len(page.context["people"].shadows) == 10
+    assert page.context["counter"].faults[0].count == 12
+    assert len(page.context["warnings"]) == 41
