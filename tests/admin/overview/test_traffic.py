@@ -140,4 +140,4 @@ def test_twelve_queries_are_enough_whatever_the_number_of_rows(admin_client):
     assert len(statements) <= 12, "\n".join(statements)
     assert len(page.context["people"].shadows) == 10
     assert page.context["counter"].faults[0].count == 12
-    assert len(page.context["warnings"]) == 41
+    assert len(page.context["warnings"]) == 31
