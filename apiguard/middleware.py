@@ -367,7 +367,7 @@ def _record(context: GuardContext) -> None:
     credential, decision = context.credential, context.decision
     record_usage(context)
     if credential is not None and isinstance(credential.auth, KeyRecord):
-        buffer.used(credential.auth.pk)
+        buffer.used(credential.auth.pk, context.network)
     if decision is not None:
         for one in decision.shadow_violated:
             buffer.shadow(one.limit.pk, context.principal)

@@ -29,7 +29,7 @@ from ..rules.limits import Limit as LimitRule
 from ..telemetry import usage_report
 from ..telemetry.usage_report import Selection, Totals
 from .base import current_snapshot
-from .display import as_strings, badge, format_limit
+from .display import as_strings, badge, format_limit, format_moment
 from .keys.pages import public_part
 from .keys.state import state_badge
 from .row_links import may, row_url
@@ -159,13 +159,6 @@ def _override(override: LimitOverride) -> str:
 def has_expired(override: LimitOverride) -> bool:
     """Whether the override has no effect any more."""
     return override.until is not None and override.until <= timezone.now()
-
-
-def format_moment(at: Any) -> str:
-    """Such as "2026-12-31 18:00 CET", in the reader's time zone."""
-    if timezone.is_naive(at):
-        return f"{at:%Y-%m-%d %H:%M}"
-    return f"{timezone.localtime(at):%Y-%m-%d %H:%M %Z}"
 
 
 def _keys(request: HttpRequest, site: AdminSite, client: Client) -> dict[str, Any]:

@@ -6,13 +6,13 @@ changes of policy and publish nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import connections, models, transaction
-from django.db.models import Q
+from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -87,23 +87,42 @@ class ApiKeyQuerySet(PolicyQuerySet[Any]):
             rows, batch_size, ignore_conflicts, update_conflicts, fields, unique_fields
         )
 
-    def touch(self, pks: Iterable[int], at: datetime) -> int:
+    def touch(
+        self, pks: Iterable[int], at: datetime, networks: Mapping[int, str] | None = None
+    ) -> int:
         """Note that keys were used; how many of them were not noted within a minute.
 
         Not a change of policy: publishes nothing. Waits for nobody where the
         database can pass over rows that others write, so that two workers, or
         a worker and who revokes these keys, never wait for each other.
+
+        Args:
+            networks: key -> the network that it was used from; "" leaves the stored one.
         """
         stale = Q(last_used_at=None) | Q(last_used_at__lt=at - USED_RESOLUTION)
-        due = self.filter(stale, pk__in=list(pks))
+        pks = list(pks)
+        due = self.filter(stale, pk__in=pks)
+        written = {"last_used_at": at, **_networks_of(pks, networks or {})}
         if not connections[self.db].features.has_select_for_update_skip_locked:
-            return models.QuerySet.update(due, last_used_at=at)
+            return models.QuerySet.update(due, **written)
         with transaction.atomic(using=self.db):
             free = list(due.select_for_update(skip_locked=True).values_list("pk", flat=True))
             mine = self.filter(pk__in=free)
-            return models.QuerySet.update(mine, last_used_at=at) if free else 0
+            return models.QuerySet.update(mine, **written) if free else 0
 
     def rehash(self, pk: int, *, old_digest: str, digest: str, pepper_id: str) -> int:
         """Store the digest made with the first pepper. Publishes nothing."""
         unchanged = self.filter(pk=pk, digest=old_digest)
         return models.QuerySet.update(unchanged, digest=digest, pepper_id=pepper_id)
+
+
+def _networks_of(pks: Iterable[int], networks: Mapping[int, str]) -> dict[str, Any]:
+    """The column of the last network of these keys; nothing where none is known."""
+    by_network: dict[str, list[int]] = {}
+    for pk in pks:
+        if network := networks.get(pk):
+            by_network.setdefault(network, []).append(pk)
+    if not by_network:
+        return {}
+    known = [When(pk__in=found, then=Value(network)) for network, found in by_network.items()]
+    return {"last_used_from": Case(*known, default=F("last_used_from"))}

@@ -40,7 +40,9 @@ class ApiKey(PolicyModel):
     """The public part and the digest of one key."""
 
     publishes: ClassVar[What] = "keys"
-    unaudited: ClassVar[frozenset[str]] = frozenset({"digest", "pepper_id", "last_used_at"})
+    unaudited: ClassVar[frozenset[str]] = frozenset(
+        {"digest", "pepper_id", "last_used_at", "last_used_from"}
+    )
 
     class Environment(models.TextChoices):
         LIVE = "live", _("live")
@@ -94,6 +96,10 @@ class ApiKey(PolicyModel):
     )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     last_used_at = models.DateTimeField(_("last used at"), null=True, blank=True, editable=False)
+    # A network (/24 or /48) and no address: it answers whose machine that is, and no more.
+    last_used_from = models.CharField(
+        _("last used from"), max_length=64, blank=True, default="", editable=False
+    )
 
     objects: ClassVar[ApiKeyManager[ApiKey]] = ApiKeyManager()
 

@@ -77,7 +77,7 @@ def authenticate(request: HttpRequest) -> GuardContext:
         if verdict.refused:
             refuse(context, verdict)
         if isinstance(context.auth, KeyRecord):
-            buffer.used(context.auth.pk)
+            buffer.used(context.auth.pk, context.network)
     return context
 
 

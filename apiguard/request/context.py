@@ -14,7 +14,7 @@ from ..conf import Settings
 from ..policy.records import ClientRecord, KeyRecord
 from ..policy.snapshot import RoutePolicy, Snapshot
 from ..rules.limits import Decision
-from ..rules.networks import Address, counted_as
+from ..rules.networks import Address, counted_as, network_of
 from .challenge import Scheme
 from .facts import Facts
 from .users import CredentialUser
@@ -105,6 +105,10 @@ class GuardContext:
         if self._address is _UNKNOWN:
             self._address = self.facts.address(self.settings)
         return self._address
+
+    def network(self) -> str:
+        """Return the network of the client's address; "" where that is not known."""
+        return "" if self.address is None else network_of(self.address)
 
     @property
     def principal(self) -> str:

@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from datetime import datetime
 
 from django.db import close_old_connections, connections
@@ -73,7 +73,8 @@ class PendingWrites:
     def __init__(self) -> None:
         self.refused: Counter[tuple[int, str, bool]] = Counter()
         self.shadowed: Counter[tuple[int, str]] = Counter()
-        self.used: set[int] = set()
+        # Key -> the network that it was used from, as far as that is known.
+        self.used: dict[int, str] = {}
         # Key -> its digest until now, the new one, and the pepper that made it.
         self.rehashed: dict[int, tuple[str, str, str]] = {}
         self.proxies: set[str] = set()
@@ -98,11 +99,11 @@ class PendingWrites:
         self.shadowed[entry] += 1
         return True
 
-    def add_used(self, key_pk: int) -> bool:
+    def add_used(self, key_pk: int, network: str) -> bool:
         """Note the use of a key; False where there is no room."""
         if len(self.used) >= MAX_WAITING:
             return False
-        self.used.add(key_pk)
+        self.used[key_pk] = network
         return True
 
     def add_rehashed(self, key_pk: int, old: str, new: str, pepper_id: str) -> bool:
@@ -124,8 +125,9 @@ class PendingWrites:
         used = sorted(self.used)
         for start in range(0, len(used), TOUCHED_AT_ONCE):
             batch = used[start : start + TOUCHED_AT_ONCE]
-            ApiKey.objects.using(alias).touch(batch, at)
-            self.used.difference_update(batch)
+            ApiKey.objects.using(alias).touch(batch, at, self.used)
+            for key_pk in batch:
+                del self.used[key_pk]
         # Lists, because what comes first in a dict from which much was deleted is found slowly.
         for key_pk, (old, new, pepper_id) in list(self.rehashed.items()):
             keys = ApiKey.objects.using(alias)
@@ -152,7 +154,7 @@ class PendingWrites:
     def size(self) -> int:
         """How many events wait."""
         counted = sum(self.refused.values()) + sum(self.shadowed.values()) + self.faults.total()
-        others = (self.used, self.rehashed, self.proxies, self.headers)
+        others: tuple[Sized, ...] = (self.used, self.rehashed, self.proxies, self.headers)
         return counted + sum(map(len, others))
 
     def __str__(self) -> str:
@@ -212,12 +214,12 @@ class Buffer:
             self.dropped += not self._pending.add_shadowed(limit_pk, principal)
         self._start()
 
-    def used(self, key_pk: int) -> None:
+    def used(self, key_pk: int, network: Callable[[], str] = str) -> None:
         """Note that a key was good for something; within a minute of the last time, nothing."""
         if key_pk in self._pending.used or self._last_use.is_noted(key_pk):
             return
         with self._lock:
-            self.dropped += not self._pending.add_used(key_pk)
+            self.dropped += not self._pending.add_used(key_pk, network())
         self._start()
 
     def rehashed(self, key_pk: int, old: str, new: str, pepper_id: str) -> None:
@@ -287,14 +289,16 @@ class Buffer:
 
     def _write(self, waiting: PendingWrites, alias: str, at: datetime) -> None:
         # A request that came between two flushes may have asked before the first was done.
-        waiting.used = {pk for pk in waiting.used if not self._last_use.is_noted(pk)}
+        waiting.used = {
+            pk: network for pk, network in waiting.used.items() if not self._last_use.is_noted(pk)
+        }
         used = frozenset(waiting.used)
         try:
             waiting.write(alias, at)
         finally:
             # Tests start over with other rows under the same numbers.
             if conf.current().policy_max_age is not None:
-                self._last_use.note(used - waiting.used)
+                self._last_use.note(used - waiting.used.keys())
 
     def _write_outages(self, alias: str, now: datetime) -> None:
         rows = CounterOutage.objects.using(alias)

@@ -12,11 +12,12 @@ from django.db import OperationalError, connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from apiguard.models import ApiKey, Client
+from apiguard.models import ApiKey, Client, Route
 from apiguard.models.hourly_counts import HourlyCountQuerySet
 from apiguard.telemetry import buffer as waiting
 from apiguard.telemetry import last_use as module
 from apiguard.telemetry.buffer import Buffer
+from apiguard.telemetry.buffer import buffer as shared
 from apiguard.telemetry.last_use import LastUse
 from tests.servers import clean_environment
 
@@ -86,7 +87,7 @@ def test_after_a_minute_it_is_looked_at_again(buffer, keys):
 
 def test_a_use_between_two_flushes_is_not_written_twice(buffer, keys):
     buffer.used(keys[0].pk)
-    buffer._pending.used.add(keys[1].pk)
+    buffer._pending.used[keys[1].pk] = ""
     buffer._last_use.note([keys[1].pk])
     buffer.flush()
     used = ApiKey.objects.exclude(last_used_at=None)
@@ -182,3 +183,28 @@ def test_workers_on_postgres_write_a_key_once_a_minute_in_all(migrated_postgres_
     assert [one["dropped"] for one in answers] == [0] * PROCESSES
     # Who looks first writes; nobody looks, or writes, twice.
     assert all(one["sent"] in (["SELECT"], ["SELECT", "UPDATE"]) for one in answers)
+
+
+def test_the_network_of_the_last_use_is_written_with_it_and_an_unknown_one_changes_nothing(db):
+    client = Client.objects.create(slug="a", name="A")
+    keys = [ApiKey.objects.issue(client, name)[0] for name in ("a", "b", "c")]
+    networks = ["192.0.2.0/24", "2001:db8::/48", ""]
+    ApiKey.objects.filter(pk=keys[2].pk).update(last_used_from="198.51.100.0/24")
+    buffer = Buffer()
+    for key, network in zip(keys, networks, strict=True):
+        buffer.used(key.pk, lambda network=network: network)
+    buffer.flush()
+    stored = ApiKey.objects.order_by("name").values_list("last_used_from", flat=True)
+    assert list(stored) == ["192.0.2.0/24", "2001:db8::/48", "198.51.100.0/24"]
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("192.0.2.7", "192.0.2.0/24"), ("2001:db8:1:2::3", "2001:db8:1::/48"), ("", "")],
+)
+def test_a_request_leaves_the_network_that_it_came_from(client, address, network):
+    Route.objects.create(name="api", path_prefix="/api/plain", mode="enforce", access="credentials")
+    key, text = ApiKey.objects.issue(Client.objects.create(slug="a", name="A"), "k")
+    client.get("/api/plain", headers={"X-API-Key": text}, REMOTE_ADDR=address)
+    shared.flush()
+    assert ApiKey.objects.get(pk=key.pk).last_used_from == network

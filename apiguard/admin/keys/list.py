@@ -165,7 +165,12 @@ class ApiKeyAdmin(RotateMixin, RevokeMixin, IdentifyMixin, PolicyAdmin):
 
     @admin.display(description=_("last used"))
     def last_used(self, key: ApiKey) -> str:
-        return DASH if key.last_used_at is None else format_moment(key.last_used_at)
+        if key.last_used_at is None:
+            return DASH
+        when = format_moment(key.last_used_at)
+        if not key.last_used_from:
+            return when
+        return f"{when} ({key.last_used_from})"
 
     @admin.display(description=_("revoked at"))
     def revoked(self, key: ApiKey) -> str:
