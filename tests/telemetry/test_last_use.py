@@ -202,7 +202,7 @@ def test_the_network_of_the_last_use_is_written_with_it_and_an_unknown_one_chang
     ("address", "network"),
     [("192.0.2.7", "192.0.2.0/24"), ("2001:db8:1:2::3", "2001:db8:1::/48"), ("", "")],
 )
-def test_a_request_leaves_the_network_that_it_came_from(client, address, network):
+def test_a_request_leaves_the_network_that_it_came_from(db, client, address, network):
     Route.objects.create(name="api", path_prefix="/api/plain", mode="enforce", access="credentials")
     key, text = ApiKey.objects.issue(Client.objects.create(slug="a", name="A"), "k")
     client.get("/api/plain", headers={"X-API-Key": text}, REMOTE_ADDR=address)
