@@ -148,4 +148,4 @@ def exchange(port: int, head: bytes, *body: bytes, patience: float = 30) -> RawA
             return None
         finally:
             response.close()
-        return RawAnswer(response.status, dict(response.getheaders()), data)
+        return RawAnswer(response.status, urllib3.HTTPHeaderDict(response.getheaders()), data)
