@@ -13,9 +13,9 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
-from ..models import PolicyModel
+from ..models import AllowedOrigin, PolicyModel
 from ..models.state import write_alias
-from ..policy.rows import MODELS, Rows
+from ..policy.rows import MODELS, OriginRow, Rows
 from .difference import Difference
 from .entries import Entry, Policy, RowId
 from .sections import BY_MODEL, BY_NAME, stored
@@ -93,7 +93,9 @@ def compiled_rows(rows: Iterable[PolicyModel]) -> Rows:
     found: dict[str, list[Any]] = {name: [] for name in MODELS}
     for row in rows:
         if (member := members.get(type(row))) is not None:
-            found[member].append(row)
+            # There may be very many origins; without their instances they compile much faster.
+            is_origin = isinstance(row, AllowedOrigin)
+            found[member].append(OriginRow.of(row) if is_origin else row)
     return Rows(
         **{name: tuple(sorted(each, key=lambda row: row.pk)) for name, each in found.items()}
     )

@@ -61,6 +61,23 @@ def test_a_change_is_planned_and_applied(run, exported):
     assert run("plan", str(exported)).status == 0
 
 
+def test_a_plan_says_what_applying_and_pruning_do_to_requests(run, exported):
+    tier = Tier.objects.get(slug="free")
+    Limit.objects.create(tier=tier, name="per-hour", amount=1000, period=3600)
+    edit(exported, "mode: observe", "mode: enforce")
+    planned = run("plan", str(exported)).out
+    assert "What it does:\n" in planned
+    does, pruning = planned.split("Not in the file")
+    assert "/api/" in does.split("What it does:")[1]
+    assert "- limit 'free/per-hour': counters and overrides of limit 'free/per-hour'" in pruning
+    # Another limit is as strict only for bursts, so that deleting this one opens something.
+    assert "What deleting them does:\n  opens: " in pruning
+    data = run("plan", str(exported), "--json").json
+    assert data["does"]
+    assert data["pruning_does"][0]["kind"] == "opens"
+    assert {"kind", "code", "text", "prefixes"} == set(data["does"][0])
+
+
 def test_standard_input_is_a_file_too(run, exported, monkeypatch):
     edit(exported, "mode: observe", "mode: off")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(exported.read_bytes())))
