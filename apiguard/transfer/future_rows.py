@@ -94,8 +94,8 @@ def compiled_rows(rows: Iterable[PolicyModel]) -> Rows:
     for row in rows:
         if (member := members.get(type(row))) is not None:
             # There may be very many origins; without their instances they compile much faster.
-            is_origin = isinstance(row, AllowedOrigin)
-            found[member].append(OriginRow.of(row) if is_origin else row)
+            kept = OriginRow.of(row) if isinstance(row, AllowedOrigin) else row
+            found[member].append(kept)
     return Rows(
         **{name: tuple(sorted(each, key=lambda row: row.pk)) for name, each in found.items()}
     )

@@ -36,7 +36,7 @@ from tests.transfer.random_policies import policies
 
 pytestmark = pytest.mark.django_db
 
-EXAMPLES = int(os.environ.get("APIGUARD_POLICIES", "8"))
+EXAMPLES = int(os.environ.get("APIGUARD_POLICIES", "5"))
 few = settings(
     max_examples=EXAMPLES,
     # Shrinking so large a value takes minutes; the seed reproduces it.
