@@ -9,7 +9,7 @@ the rows, and suggest the first step while they are empty.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
@@ -28,6 +28,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..errors import PolicyError
 from ..models import acting
+from ..models.state import one_revision
 from ..policy.holder import PolicyUnavailable, holder
 from ..policy.snapshot import RowProblem, Snapshot
 from ..policy.warnings import read_warnings
@@ -123,11 +124,29 @@ def current_snapshot() -> Snapshot | None:
         return None
 
 
-def record_actor(request: HttpRequest, reason: str = "") -> AbstractContextManager[None]:
-    """Record all writes inside the block under the name of the signed-in user."""
+REASON = "change_reason"
+"""The name of the box that every form and confirmation has."""
+LONGEST_REASON = 1000
+
+
+def given_reason(request: HttpRequest) -> str:
+    """Return what was typed into the box for the reason, or into a row's own field for it."""
+    typed = request.POST.get(REASON) or request.POST.get("reason") or ""
+    return str(typed).strip()[:LONGEST_REASON]
+
+
+@contextmanager
+def record_actor(request: HttpRequest, reason: str = "") -> Iterator[None]:
+    """Record all writes inside the block under the signed-in user, as one revision.
+
+    Args:
+        reason: why; empty: what was typed into the box of the form.
+    """
     request_id = getattr(getattr(request, "apiguard", None), "request_id", "") or ""
     user = request.user if request.user.is_authenticated else None
-    return acting(user, request_id=request_id, reason=reason)
+    reason = reason or given_reason(request)
+    with acting(user, request_id=request_id, reason=reason), one_revision():
+        yield
 
 
 class Screen(StockAdmin):
@@ -175,11 +194,13 @@ class PolicyAdmin(Screen):
         can_break_policy: false where no value of these rows is compiled, so
             that an edit needs no validation against the other rows.
         marks_problems: whether the list shows which rows have errors.
+        needs_reason: whether the form wants the reason of the change.
     """
 
     form = PolicyForm
     can_break_policy: ClassVar[bool] = True
     marks_problems: ClassVar[bool] = False
+    needs_reason: ClassVar[bool] = False
 
     # -- forms ----------------------------------------------------------------
 
@@ -301,6 +322,7 @@ class PolicyAdmin(Screen):
             # Without the confirmation, the pages delete nothing and show their form again.
             sent = request.POST.copy() if "action" in request.POST else QueryDict(mutable=True)
             sent.pop("post", None)
+            sent[REASON] = given_reason(request)
             request.POST = sent  # type: ignore[assignment]
             request._apiguard_confirmation = needed.confirmation  # type: ignore[attr-defined]
             return self._with_effects(request, view())

@@ -19,7 +19,7 @@ from ..policy.snapshot import Snapshot
 from ..request.facts import facts_of
 from ..rules.networks import Address, contains, parse_network
 from .base import PolicyAdmin
-from .display import badge
+from .display import badge, format_moment
 from .forms import PolicyForm
 
 
@@ -76,7 +76,7 @@ class BlockedNetworkAdmin(PolicyAdmin):
         "looked at. In force in every worker within about a second."
     )
     when_empty = _("No network is blocked.")
-    list_display = ("network", "state", "until", "reason")
+    list_display = ("network", "state", "end", "reason")
     search_fields = ("network", "reason")
     fields = ("network", "until", "reason")
 
@@ -108,6 +108,11 @@ class BlockedNetworkAdmin(PolicyAdmin):
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return super().has_module_permission(request) or self.has_add_permission(request)
+
+    @admin.display(description=_("until"), ordering="until")
+    def end(self, row: BlockedNetwork) -> str:
+        """Return when the block ends."""
+        return str(_("for good")) if row.until is None else format_moment(row.until)
 
     @admin.display(description=_("state"))
     def state(self, row: BlockedNetwork) -> SafeString:

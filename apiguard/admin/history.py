@@ -190,12 +190,22 @@ class PolicyChangeAdmin(UndoMixin, Screen):
     def shown_step(self, step: Step) -> dict[str, Any]:
         """Return what is done to one row, for the page."""
         entry = step.entry
+        before, after = entry.before, entry.after
+        if before is None or after is None:
+            # Of a whole row, what it does not set says nothing.
+            before, after = _set_values(step, before), _set_values(step, after)
         return {
             "verb": VERBS[step.kind],
             "kind": step.model._meta.verbose_name,
             "name": entry.name,
-            "difference": difference_table(entry.model, entry.before, entry.after, entry.names),
+            "difference": difference_table(entry.model, before, after, entry.names),
         }
+
+
+def _set_values(step: Step, values: Mapping[str, Any] | None) -> dict[str, Any]:
+    pk = step.model._meta.pk.attname
+    empty: tuple[Any, ...] = (None, "", [], {})
+    return {k: v for k, v in (values or {}).items() if v not in empty and k != pk}
 
 
 VERBS = {

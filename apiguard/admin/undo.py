@@ -7,9 +7,10 @@ was made for; where policy has moved since, it is shown anew.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -25,9 +26,10 @@ from ..history.apply import UndoRefused, apply_undo
 from ..history.undo import Undo, of_change, of_revision, plan_undo, since_revision
 from ..models import PolicyChange, PolicyState
 from ..models.state import write_alias
-from .base import Screen, record_actor
+from .base import Screen, given_reason, record_actor
 from .blocks import blocks_own_address
 from .confirmation import Confirmation, judge_edit
+from .display import format_moment
 from .edit_validation import begin_edit, transaction_snapshot
 from .undo_rights import find_missing_rights
 
@@ -37,6 +39,7 @@ else:
     PageBase = object
 
 MOST_STEPS = 200
+MOST_AUTHORS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Selection:
 
     title: str
     changes: Sequence[PolicyChange]
-    leaves_keys: bool = False
+    goes_back: bool = False
 
 
 @dataclass(slots=True)
@@ -60,6 +63,19 @@ class Trial:
     def is_possible(self) -> bool:
         """Return whether there is something to do, and nothing in its way."""
         return bool(self.undo.steps) and not self.obstacles
+
+
+def _authors(changes: Sequence[PolicyChange]) -> Iterator[str]:
+    """Yield when, by whom and why the changes were made, once for each revision."""
+    for _revision, group in groupby(reversed(changes), key=lambda change: change.revision):
+        first = next(group)
+        named = {
+            "revision": first.revision,
+            "when": format_moment(first.at),
+            "who": first.actor_name or _("an unnamed program"),
+        }
+        text = _("Revision %(revision)d, %(when)s, by %(who)s") % named
+        yield f"{text}: {first.reason}" if first.reason else text
 
 
 class _RolledBack(Exception):
@@ -88,7 +104,7 @@ class UndoMixin(PageBase):
             raise PermissionDenied
         selection = self._selection(request)
         if request.method == "POST":
-            with record_actor(request, reason=request.POST.get("_reason", "").strip()):
+            with record_actor(request):
                 return self.retry_conflicts(request, partial(self._undo, request, selection))
         return self._undo_page(request, selection, self._try(request, selection))
 
@@ -111,7 +127,7 @@ class UndoMixin(PageBase):
                 selection = Selection(title, of_revision(number, using))
             else:
                 title = _("Back to how it was at revision %(number)d") % {"number": number}
-                selection = Selection(title, since_revision(number, using), leaves_keys=True)
+                selection = Selection(title, since_revision(number, using), goes_back=True)
             if {change.model for change in selection.changes} & set(self.hidden_kinds(request)):
                 raise PermissionDenied  # A difference shows the values of rows.
             return selection
@@ -131,7 +147,7 @@ class UndoMixin(PageBase):
         using = write_alias()
         begin_edit(request)
         before = transaction_snapshot()
-        undo = plan_undo(selection.changes, using, leaves_keys=selection.leaves_keys)
+        undo = plan_undo(selection.changes, using, goes_back=selection.goes_back)
         trial = Trial(undo, [*undo.obstacles, *find_missing_rights(request.user, undo.steps)])
         if not trial.is_possible():
             return trial
@@ -172,7 +188,7 @@ class UndoMixin(PageBase):
         if request.POST.get("expect") != str(revision):
             messages.warning(request, _("Policy was changed meanwhile. This is how it is now."))
             raise _RolledBack
-        trial = self._apply(request, selection, request.POST.get("_reason", "").strip())
+        trial = self._apply(request, selection, given_reason(request))
         confirmation = trial.confirmation
         if not trial.is_possible():
             raise _RolledBack
@@ -190,13 +206,12 @@ class UndoMixin(PageBase):
             **self.admin_site.each_context(request),
             "opts": self.model._meta,
             "title": selection.title,
-            "changes": selection.changes,
+            "made": list(islice(_authors(selection.changes), MOST_AUTHORS)),
             "trial": trial,
             "steps": steps,
             "steps_left_out": max(0, len(trial.undo.steps) - MOST_STEPS),
             "confirmation": confirmation if confirmation and confirmation.is_shown else None,
             "expect": 0 if state is None else state.revision,
-            "reason": request.POST.get("_reason", ""),
         }
         return TemplateResponse(request, "admin/apiguard/undo.html", context)
 

@@ -15,12 +15,13 @@ from typing import Any, Literal
 
 from django.apps import apps
 
-from ..models import ApiKey, Client, JwtIssuer, PolicyChange, PolicyModel
+from ..models import ApiKey, BlockedNetwork, Client, JwtIssuer, PolicyChange, PolicyModel
 from ..models.audit import Entry
 from ..models.row_changes import StoredRow, read_rows, with_names
 
 Kind = Literal["create", "change", "delete", "disable", "revoke"]
 MOST_NAMED = 3
+STAY: tuple[type[PolicyModel], ...] = (ApiKey, BlockedNetwork)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +102,24 @@ def _model(label: str) -> type[PolicyModel] | None:
 # -- what takes them back -----------------------------------------------------------
 
 
-def plan_undo(changes: Sequence[PolicyChange], using: str, *, leaves_keys: bool = False) -> Undo:
+def plan_undo(changes: Sequence[PolicyChange], using: str, *, goes_back: bool = False) -> Undo:
     """Return the steps that take ``changes`` back, the oldest of them first.
 
     Args:
-        leaves_keys: whether keys stay as they are, whatever happened to them.
+        goes_back: whether these are all changes since a revision; keys and blocked networks
+            then stay as they are: who is locked out is not to come in by it.
     """
     undo = Undo(changes)
     by_row: dict[tuple[str, str], list[PolicyChange]] = {}
     for change in changes:
         by_row.setdefault((change.model, change.object_pk), []).append(change)
-    keys = [row for row in by_row if row[0] == ApiKey._meta.label_lower]
-    if leaves_keys and keys:
-        undo.notes.append(f"Keys stay as they are ({len(keys)} were changed since).")
-        by_row = {row: own for row, own in by_row.items() if row not in keys}
+    for kind in STAY if goes_back else ():
+        left = [row for row in by_row if row[0] == kind._meta.label_lower]
+        if left:
+            names = str(kind._meta.verbose_name_plural)
+            plural = names if names[:2].isupper() else names.capitalize()
+            undo.notes.append(f"{plural} stay as they are ({len(left)} were changed since).")
+            by_row = {row: own for row, own in by_row.items() if row not in left}
     for label in dict.fromkeys(label for label, _ in by_row):
         model = _model(label)
         if model is None:

@@ -30,7 +30,7 @@ from .clients import NETWORKS_HELP, Client
 from .fields import ForeignKey, StringListField, list_problems
 from .key_manager import ApiKeyManager
 from .key_queryset import irreversible, may_be_null
-from .state import PolicyState, What
+from .state import PolicyState, What, one_revision
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -210,7 +210,7 @@ class ApiKey(PolicyModel):
                 since it was read; or its settings are wrong by now.
         """
         seen, reason = self.rotated_at, reason.strip() or "rotated"
-        with self._locked() as now, default_actor(by, reason):
+        with self._locked() as now, default_actor(by, reason), one_revision():
             self._refuse_to_rotate(now, seen)
             planned_end = self.planned_end_at if self.rotated_at else self.expires_at
             times = succession(

@@ -44,7 +44,7 @@ def test_an_edit_is_undone_in_two_screens(admin_client, route):
     listed = admin_client.get(url("policychange_changelist")).content.decode()
     address = undo_page(change)
     assert address.replace("&", "&amp;") in listed
-    response = confirm(admin_client, address, _reason="a mistake")
+    response = confirm(admin_client, address, change_reason="a mistake")
     assert response.status_code == 302
     assert Route.objects.get().cost == 1
     assert (last().actor_name, last().reason, last().after) == ("admin", "a mistake", {"cost": 1})

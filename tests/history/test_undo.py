@@ -17,6 +17,7 @@ from apiguard.history.undo import of_change, of_revision, plan_undo, since_revis
 from apiguard.models import (
     AllowedOrigin,
     ApiKey,
+    BlockedNetwork,
     Client,
     CorsPolicy,
     JwtIssuer,
@@ -74,6 +75,12 @@ def tier():
     return tier
 
 
+def was_replaced(revision):
+    """Whether a client was deleted and made anew: undone, it stays, and so nothing comes back."""
+    later = PolicyChange.objects.filter(revision__gt=revision, model="apiguard.client")
+    return {"deleted", "created"} <= set(later.values_list("action", flat=True))
+
+
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6))
 def test_undo_of_every_revision_gives_back_the_rows_before_it(seed):
@@ -88,7 +95,7 @@ def test_undo_of_every_revision_gives_back_the_rows_before_it(seed):
         start, before = PolicyState.objects.get().revision, rows()
         made = edits.edit()
         end = PolicyState.objects.get().revision
-        if Client.objects.filter(enabled=False).exists():
+        if Client.objects.filter(enabled=False).exists() or was_replaced(start):
             Client.objects.update(enabled=True)
             continue
         for revision in range(end, start, -1):
@@ -211,18 +218,20 @@ def test_a_key_that_was_issued_is_revoked_and_a_revoked_one_stays_so():
     )
 
 
-def test_going_back_leaves_keys_as_they_are(tier):
+def test_going_back_leaves_keys_and_blocks_as_they_are(tier):
     start = PolicyState.objects.get().revision
     key, _ = ApiKey.objects.issue(Client.objects.create(slug="acme", name="Acme"), "k")
     digest = key.digest
     Limit.objects.update(amount=1)
     Route.objects.create(name="api", path_prefix="/api/")
-    done = undo(since_revision(start, "default"), leaves_keys=True)
+    BlockedNetwork.objects.create(network="192.0.2.7", reason="a flood")
+    done = undo(since_revision(start, "default"), goes_back=True)
     key.refresh_from_db()
     assert (key.revoked_at, key.digest) == (None, digest)
+    assert BlockedNetwork.objects.exists()
     assert not Route.objects.exists()
     assert sorted(Limit.objects.values_list("amount", flat=True)) == [5, 50]
-    assert any(note.startswith("Keys stay as they are") for note in done.notes)
+    assert any(note.startswith("API keys stay as they are") for note in done.notes)
 
 
 def test_an_issuer_without_its_keys_comes_back_disabled():

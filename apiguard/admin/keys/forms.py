@@ -23,6 +23,7 @@ else:
 FORM_EXPIRED = _(
     "This form is too old to create a key. It has been renewed: check the values and save again."
 )
+NEEDS_REASON = _("Write the reason of this change in the box at the end of the form.")
 MAY_NOT_GRANT = _(
     "You may not grant scopes: that takes the permission “grant scopes”. You may remove them."
 )
@@ -55,6 +56,8 @@ class KeyForm(PolicyForm):
         elif ends and "expires_at" in self.changed_data and ends <= timezone.now():
             self.add_error("expires_at", _("This time has passed. To end a key now, revoke it."))
         self._refuse_widening()
+        if not str(self.data.get("change_reason", "")).strip():
+            self.add_error(None, NEEDS_REASON)
         return cleaned
 
     def _refuse_widening(self) -> None:

@@ -43,6 +43,7 @@ class ApiKeyAdmin(RotateMixin, RevokeMixin, IdentifyMixin, PolicyAdmin):
     """The screen of API keys."""
 
     can_break_policy = False
+    needs_reason = True
     about = _("Search takes a name, a client, or a key's public beginning; never a whole key.")
     when_empty = _("There are no keys. Add a client first, then create a key for it.")
     list_display = ("key_and_name", "state", "client", "scope_list", "times")

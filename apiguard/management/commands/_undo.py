@@ -26,7 +26,9 @@ class _NotConfirmed(Exception):
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("revision", type=whole_number(0, MOST), metavar="REVISION")
     parser.add_argument(
-        "--since", action="store_true", help="go back to how it was at REVISION; keys stay"
+        "--since",
+        action="store_true",
+        help="go back to how it was then; keys and blocks stay",
     )
     parser.add_argument("--yes", action="store_true", help="do it, not only print what it does")
     parser.add_argument("--reason", default="", metavar="TEXT")
@@ -43,7 +45,7 @@ def run(console: Console, options: Options) -> None:
     try:
         with acting(name=name, reason=reason), locked(using):
             before = _snapshot()
-            undo = plan_undo(changes, using, leaves_keys=since)
+            undo = plan_undo(changes, using, goes_back=since)
             apply_undo(undo, using, reason)
             texts = [each.text for each in compare(before, _snapshot(), read_callers())]
             if not options["yes"]:

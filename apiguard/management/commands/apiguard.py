@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand
 from django.db import Error as DatabaseError
 
+from ...models.state import one_revision
 from ...policy import load
 from . import (
     _baseline,
@@ -97,7 +98,8 @@ class Command(BaseCommand):
         try:
             if command.needs_tables and not load.tables_exist():
                 raise used_wrongly("apiguard's tables do not exist yet. Run: manage.py migrate")
-            command.run(console, options)
+            with one_revision():
+                command.run(console, options)
         except ImproperlyConfigured as error:
             raise used_wrongly(f"The settings are wrong. {error}") from error
         except DatabaseError as error:
