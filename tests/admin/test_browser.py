@@ -52,6 +52,7 @@ def test_a_key_is_made_copied_and_not_made_again_by_a_reload(desk, patient):
     acme = Client.objects.create(slug="acme", name="Acme")
     patient.get(f"{desk}{url('apikey_add')}?client={acme.pk}")
     patient.find_element("name", "name").send_keys("laptop")
+    patient.find_element("name", "change_reason").send_keys("a new laptop")
     patient.get_log("browser")  # What Django's own widgets had to say is not ours.
     patient.find_element("name", "_save").click()
 
@@ -84,6 +85,7 @@ def test_without_scripts_the_key_can_still_be_selected_and_no_dead_button_shows(
     patient.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     patient.refresh()
     patient.find_element("name", "name").send_keys("laptop")
+    patient.find_element("name", "change_reason").send_keys("a new laptop")
     patient.find_element("name", "_save").click()
     field = patient.find_element("id", "apiguard-key")
     assert field.is_displayed()
