@@ -56,7 +56,10 @@ def test_an_empty_list_says_what_to_do(admin_client, screen):
 def test_every_form_renders(admin_client, policy, screen):
     assert admin_client.get(url(f"{screen}_add")).status_code == 200
     assert admin_client.get(url(f"{screen}_change", policy[screen].pk)).status_code == 200
-    assert admin_client.get(url(f"{screen}_history", policy[screen].pk), follow=True).status_code == 200
+    assert (
+        admin_client.get(url(f"{screen}_history", policy[screen].pk), follow=True).status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize("screen", SCREENS)
