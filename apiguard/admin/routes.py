@@ -28,6 +28,7 @@ from .display import (
     format_tier_limits,
     lines,
 )
+from .enforcing import EnforceMixin, trial_of_route
 from .pick_lists import PickListsMixin
 from .route_presets import PRESETS, initial_of_copy, initial_of_preset
 from .suggestions import SuggestionForm, SuggestionsMixin
@@ -48,7 +49,7 @@ def refusals_of_a_day(enforced: bool) -> Coalesce:
     return Coalesce(Subquery(counts), 0)
 
 
-class RouteAdmin(PickListsMixin, SuggestionsMixin, PolicyAdmin):
+class RouteAdmin(EnforceMixin, PickListsMixin, SuggestionsMixin, PolicyAdmin):
     """The screen of routes."""
 
     about = _(
@@ -105,6 +106,9 @@ class RouteAdmin(PickListsMixin, SuggestionsMixin, PolicyAdmin):
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
     ) -> HttpResponse:
+        row = kwargs.get("obj")
+        if row is not None and row.mode == Route.Mode.OBSERVE:
+            context["trial"] = trial_of_route(row)
         if kwargs.get("add") and request.method == "GET" and "_popup" not in request.GET:
             context["presets"] = PRESETS.items()
             context["chosen_preset"] = request.GET.get("preset", "")

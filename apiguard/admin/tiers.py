@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
@@ -20,6 +20,7 @@ from ..models import Limit, Tier
 from ..rules.rates import Rate, parse_rate
 from .base import PolicyAdmin, PolicyInline
 from .display import format_limit, format_rate, lines
+from .enforcing import EnforceMixin, Trial, trial_of_limit
 from .forms import PolicyForm
 from .shadow_counts import ShadowTotal, shadow_details, shadow_totals
 
@@ -113,7 +114,7 @@ def shadow_limits(tier: Tier) -> list[Limit]:
     return [limit for limit in tier.limits.all() if limit.mode == Limit.Mode.SHADOW]
 
 
-class TierAdmin(PolicyAdmin):
+class TierAdmin(EnforceMixin, PolicyAdmin):
     """The screen of tiers: how many requests a client may send."""
 
     about = _("A request is admitted only if all limits of its tier admit it.")
@@ -137,6 +138,17 @@ class TierAdmin(PolicyAdmin):
         rows: QuerySet[Any] = super().get_queryset(request)
         rows = rows.annotate(clients_total=Count("clients", distinct=True))
         return rows.prefetch_related("limits__route", "anonymous_routes", "user_routes")
+
+    enforce_path = "<path:object_id>/limits/<int:pk>"
+
+    def enforced_row(self, parent: Any, pk: int) -> Limit | None:
+        return next((limit for limit in shadow_limits(parent) if limit.pk == pk), None)
+
+    def may_enforce(self, request: HttpRequest, parent: Any) -> bool:
+        return bool(request.user.has_perm("apiguard.change_limit"))
+
+    def trial(self, row: Any) -> Trial:
+        return trial_of_limit(row)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_fields(request, obj)
@@ -168,7 +180,18 @@ class TierAdmin(PolicyAdmin):
         limits = shadow_limits(tier)
         found = shadow_details(limit.pk for limit in limits)
         nothing = ShadowTotal(0, ())
-        return lines(f"{limit.name}: {found.get(limit.pk, nothing).text}" for limit in limits)
+        name = "admin:apiguard_tier_enforce"
+        links = [
+            (
+                limit.name,
+                found.get(limit.pk, nothing).text,
+                reverse(name, args=[tier.pk, limit.pk], current_app=self.admin_site.name),
+                _("Enforce"),
+            )
+            for limit in limits
+        ]
+        line = '<span class="apiguard-line">{}: {}</span> <a href="{}">{}</a>'
+        return format_html_join("", line, links)
 
     @admin.display(description=_("clients"), ordering="clients_total")
     def client_count(self, tier: Any) -> SafeString:

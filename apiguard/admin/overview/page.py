@@ -187,7 +187,7 @@ def _route(
         "observes": route.mode == Route.Mode.OBSERVE,
         "is_off": route.mode == Route.Mode.OFF,
         "access": lines([route.access, *format_scopes(route)]),
-        "limits": lines([*texts, *traffic.tiers_by_route(snapshot, route)]),
+        "limits": lines([*texts, *traffic.tiers_by_route(snapshot, route, limits)]),
         "content": lines(format_content_rules(route)),
         "problems": problems_of(route, snapshot),
     }

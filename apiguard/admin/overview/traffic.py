@@ -278,14 +278,16 @@ def expiring_keys(request: HttpRequest, site: AdminSite) -> list[Expiring]:
     ]
 
 
-def tiers_by_route(snapshot: Snapshot | None, route: Route) -> list[str]:
+def tiers_by_route(
+    snapshot: Snapshot | None, route: Route, limits: Mapping[Any, Sequence[Any]]
+) -> list[str]:
     """Return the limits of callers with a credential at ``route``, by tier; no query."""
-    if snapshot is None:
+    if snapshot is None or route.mode == Route.Mode.OFF:
         return []
-    found: Mapping[Any, Any] = snapshot.tiers
-    anonymous = {route.anonymous_tier_id, route.user_tier_id}
+    of_tokens = {issuer.tier_pk for issuer in snapshot.issuers.values()}
+    with_clients = {pk for pk, rows in limits.items() if rows[0].clients_in_tier}
     return [
-        f"{tier.name}: {', '.join(limit.name for limit in limits)}"
-        for pk, tier in found.items()
-        if pk not in anonymous and (limits := tier.limits_at(route.pk))
+        f"{tier.name}: {', '.join(limit.name for limit in found)}"
+        for pk, tier in snapshot.tiers.items()
+        if pk in of_tokens | with_clients and (found := tier.limits_at(route.pk))
     ]

@@ -1,0 +1,199 @@
+"""Trying before enforcing: what a route or a limit would have refused, and a button to enforce it.
+
+A route that observes, and a limit that only counts, refuse nothing. Their pages say since
+when, how many requests, and of whom. The button leads to a page that repeats the
+numbers; they are kept in the history as the reason of the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import router, transaction
+from django.db.models import Count, Sum
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from ..models import HourlyCount, Limit, PolicyChange, Refusal, Route
+from ..models.hourly_counts import COUNTS_KEPT, hour_of
+from ..models.state import write_alias
+from .base import PolicyAdmin, record_actor
+from .confirmation import Confirmation, ConfirmationNeeded
+from .display import format_moment
+from .edit_validation import EditRefused, begin_edit, validate_edit
+from .shadow_counts import shadow_details
+
+if TYPE_CHECKING:
+    Base = PolicyAdmin
+else:
+    Base = object
+
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What would have been refused since the trial began.
+
+    ``top`` has a title and the most frequent values with their numbers; they come from
+    the refused requests that were kept, so their numbers may be smaller.
+    """
+
+    since: datetime
+    count: int
+    top: list[tuple[str, list[tuple[str, int]]]]
+
+    @property
+    def count_text(self) -> str:
+        return f"{self.count:,}"
+
+    @property
+    def since_text(self) -> str:
+        return format_moment(self.since)
+
+    @property
+    def summary(self) -> str:
+        """The numbers in one paragraph, for the history."""
+        parts = [
+            _("Tried since %(since)s: %(count)s requests would have been refused.")
+            % {"since": self.since_text, "count": self.count_text}
+        ]
+        for title, values in self.top:
+            listed = ", ".join(f"{value or '-'} ({number:,})" for value, number in values)
+            parts.append(f"{title}: {listed}.")
+        return " ".join(parts)
+
+
+def trial_of_route(route: Route) -> Trial:
+    """Return what ``route`` would have refused since it observes; a few queries."""
+    since = _in_mode_since(route, Route.Mode.OBSERVE)
+    counts = HourlyCount.objects.filter(route_pk=route.pk, enforced=False)
+    # Of the hour in which the trial began, nothing that the route refused is among them.
+    counts = counts.filter(hour__gte=hour_of(since))
+    reasons = list(counts.order_by().values_list("outcome").annotate(total=Sum("count")))
+    reasons.sort(key=lambda row: -row[1])
+    named = [(outcome.replace("_", " "), total) for outcome, total in reasons]
+    kept = Refusal.objects.filter(route_pk=route.pk, enforced=False, at__gte=since)
+    top = [(_("Reasons"), named[:SHOWN])] if named else []
+    for title, column in (
+        (_("Clients"), "client_slug"),
+        (_("Addresses"), "address"),
+        (_("Paths"), "path"),
+        (_("Origins"), "origin"),
+    ):
+        values = kept.exclude(**{column: ""}).order_by().values_list(column)
+        found = values.annotate(total=Count("pk")).order_by("-total", column)[:SHOWN]
+        if listed := list(found):
+            top.append((title, listed))
+    return Trial(since, sum(total for _outcome, total in reasons), top)
+
+
+def trial_of_limit(limit: Limit) -> Trial:
+    """Return what ``limit`` would have refused in the last 24 hours, and of whom."""
+    since = max(_in_mode_since(limit, Limit.Mode.SHADOW), timezone.now() - timedelta(days=1))
+    total = shadow_details([limit.pk]).get(limit.pk)
+    if total is None:
+        return Trial(since, 0, [])
+    return Trial(since, total.count, [(_("Callers"), list(total.most))])
+
+
+def _in_mode_since(row: Any, mode: str) -> datetime:
+    """Return since when ``row`` is in ``mode``, as far as numbers are kept."""
+    kept = timezone.now() - COUNTS_KEPT
+    changes = PolicyChange.objects.using(write_alias()).filter(
+        model=row._meta.label_lower, object_pk=str(row.pk)
+    )
+    for change in changes.order_by("-revision", "-id")[:100]:
+        if (change.after or {}).get("mode") == mode:
+            return max(change.at, kept)
+    return kept
+
+
+class EnforceMixin(Base):
+    """Mixin of a screen with the page "Enforce" of its rows, or of rows inside them."""
+
+    enforce_path = "<path:object_id>"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.enforce_view)
+        name = f"apiguard_{self.opts.model_name}_enforce"
+        return [path(f"{self.enforce_path}/enforce/", view, name=name), *super().get_urls()]
+
+    def enforced_row(self, parent: Any, pk: int) -> Any:
+        """Return the row to enforce; ``None`` where it is not on trial."""
+        return parent if parent.mode == Route.Mode.OBSERVE else None
+
+    def may_enforce(self, request: HttpRequest, parent: Any) -> bool:
+        """Return whether the user may change the row."""
+        return self.has_change_permission(request, parent)
+
+    def trial(self, row: Any) -> Trial:
+        """Return what the row would have refused."""
+        return trial_of_route(row)
+
+    def enforce_view(self, request: HttpRequest, object_id: str, pk: int = 0) -> HttpResponse:
+        """Show the numbers on GET; on POST enforce, with the numbers as the reason."""
+        parent = self.get_object(request, unquote(object_id))
+        if parent is None:
+            raise Http404
+        if not self.may_enforce(request, parent):
+            raise PermissionDenied
+        row = self.enforced_row(parent, pk)
+        change = f"admin:apiguard_{self.opts.model_name}_change"
+        back = reverse(change, args=[parent.pk], current_app=self.admin_site.name)
+        if row is None:
+            messages.info(request, _("It is not on trial: nothing was changed."))
+            return HttpResponseRedirect(back)
+        trial = self.trial(row)
+        error, confirmation = "", None
+        if request.method == "POST":
+            error, confirmation = self._enforce(request, parent, row, trial)
+            if not error and confirmation is None:
+                messages.success(request, _("“%s” is enforced from now on.") % row)
+                return HttpResponseRedirect(back)
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Enforce “%s”") % row,
+            "opts": self.opts,
+            "parent": parent,
+            "back": back,
+            "trial": trial,
+            "error": error,
+            "confirmation": confirmation,
+        }
+        return TemplateResponse(request, "admin/apiguard/enforce.html", context)
+
+    def _enforce(
+        self, request: HttpRequest, parent: Any, row: Any, trial: Trial
+    ) -> tuple[str, Confirmation | None]:
+        """Enforce ``row``; return why that was refused, or what is to be confirmed first."""
+        form: Any = self.get_form(request, parent, change=True)(instance=parent)
+        try:
+            with (
+                record_actor(request, reason=trial.summary),
+                transaction.atomic(using=router.db_for_write(self.model)),
+            ):
+                begin_edit(request)
+                row.mode = "enforce"
+                row.save()
+                validate_edit(request, form, [])
+                self.log_change(request, parent, [{"changed": {"fields": ["mode"]}}])
+        except EditRefused as refused:
+            return " ".join(_messages(refused)), None
+        except ConfirmationNeeded as needed:
+            return "", needed.confirmation
+        return "", None
+
+
+def _messages(refused: EditRefused) -> Sequence[str]:
+    return [text for _field, error in refused.refusal.form for text in error.messages]

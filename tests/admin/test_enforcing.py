@@ -1,0 +1,127 @@
+"""A route or a limit is tried, and enforced with the numbers of the trial as the reason."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from apiguard.models import HourlyCount, Limit, PolicyChange, Refusal, Route, ShadowCount
+
+from .pages import fields_of, url
+
+
+def refused(route, **more):
+    values = {
+        "at": timezone.now(),
+        "request_id": "r",
+        "method": "GET",
+        "path": "/api/orders",
+        "status": 401,
+        "enforced": False,
+        "outcome": "no_credential",
+        "reason": "no credential",
+        "route_pk": route.pk,
+        "principal": "ip:192.0.2.1",
+        "is_identified": False,
+        "address": "192.0.2.1",
+        "revision": 1,
+    }
+    return Refusal.objects.create(**values | more)
+
+
+@pytest.fixture
+def tried(route):
+    now = timezone.now()
+    HourlyCount.objects.add(now, route.pk, "no_credential", False, 30)
+    HourlyCount.objects.add(now, route.pk, "foreign_origin", False, 5)
+    HourlyCount.objects.add(now, route.pk, "limit_exceeded", True, 900)
+    refused(route)
+    refused(route, origin="https://x.example", address="192.0.2.7")
+    refused(route, client_slug="acme", path="/api/export")
+    refused(route, enforced=True, address="198.51.100.9")
+    return route
+
+
+def send(browser, address, **more):
+    page = browser.get(address).content.decode()
+    return browser.post(address, {**fields_of(page), **more})
+
+
+def test_the_form_of_a_route_says_what_it_would_have_refused(admin_client, tried):
+    page = admin_client.get(url("route_change", tried.pk))
+    trial = page.context["trial"]
+    assert trial.count == 35
+    assert dict(trial.top) == {
+        "Reasons": [("no credential", 30), ("foreign origin", 5)],
+        "Clients": [("acme", 1)],
+        "Addresses": [("192.0.2.1", 2), ("192.0.2.7", 1)],
+        "Paths": [("/api/orders", 2), ("/api/export", 1)],
+        "Origins": [("https://x.example", 1)],
+    }
+    text = page.content.decode()
+    assert "35 requests would have been refused since" in text
+    assert url("route_enforce", tried.pk) in text
+    assert "198.51.100.9" not in text
+
+
+def test_a_trial_begins_when_the_mode_was_chosen(admin_client, tried):
+    HourlyCount.objects.update(hour=timezone.now() - timedelta(days=2))
+    assert admin_client.get(url("route_change", tried.pk)).context["trial"].count == 0
+
+
+def test_enforcing_repeats_the_numbers_and_keeps_them_in_the_history(admin_client, tried):
+    address = url("route_enforce", tried.pk)
+    assert "35 requests would have been refused" in admin_client.get(address).content.decode()
+    assert Route.objects.get().mode == "observe"
+    answer = send(admin_client, address)
+    if answer.status_code == 200:  # What the edit closes waits for a tick.
+        confirmation = answer.context["confirmation"]
+        assert Route.objects.get().mode == "observe"
+        answer = admin_client.post(address, {confirmation.name: confirmation.digest})
+    assert answer.status_code == 302
+    assert Route.objects.get().mode == "enforce"
+    change = PolicyChange.objects.first()
+    assert "35 requests would have been refused." in change.reason
+    assert "Addresses: 192.0.2.1 (2), 192.0.2.7 (1)." in change.reason
+    assert change.actor_name == "admin"
+
+
+def test_who_may_only_view_routes_may_not_enforce(viewer, tried):
+    address = url("route_enforce", tried.pk)
+    assert viewer.get(address).status_code == 403
+    assert viewer.post(address).status_code == 403
+    page = viewer.get(url("route_change", tried.pk)).content.decode()
+    assert address not in page
+    assert Route.objects.get().mode == "observe"
+
+
+def test_a_route_that_is_enforced_already_is_left_alone(admin_client, tried):
+    Route.objects.update(mode="enforce")
+    before = PolicyChange.objects.count()
+    assert admin_client.post(url("route_enforce", tried.pk)).status_code == 302
+    assert PolicyChange.objects.count() == before
+
+
+def test_a_shadow_limit_is_enforced_with_its_numbers(admin_client, route, acme, tier):
+    limit = Limit.objects.create(tier=tier, name="new", amount=5, period=60, mode="shadow")
+    ShadowCount.objects.add(timezone.now(), limit.pk, f"client:{acme.pk}", 7)
+    address = url("tier_enforce", tier.pk, limit.pk)
+    assert address in admin_client.get(url("tier_change", tier.pk)).content.decode()
+    answer = send(admin_client, address)
+    if answer.status_code == 200:
+        confirmation = answer.context["confirmation"]
+        answer = admin_client.post(address, {confirmation.name: confirmation.digest})
+    assert answer.status_code == 302
+    limit.refresh_from_db()
+    assert limit.mode == "enforce"
+    assert "7 requests would have been refused. Callers: Acme (7)." in (
+        PolicyChange.objects.first().reason
+    )
+
+
+def test_enforcing_a_limit_takes_the_permission_to_change_limits(staff, route, tier):
+    limit = Limit.objects.create(tier=tier, name="new", amount=5, period=60, mode="shadow")
+    browser = staff("view_tier", "change_tier")
+    assert browser.post(url("tier_enforce", tier.pk, limit.pk)).status_code == 403
