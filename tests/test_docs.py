@@ -326,4 +326,5 @@ def test_every_django_command_in_a_shell_block_runs(project: FreshProject) -> No
     assert lines
     said = project.python("-c", RUNNER, stdin=json.dumps(lines))
     results = json.loads(said.split("RESULTS")[1].splitlines()[0])
-    assert {line: code for line, code in results.items() if code} == {}, said
+    failed = {line: code for line, code in results.items() if code}
+    assert failed == {}, f"{failed}\n{said}"
