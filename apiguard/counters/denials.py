@@ -25,7 +25,7 @@ from .base import Counter, LimitCheck
 from .leases import LeasingCounter
 
 LONGEST = 5.0
-LONGEST_RESERVED = 1.0
+LONGEST_RESERVED = 0.5
 MAX_PRINCIPALS = 10_000
 # Costs belong to routes; more of them than this cost round trips, and nothing else.
 MAX_COSTS = 8

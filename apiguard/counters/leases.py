@@ -40,8 +40,8 @@ MAX_CALLERS = 2_000
 MAX_TUPLES = 8
 # An unused lease waits so long for a check that takes it along, and is looked for so often:
 # together less than a second.
-GRACE = 600_000
-SWEEP_SECONDS = 0.25
+GRACE = 300_000
+SWEEP_SECONDS = 0.2
 # The clocks of process and store differ by less than this part.
 DRIFT = 1_000
 _TIMEOUT = int(TIMEOUT_SECONDS * MICROSECONDS)

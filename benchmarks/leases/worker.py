@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import random
 import struct
 import sys
 import threading
@@ -58,9 +59,13 @@ class Flood:
 
     def run(self, steady_until: float, end: float) -> None:
         """One thread: steady, then a flood until ``end``, which may be before it begins."""
-        while time.monotonic() < steady_until:
+        # Threads that began together would send in waves.
+        due = time.monotonic() + random.uniform(0, self.pause)  # noqa: S311
+        while due < steady_until:
+            time.sleep(max(0.0, due - time.monotonic()))
             self.send()
-            time.sleep(self.pause)
+            due += self.pause
+        time.sleep(max(0.0, steady_until - time.monotonic()))
         while time.monotonic() < end:
             self.send()
             # Other processes run on the same cores.

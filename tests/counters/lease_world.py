@@ -23,7 +23,7 @@ from apiguard.counters.merged_log import LONGEST_LEASE, B, calendar_bounds
 from apiguard.rules.limits import MICROSECONDS, Decision, Limit
 
 START = 1_790_000_000_123_456
-SWEEP = 250_000
+SWEEP = 200_000
 PRINCIPAL = "client:1"
 # Longer than a check that takes part in the trace may take on its way to the store.
 LONGEST_WAY = 40_000

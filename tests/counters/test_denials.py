@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apiguard.counters.base import LimitCheck, StoreFailed
-from apiguard.counters.denials import LONGEST, Denials
+from apiguard.counters.denials import LONGEST, LONGEST_RESERVED, Denials
 from apiguard.counters.memory import MemoryCounter
 from apiguard.rules.limits import MICROSECONDS, Decision, Limit
 from tests.counters.checking import check
@@ -312,3 +312,18 @@ def test_a_recalled_denial_is_what_the_store_would_say(trace, amount, period):
                 assert abs(ours.wait - theirs.wait) <= 1
                 assert abs((ours.reset or 0) - (theirs.reset or 0)) <= 1
         decide(denials, store, POLICY, "p", limits, cost)
+
+
+def test_a_denial_is_short_while_reserved_units_may_return(denials, store, clock):
+    large = Limit(3, "large", "window", 1000, 60)
+    decide(denials, store, POLICY, "p", (large,), 1000)
+    assert decide(denials, store, POLICY, "p", (large,), 1).may_return
+    clock.now += int(LONGEST_RESERVED * MICROSECONDS) - 1
+    assert recall(denials, "p", (large,), 1) is not None
+    clock.now += 1
+    assert recall(denials, "p", (large,), 1) is None
+    # The store says that nothing was reserved in the last second: it lives longer.
+    clock.now += MICROSECONDS
+    assert not decide(denials, store, POLICY, "p", (large,), 1).may_return
+    clock.now += 2 * MICROSECONDS
+    assert recall(denials, "p", (large,), 1) is not None

@@ -1,0 +1,44 @@
+"""The counter that the settings name."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import override_settings
+
+from apiguard.counters import factory
+from apiguard.counters.base import LimitCheck
+from apiguard.rules.limits import Limit
+
+LIMIT = Limit(1, "window", "window", 100_000, 60)
+
+
+class Listener:
+    """Nothing happens to the store here."""
+
+    def record_change(self, away: bool) -> None:
+        raise AssertionError
+
+    def record_fault(self, fault: object) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("leases", [True, False])
+def test_the_setting_leases_says_whether_units_are_reserved(redis_client, redis_url, leases):
+    cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis_url}
+    with override_settings(CACHES={"leasing": cache}):
+        counter = factory.counter_for("leasing", "factory", Listener(), leases)
+        counter.check(None, LimitCheck("warm", (LIMIT,), 1))
+        redis_client.config_resetstat()
+        for _ in range(20):
+            assert counter.check(None, LimitCheck("p", (LIMIT,), 1)).allowed
+        commands = redis_client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert commands < 20 if leases else commands == 20
+    factory.forget_counters()
+
+
+def test_in_memory_nothing_is_reserved():
+    counter = factory.counter_for("memory", "factory", Listener(), True)
+    decisions = [counter.check(None, LimitCheck("p", (LIMIT,), 1)) for _ in range(5)]
+    assert [one.reserved for one in decisions] == [0] * 5
+    assert decisions[-1].counted[0].used == 5
+    factory.forget_counters()
