@@ -160,7 +160,7 @@ def _describe(
         content_type=text(facts.content_type if _has_body(facts) else "", MAX_HEADER),
         accept=text(facts.accept, MAX_HEADER),
         route_pk=None if route is None else route.pk,
-        route_name="" if route is None else route.name,
+        route_name="" if route is None else text(route.name, 100),
         row_model="" if row is None else row.model,
         row_pk="" if row is None else str(row.pk),
         row_name="" if row is None else text(row.name, 255),
