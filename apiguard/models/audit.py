@@ -107,6 +107,7 @@ class PolicyChange(models.Model):
     reason = models.TextField(_("reason"), blank=True)
 
     class Meta:
+        default_permissions = ("view",)
         verbose_name = _("policy change")
         verbose_name_plural = _("policy changes")
         permissions = (("undo_change", "Can undo policy changes"),)

@@ -88,6 +88,7 @@ class HourlyCount(models.Model):
     objects = HourlyCountQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ()
         verbose_name = _("hourly count")
         verbose_name_plural = _("hourly counts")
         ordering: ClassVar[list[str]] = ["-hour"]
@@ -131,6 +132,7 @@ class ShadowCount(models.Model):
     objects = ShadowCountQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ()
         verbose_name = _("shadow count")
         verbose_name_plural = _("shadow counts")
         ordering: ClassVar[list[str]] = ["-hour"]

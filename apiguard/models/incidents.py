@@ -66,6 +66,7 @@ class CounterOutage(models.Model):
     objects = CounterOutageQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ()
         verbose_name = _("outage of the counter")
         verbose_name_plural = _("outages of the counter")
         ordering: ClassVar[list[str]] = ["-began_at", "-id"]
@@ -123,6 +124,7 @@ class CounterFault(models.Model):
     objects = CounterFaultQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ()
         verbose_name = _("fault of the counter")
         verbose_name_plural = _("faults of the counter")
         ordering: ClassVar[list[str]] = ["kind", "name"]
@@ -167,6 +169,7 @@ class UntrustedProxy(models.Model):
     objects = UntrustedProxyQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ()
         verbose_name = _("untrusted proxy")
         verbose_name_plural = _("untrusted proxies")
         ordering: ClassVar[list[str]] = ["address"]

@@ -104,6 +104,7 @@ class ApiKey(PolicyModel):
     objects: ClassVar[ApiKeyManager[ApiKey]] = ApiKeyManager()
 
     class Meta:
+        default_permissions = ("add", "change", "view")
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")
         ordering: ClassVar[list[str]] = ["client", "-created_at"]

@@ -65,6 +65,7 @@ class ObservedHeader(models.Model):
     objects = ObservedHeaderQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ()
         verbose_name = _("observed header")
         verbose_name_plural = _("observed headers")
         ordering: ClassVar[list[str]] = ["change", "name"]

@@ -143,6 +143,7 @@ class PolicyState(models.Model):
     changed_at = models.DateTimeField(_("changed at"), null=True, editable=False)
 
     class Meta:
+        default_permissions = ()
         verbose_name = _("policy state")
         verbose_name_plural = _("policy state")
         constraints = (
