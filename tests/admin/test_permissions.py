@@ -13,7 +13,7 @@ from django.db import connection
 
 from .pages import url
 
-MIGRATION = import_module("apiguard.migrations.0014_only_permissions_that_mean_something")
+MIGRATION = import_module("apiguard.migrations.0015_only_permissions_that_mean_something")
 UNUSED = {
     *("delete_apikey", "add_policychange", "change_policychange", "delete_policychange"),
     *("view_policystate", "change_hourlycount", "view_shadowcount", "delete_counteroutage"),
