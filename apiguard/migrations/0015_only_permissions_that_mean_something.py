@@ -2,7 +2,6 @@
 
 from django.db import migrations
 
-
 # Models whose rows nobody edits in the admin, and what is left of their permissions.
 KEPT = {
     "apikey": ("add", "change", "view"),
