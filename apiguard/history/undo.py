@@ -2,7 +2,7 @@
 
 A value is put back only where it is still the one that the changes left. A row that
 was deleted comes back under its own primary key, because counts, overrides and
-principals hang on it; what was deleted with it comes back too. A client is disabled
+principals refer to it; what was deleted with it comes back too. A client is disabled
 and a key revoked instead of deleted. A revoked key stays revoked, and no secret is in
 the history.
 """
@@ -174,7 +174,7 @@ class _Row:
         if self.model is Client:
             if now.values["enabled"]:
                 undo.steps.append(self._step("disable", {"enabled": True}, {"enabled": False}))
-            undo.notes.append(f"The {self} stays, disabled: keys and counts hang on it.")
+            undo.notes.append(f"The {self} stays, disabled: keys and counts belong to it.")
         elif self.model is ApiKey:
             if now.values["revoked_at"] is None:
                 undo.steps.append(self._step("revoke", {"revoked_at": None}, {"revoked_at": "now"}))
