@@ -10,7 +10,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.forms.models import ModelChoiceIterator
 from django.http import (
     Http404,
@@ -26,7 +27,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import conf
 from ..counters.base import CounterUnavailable
-from ..models import Client, Limit, Tier
+from ..models import ApiKey, Client, Limit, Tier
 from ..models.resets import recorded_reset
 from ..models.state import write_alias
 from ..policy.consequences import compare_client
@@ -129,7 +130,10 @@ class ClientAdmin(PolicyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
-        rows = rows.annotate(keys_total=Count("keys", filter=Q(keys__revoked_at=None)))
+        # Counted for the rows of one page, and not for all before they are sorted.
+        keys = ApiKey.objects.filter(client=OuterRef("pk"), revoked_at=None).order_by()
+        total = keys.values("client").annotate(number=Count("pk")).values("number")
+        rows = rows.annotate(keys_total=Coalesce(Subquery(total), 0))
         return rows.select_related("tier", "owner")
 
     def get_form(

@@ -157,7 +157,9 @@ class UsagePage:
 
     def context(self) -> dict[str, Any]:
         """Return what the template shows."""
-        totals, lost = usage_report.totals(self.selection), self.selection.lost()
+        periods, lost = usage_report.periods(self.selection), self.selection.lost()
+        # Every row belongs to a period, so that the table is not read once more.
+        totals = sum((one.totals for one in periods), start=Totals())
         return {
             "client": self.client,
             "client_url": self._row_url("client", self.client),
@@ -165,7 +167,7 @@ class UsagePage:
             "route_url": self._row_url("route", self.route),
             "totals": _number_texts(totals),
             "lost": f"{lost:,}" if lost else "",
-            "chart": self._chart(usage_report.periods(self.selection)),
+            "chart": self._chart(periods),
             "tables": self._tables(),
             "unused_keys": self._unused_keys(),
         }

@@ -18,7 +18,7 @@ from django.utils import timezone
 from ..models import ApiKey, Client, Route
 from ..models.hourly_counts import hour_of
 from ..models.state import write_alias
-from ..models.usage import LOST, SERVED, UsageQuerySet, usage_rows
+from ..models.usage import LOST, NOBODY, SERVED, UsageQuerySet, usage_rows
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -79,7 +79,9 @@ class Selection:
 
     def lost(self) -> int:
         """Return how many requests of all were not recorded; one query."""
-        return int(self._of_time().filter(outcome=LOST).aggregate(**_SUMS)["total"])
+        # Route and client are those that such rows have; they are said for the index.
+        rows = self._of_time().filter(outcome=LOST, route_pk=NOBODY, client_pk=NOBODY)
+        return int(rows.aggregate(**_SUMS)["total"])
 
     def _of_time(self) -> UsageQuerySet:
         first_day = _local(self.since).replace(hour=0, minute=0, second=0, microsecond=0)
