@@ -63,6 +63,11 @@ class Process:
     def __init__(self, world: World, drift: float) -> None:
         self.world, self.drift, self.stopped_until = world, drift, 0
         self.leases = LeasingCounter(self, self.clock)
+        self.limits = world.limits
+
+    def adopt(self, limits: tuple[Limit, ...]) -> None:
+        """A new policy reaches this worker."""
+        self.limits = limits
 
     def clock(self) -> int:
         return int(self.world.now * (1 + self.drift))
@@ -88,7 +93,7 @@ class World:
         self.trouble = trouble or Trouble.drawn(dice)
         self.now, self.step = START + dice.randrange(10**12), 0
         self.store = make_store(lambda: self.now - self.step)
-        self.limits = self._draw_limits(amounts)
+        self.limits = self.all_limits = self._draw_limits(amounts)
         # By limit, the largest amount and the longest period that were ever in force.
         self.most = {limit.pk: limit.amount for limit in self.limits}
         self.processes = [
@@ -96,7 +101,8 @@ class World:
             for _ in range(dice.choice([1, 2, 4, 8]))
         ]
         self.most_requests = most_requests
-        self.admitted: list[tuple[int, int]] = []
+        # By limit, the moments and costs of what it admitted.
+        self.admitted: dict[int, list[tuple[int, int]]] = defaultdict(list)
         # By calendar quota and the end of its period, on the store's clock.
         self.in_period: dict[tuple[int, int], int] = defaultdict(int)
         # The ends of the periods that go on, and by place those in which a lease is counted.
@@ -181,15 +187,17 @@ class World:
         )
 
     def change(self) -> None:
-        """Staff raise or lower the amount."""
-        dice = self.dice
+        """Staff change the amount, or remove or restore a limit; workers follow one by one."""
+        dice, changed = self.dice, self.limits
+        if dice.random() < 0.3:
+            changed = self.all_limits if len(changed) == 1 else (self.window,)
+        amount = max(2, self.window.amount * dice.choice([1, 2, 2, 3]) // 2)
         self.limits = tuple(
-            replace(limit, amount=max(2, limit.amount * dice.choice([1, 2, 3]) // 2))
-            if limit.pk == 1
-            else limit
-            for limit in self.limits
+            replace(each, amount=amount) if each.pk == 1 else each for each in changed
         )
-        self.most[1] = max(self.most[1], self.window.amount)
+        self.most[1] = max(self.most[1], amount)
+        for process in self.processes:
+            self.at(self.now + dice.randrange(2 * MICROSECONDS), process.adopt, self.limits)
 
     def sweep(self, process: Process, until: int) -> None:
         if process.stopped_until <= self.now:
@@ -204,7 +212,7 @@ class World:
             return
         self.asked += 1
         cost = 1 if self.dice.random() < 0.9 else self.dice.choice([2, 5])
-        check = LimitCheck(PRINCIPAL, self.limits, cost)
+        check = LimitCheck(PRINCIPAL, process.limits, cost)
         decision = process.leases.spend(check)
         if decision is not None:
             self.use(process, cost, decision)
@@ -226,13 +234,18 @@ class World:
         place = caller.lease.place
         self.unused[place] -= cost
         assert self.given_back[place] <= self.unused[place]
-        self.admit(cost, self.ends_of[place])
+        self.admit(cost, decision.limits, self.ends_of[place])
 
-    def admit(self, cost: int, ends: dict[int, int]) -> None:
-        self.admitted.append((self.now, cost))
+    def admit(self, cost: int, limits: tuple[Limit, ...], ends: dict[int, int]) -> None:
+        for limit in limits:
+            self.admitted[limit.pk].append((self.now, cost))
         for pk, end in ends.items():
             assert self.now - self.step < end, "a lease outlives the period that it is counted in"
             self.in_period[pk, end] += cost
+
+    def ends_under(self, check: LimitCheck) -> dict[int, int]:
+        """The ends of the periods in which this check's quotas count."""
+        return {limit.pk: self.ends[limit.pk] for limit in check.limits if limit.kind == "quota"}
 
     def send(self, process: Process, caller: Any, begun: int, check: LimitCheck) -> None:
         self.sent += 1
@@ -264,11 +277,11 @@ class World:
                     _, end = calendar_bounds(decision.now, limit.calendar)
                     self.ends[limit.pk] = max(end, self.ends.get(limit.pk, 0))
         if decision.reserved:
-            self.ends_of[decision.now + check.ahead] = dict(self.ends)
+            self.ends_of[decision.now + check.ahead] = self.ends_under(check)
             self.unused[decision.now + check.ahead] += decision.reserved
         if check.cost and not is_lost:
             if decision.allowed:
-                self.admit(check.cost, self.ends)
+                self.admit(check.cost, check.limits, self.ends_under(check))
             else:
                 self.refuse(check)
         elif check.cost and decision.allowed:
@@ -288,7 +301,7 @@ class World:
             else:
                 length = limit.period * MICROSECONDS
                 begin = self.now - length - 2 * (length // B)
-            used = sum(units for moment, units in self.admitted if moment > begin)
+            used = sum(units for moment, units in self.admitted[limit.pk] if moment > begin)
             held = sum(units for place, units in self.unused.items() if place > begin)
             fits = fits and used + held + check.cost <= limit.amount
         assert not fits, "a request was refused that fits all limits"
@@ -307,13 +320,13 @@ class World:
     def excess(self) -> int:
         """By how many units any window or period holds more than the largest amount in force."""
         worst = 0
-        for limit in self.limits:
+        for limit in self.all_limits:
             if limit.kind == "quota":
                 held = [units for (pk, _), units in self.in_period.items() if pk == limit.pk]
                 worst = max(worst, max(held, default=0) - self.most[limit.pk])
             else:
                 length = limit.period * MICROSECONDS
-                worst = max(worst, fullest(self.admitted, length) - self.most[limit.pk])
+                worst = max(worst, fullest(self.admitted[limit.pk], length) - self.most[limit.pk])
         return worst
 
 
