@@ -320,9 +320,12 @@ class PolicyAdmin(Screen):
             return self._with_effects(request, answer)
         except ConfirmationNeeded as needed:
             # Without the confirmation, the pages delete nothing and show their form again.
-            sent = request.POST.copy() if "action" in request.POST else QueryDict(mutable=True)
-            sent.pop("post", None)
-            sent[REASON] = given_reason(request)
+            # The page of one row deletes it if anything was sent at all, so nothing is.
+            sent = QueryDict(mutable=True)
+            if "action" in request.POST:
+                sent = request.POST.copy()
+                sent.pop("post", None)
+                sent[REASON] = given_reason(request)
             request.POST = sent  # type: ignore[assignment]
             request._apiguard_confirmation = needed.confirmation  # type: ignore[attr-defined]
             return self._with_effects(request, view())
