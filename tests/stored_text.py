@@ -14,14 +14,18 @@ from typing import Any
 
 # A query's beginning, unless what follows is cut out.
 QUERY = re.compile(r"\?[^…\s'\";,]")
+SECRET = re.compile(r"(ag_(live|test)_|eyJ)[A-Za-z0-9_.-]{30,}\Z")
 # The end of a credential; its beginning may be public, as a key's id is.
 SECRET_END = 16
 
 
 def secrets_of(facts: Any) -> set[str]:
-    """Return the ends of all credentials that a request brought."""
+    """Return the ends of all keys and tokens that a request brought, well-formed or not.
+
+    Other text in these headers, which tests also send in all others, is no secret.
+    """
     sent = f"{facts.authorization or ''} {facts.api_key or ''}".split()
-    return {text[-SECRET_END:] for text in sent if len(text) > SECRET_END + 4}
+    return {text[-SECRET_END:] for text in sent if SECRET.match(text)}
 
 
 def leaks_of(facts: Any, row: Any) -> Iterator[str]:
