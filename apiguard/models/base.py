@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Self, TypeVar
 
 from django.core.exceptions import ValidationError
-from django.db import models, router, transaction
+from django.db import connections, models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from ..errors import PolicyError
@@ -78,7 +78,9 @@ class PolicyQuerySet(models.QuerySet[M]):
             stamp = self.model.stamp(revision)
             _set_all(rows, stamp)
             # Which row a conflict was about, only all rows show.
-            before = read_rows(self.model, self.db) if update_conflicts else self._all_pks()
+            before = read_rows(self.model, self.db) if update_conflicts else {}
+            returns_keys = connections[self.db].features.can_return_rows_from_bulk_insert
+            known = None if returns_keys and not ignore_conflicts else self._all_pks()
             created = super().bulk_create(
                 rows,
                 batch_size=batch_size,
@@ -87,11 +89,11 @@ class PolicyQuerySet(models.QuerySet[M]):
                 update_fields=[*update_fields, *stamp] if update_fields else update_fields,
                 unique_fields=unique_fields,
             )
-            if isinstance(before, dict):
+            if update_conflicts:
                 after = read_rows(self.model, self.db)
             else:
-                new = self._all_pks() - before
-                before, after = {}, read_rows(self.model, self.db, sorted(new))
+                new = [row.pk for row in rows] if known is None else self._all_pks() - known
+                after = read_rows(self.model, self.db, new)
             record_entries(revision, compare_rows(self.model, before, after, self.db), self.db)
             return created
 
