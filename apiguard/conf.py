@@ -69,6 +69,7 @@ class Settings:
     refusals_address: Literal["full", "network"] = "full"
     history_keep_days: int | None = None
     leases: bool = True
+    sign_in_tier: str | None = None
     testing: bool | None = None
     # The same names as they stand in WSGI's environ, computed once.
     api_key_meta: str = "HTTP_X_API_KEY"

@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "rest_framework": DOOR,
     "ninja": DOOR,
     "decorators": DOOR,
+    "auth": DOOR,
     "history": DOOR,
     "transfer": {*DOOR, "middleware", "rest_framework", "history"},
     "admin": ROWS_AND_FILES,
@@ -60,6 +61,7 @@ FOREIGN = {
     "middleware": (*DJANGO_ORM, "rest_framework"),
     "ninja": (*DJANGO_ORM, "rest_framework"),
     "decorators": (*DJANGO_ORM, "rest_framework"),
+    "auth": (*DJANGO_ORM, "rest_framework"),
 }
 
 

@@ -16,6 +16,7 @@ from .neighbours import check_history
 from .page_caches import check_other_page_caches, check_page_cache
 from .reach import check_admin, check_coverage, check_websockets
 from .settings import check_deployment, check_forms_behind_tls, check_settings
+from .sign_in import check_sign_in
 from .users import check_user_key
 
 __all__ = ["check_coverage", "register_all"]
@@ -34,6 +35,7 @@ def register_all() -> None:
         check_user_key,
         check_history,
         check_admin,
+        check_sign_in,
     ):
         checks.register(check, "apiguard")
     checks.register(check_policy, "apiguard", checks.Tags.database)

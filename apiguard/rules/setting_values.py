@@ -227,5 +227,6 @@ PARSERS: Final[dict[str, Callable[[object], Any]]] = {
     "TESTING": _optional_boolean,
     "ADMIN": _boolean,
     "LEASES": _boolean,
+    "SIGN_IN_TIER": _optional_text,
 }
 """Member -> reader; a reader raises :class:`~apiguard.errors.PolicyError`."""
