@@ -43,7 +43,7 @@ def make_rows(user: Any) -> None:
 
 def _make_policy() -> None:
     standard = Tier.objects.get(slug="standard")
-    baseline = Route.objects.get()
+    baseline = Route.objects.get(path_prefix="/api/")
     browser = {"cors_policy": baseline.cors_policy, "header_policy": baseline.header_policy}
     export = Route.objects.create(
         name="export",
