@@ -36,6 +36,9 @@ def counter_for(name: str, prefix: str, listener: Listener, leases: bool = True)
     def on_change(away: bool) -> None:
         # What was denied by the one count is not denied by the other.
         denials.clear()
+        if leasing is not None and not away:
+            # A store that was restarted does not hold what was reserved in it.
+            leasing.forget_all()
         listener.record_change(away)
 
     store = ResilientCounter(
@@ -44,7 +47,8 @@ def counter_for(name: str, prefix: str, listener: Listener, leases: bool = True)
         CircuitBreaker(on_change),
         FaultLog(listener.record_fault),
     )
-    return PolicyCounter(store, denials, LeasingCounter(store) if leases else None)
+    leasing = LeasingCounter(store) if leases else None
+    return PolicyCounter(store, denials, leasing)
 
 
 def forget_counters() -> None:

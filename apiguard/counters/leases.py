@@ -128,7 +128,8 @@ class Caller:
         units = 0
         if len(self._recent) >= BUSY_REQUESTS and not self._is_reserving:
             units = sum(cost for _, cost in self._recent) - check.cost
-            self._is_reserving = True
+            self._is_reserving = units > 0
+        given_back += check.given_back
         return check._replace(reserve=units, ahead=self.length, given_back=given_back)
 
     def receive(self, begun: int, sent: LimitCheck, reply: Decision | None) -> None:
@@ -191,18 +192,23 @@ class LeasingCounter:
     ) -> None:
         self._counter, self._clock, self._max_callers = counter, clock, max_callers
         self._threads = DaemonThreads("apiguard-leases", 1, 1)
-        self.clear()
-        reset_after_fork(self, LeasingCounter.clear)
+        self._start_over()
+        reset_after_fork(self, LeasingCounter._start_over)
 
     def __len__(self) -> int:
         return len(self._callers)
 
-    def clear(self) -> None:
-        """Forget all leases without giving them back."""
+    def _start_over(self) -> None:
+        """Begin without leases: in a new counter, and in a child of a fork."""
         self._lock = threading.Lock()
         # Readers take no lock: the tuples are replaced, never changed.
         self._callers: OrderedDict[str, tuple[Caller, ...]] = OrderedDict()
         self._is_sweeping = False
+
+    def forget_all(self) -> None:
+        """Forget all leases without giving them back: the store may have lost what it counted."""
+        with self._lock:
+            self._callers = OrderedDict()
 
     def forget(self, principal: str) -> None:
         """Forget the leases of a principal without giving them back: its counts were reset."""
@@ -226,7 +232,7 @@ class LeasingCounter:
         Raises:
             CounterUnavailable: as the counter behind it.
         """
-        if not (check.commit and may_lease(check.limits)):
+        if not (check.commit and check.cost and may_lease(check.limits)):
             return self._counter.check(check)
         caller = self._caller_of(check)
         with caller.lock:

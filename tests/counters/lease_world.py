@@ -172,7 +172,7 @@ class World:
     def fork(self) -> None:
         """A child takes its parent's place, with all that is in its memory."""
         process = self.dice.choice(self.processes)
-        process.leases.clear()
+        process.leases._start_over()
 
     def stop(self) -> None:
         """SIGSTOP: the process sleeps, and its clock goes on."""

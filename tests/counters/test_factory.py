@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.test import override_settings
 
+from apiguard.concurrency import FAILURES, LONGEST_PAUSE
 from apiguard.counters import factory
 from apiguard.counters.base import LimitCheck
 from apiguard.rules.limits import Limit
@@ -13,10 +16,13 @@ LIMIT = Limit(1, "window", "window", 100_000, 60)
 
 
 class Listener:
-    """Nothing happens to the store here."""
+    """Keeps what becomes of the store."""
+
+    def __init__(self) -> None:
+        self.changes: list[bool] = []
 
     def record_change(self, away: bool) -> None:
-        raise AssertionError
+        self.changes.append(away)
 
     def record_fault(self, fault: object) -> None:
         raise AssertionError
@@ -33,6 +39,25 @@ def test_the_setting_leases_says_whether_units_are_reserved(redis_client, redis_
             assert counter.check(None, LimitCheck("p", (LIMIT,), 1)).allowed
         commands = redis_client.info("commandstats")["cmdstat_evalsha"]["calls"]
     assert commands < 20 if leases else commands == 20
+    factory.forget_counters()
+
+
+def test_leases_outlive_the_store_and_end_when_it_is_back(redis_client, redis_url):
+    """It may have been restarted, without what was reserved in it."""
+    cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis_url}
+    check, listener = LimitCheck("p", (LIMIT,), 1), Listener()
+    with override_settings(CACHES={"leasing": cache}):
+        counter = factory.counter_for("leasing", "factory", listener, True)
+        for _ in range(20):
+            counter.check(None, check)
+        breaker = counter._leases._counter.breaker
+        for _ in range(FAILURES):
+            breaker.failed(breaker.allowed())
+        assert len(counter._leases) == 1
+        breaker._clock = lambda: time.monotonic() + LONGEST_PAUSE
+        assert breaker.succeeded(breaker.allowed())
+    assert len(counter._leases) == 0
+    assert listener.changes == [True, False]
     factory.forget_counters()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from apiguard.counters import leases
-from apiguard.counters.base import LimitCheck, StoreFailed
+from apiguard.counters.base import GiveBack, LimitCheck, StoreFailed
 from apiguard.counters.denials import Denials, PolicyCounter
 from apiguard.counters.leases import LeasingCounter, may_lease
 from apiguard.counters.memory import MemoryCounter
@@ -254,6 +254,26 @@ def test_a_reset_drops_the_lease_and_gives_nothing_back(counter, store, clock):
     counter.give_back_unused()
     assert len(store.sent) == 3
     assert here.read("p", (LIMIT,)).counted[0].used == 0
+
+
+def test_leases_of_a_store_that_may_have_lost_its_counts_are_not_given_back(counter, store, clock):
+    request(counter, 3)
+    counter.forget_all()
+    clock.now += LENGTH + leases.GRACE
+    counter.give_back_unused()
+    request(counter)
+    assert len(store.sent) == 4
+    assert store.sent[3].given_back == ()
+
+
+def test_what_others_give_back_goes_along(counter, store, clock):
+    given_back = (GiveBack(START, 0, 2),)
+    request(counter, 4)
+    clock.now += LENGTH
+    counter.check(LimitCheck("p", (LIMIT,), 1, given_back=given_back))
+    assert [one.units for one in store.sent[-1].given_back] == [1, 2]
+    counter.check(LimitCheck("p", (LIMIT,), 0, given_back=given_back))
+    assert store.sent[-1] == LimitCheck("p", (LIMIT,), 0, given_back=given_back)
 
 
 def test_a_check_that_counts_nothing_neither_takes_nor_spends_a_lease(counter, store):
