@@ -57,6 +57,14 @@ class Trial:
         return f"{self.count:,}"
 
     @property
+    def listed(self) -> list[tuple[str, list[str]]]:
+        """The most frequent values with their numbers, as text."""
+        return [
+            (title, [f"{value or '-'} ({number:,})" for value, number in values])
+            for title, values in self.top
+        ]
+
+    @property
     def since_text(self) -> str:
         return format_moment(self.since)
 
@@ -67,9 +75,7 @@ class Trial:
             _("Tried since %(since)s: %(count)s requests would have been refused.")
             % {"since": self.since_text, "count": self.count_text}
         ]
-        for title, values in self.top:
-            listed = ", ".join(f"{value or '-'} ({number:,})" for value, number in values)
-            parts.append(f"{title}: {listed}.")
+        parts += [f"{title}: {', '.join(texts)}." for title, texts in self.listed]
         return " ".join(parts)
 
 
