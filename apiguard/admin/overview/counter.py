@@ -101,7 +101,8 @@ def _incidents(since: datetime) -> Iterable[tuple[Any, ...]]:
         ),
         all=True,
     )
-    return rows[:INCIDENTS_READ]
+    # Django 6.1 would order by the model's own ordering, which is no column of the union.
+    return rows.order_by()[:INCIDENTS_READ]
 
 
 def _where(name: str) -> str:
