@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase, ResponseHeaders
 
 from ..bounded_cache import BoundedCache
-from ..rules.redaction import redact
+from ..rules.redaction import redact_url
 from ..telemetry.buffer import buffer
 from . import response as responses
 from .context import GuardContext
@@ -56,7 +56,7 @@ def record_header_changes(
     if _compared.get(kind):
         return
     _compared.put(kind, True)
-    example = redact(f"{request.method} {request.path_info}", context.settings.key_namespace, 500)
+    example = redact_url(f"{request.method} {request.path_info}", context.settings.key_namespace, 500)
     for change in find_changes(request, context, response):
         buffer.header(route.pk, *change, example=example, revision=context.snapshot.revision or 0)
 

@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from ..policy.records import KeyRecord
 from ..rules.networks import network_of
-from ..rules.redaction import redact
+from ..rules.redaction import redact, redact_url
 from ..telemetry import refusals
 from ..telemetry.buffer import buffer
 from ..telemetry.refusal_buffer import RefusalKind, RefusedRequest
@@ -138,6 +138,9 @@ def _describe(
     def text(value: str | None, most: int = MAX_TEXT) -> str:
         return redact(value or "", context.settings.key_namespace, most)
 
+    def url(value: str | None) -> str:
+        return redact_url(value or "", context.settings.key_namespace, MAX_TEXT)
+
     def without_address(value: str) -> str:
         return value if not full else value.replace(full, address)
 
@@ -146,7 +149,7 @@ def _describe(
         at=timezone.now(),
         request_id=text(context.request_id, 128),
         method=text(facts.method, 32),
-        path=text(context.path),
+        path=url(context.path),
         status=status,
         enforced=kind.enforced,
         outcome=kind.outcome,
@@ -155,7 +158,7 @@ def _describe(
         is_identified=caller.is_identified,
         revision=context.snapshot.revision or 0,
         address=address,
-        origin=text(facts.origin),
+        origin=url(facts.origin),
         # Of a request without a body, a server may have made it up.
         content_type=text(facts.content_type if _has_body(facts) else "", MAX_HEADER),
         accept=text(facts.accept, MAX_HEADER),

@@ -14,6 +14,12 @@ from .keys import KeyParts
 
 LENGTH = 8 + 1 + 32
 _FORM = re.compile(r"([0-9A-Za-z]{8})\.([0-9A-Za-z]{32})")
+# Inside a longer text; its ends must be those of a word, because any text has eight letters.
+# What is escaped ("%22", "\\n") is no part of a word.
+_MASKABLE = re.compile(
+    r"(?:(?<![0-9A-Za-z])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[a-z]))"
+    r"([0-9A-Za-z]{8})\.[0-9A-Za-z]{32}(?![0-9A-Za-z])"
+)
 # The encoding of the package's hasher: algorithm, empty salt, 64 bytes in hexadecimal.
 _STORED = re.compile(r"sha512\$\$([0-9a-f]{128})")
 
@@ -34,6 +40,12 @@ def parse(text: str) -> KeyParts | None:
 def parse_any(text: str, namespace: str) -> KeyParts | None:
     """The parts of a key of ``namespace``, or of an imported one; None for anything else."""
     return keys.parse(text, namespace) or parse(text)
+
+
+def mask_any(text: str, namespace: str) -> str:
+    """``text`` with the secret of every key in it, imported or not, made unreadable."""
+    text = keys.mask(text, namespace)
+    return _MASKABLE.sub(r"\1._…", text) if "." in text else text
 
 
 def read_stored(encoded: str) -> str | None:

@@ -18,7 +18,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from .. import conf
-from ..rules.keys import mask
+from ..rules.imported_keys import mask_any as mask
 
 _exceptions = logging.Formatter()
 

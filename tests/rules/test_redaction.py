@@ -7,11 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apiguard.rules.keys import generate
-from apiguard.rules.redaction import redact
+from apiguard.rules.redaction import redact, redact_url
 from tests.request.site import token
 
 KEY = generate("ag", "live").text
 TOKEN = token()
+# What djangorestframework-api-key made, which apiguard goes on accepting after the import.
+IMPORTED = "abcdEFGH." + "aB3d" * 8
+# The header and the claims begin with '{ "' and with '{\n "'.
+SPACED = "eyAiYWxnIjogIkhTMjU2In0.ewogInN1YiI6ICJhIn0.c2lnbmF0dXJlc2ln"
 
 
 @pytest.mark.parametrize(
@@ -24,11 +28,21 @@ TOKEN = token()
         (f"/reset/{TOKEN}/done", "/reset/eyJ…/done"),
         (TOKEN[: len(TOKEN) // 2], "eyJ…"),
         (f"Accept is 'x/{KEY}'", f"Accept is 'x/{KEY[:20]}_…'"),
+        (f"/x/{IMPORTED}/y", "/x/abcdEFGH._…/y"),
+        (f"/t/{SPACED}/done", "/t/eyJ…/done"),
+        ("/a?x=1;token=s3cret", "/a?…"),
+        ("/a?tags=a,b&password=s3cret", "/a?…"),
         ("x" * 99, "x" * 49 + "…"),
     ],
 )
 def test_a_text_is_stored_without(text, stored):
     assert redact(text, "ag", 50) == stored
+
+
+@pytest.mark.parametrize("mark", ["'", '"', " ", ";", ",", "\n", "?"])
+def test_of_a_path_nothing_is_stored_after_the_question_mark(mark):
+    # Servers decode "%3F" and "%27", so a query with any character may stand in a path.
+    assert redact_url(f"/a?q={mark}x{mark}&password=s3cret", "ag", 50) == "/a?…"
 
 
 @settings(max_examples=50, deadline=None)

@@ -92,6 +92,12 @@ def test_a_key_is_masked_wherever_it_stands(log, write, layout):
     assert KEY.secret[:8] not in printed
 
 
+@pytest.mark.parametrize("before", ["", "Api-Key ", "/?k=%22", '["a\\n', "x."])
+def test_an_imported_key_is_masked_too(log, before):
+    key = "abcdEFGH." + "aB3d" * 8
+    assert log(lambda log: log.info("got %s", f"{before}{key}")) == f"got {before}abcdEFGH._…\n"
+
+
 def test_a_record_without_keys_stays_as_it_was():
     try:
         raise ValueError("plain")
