@@ -56,7 +56,9 @@ def record_header_changes(
     if _compared.get(kind):
         return
     _compared.put(kind, True)
-    example = redact_url(f"{request.method} {request.path_info}", context.settings.key_namespace, 500)
+    example = redact_url(
+        f"{request.method} {request.path_info}", context.settings.key_namespace, 500
+    )
     for change in find_changes(request, context, response):
         buffer.header(route.pk, *change, example=example, revision=context.snapshot.revision or 0)
 
