@@ -45,12 +45,13 @@ SWEEP_SECONDS = 0.2
 # The clocks of process and store differ by less than this part.
 DRIFT = 1_000
 _TIMEOUT = int(TIMEOUT_SECONDS * MICROSECONDS)
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+# Runs on while the machine sleeps; not every system has it.
+_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def elapsed_microseconds() -> int:
-    """Microseconds on a clock that is never set, and runs on while the machine sleeps."""
-    return time.clock_gettime_ns(_CLOCK) // 1000
+    """Microseconds on a clock that is never set."""
+    return (time.monotonic_ns() if _CLOCK is None else time.clock_gettime_ns(_CLOCK)) // 1000
 
 
 @lru_cache(maxsize=1024)

@@ -1,6 +1,6 @@
 """Leases of several processes that die, sleep and lose replies: never more than the amount.
 
-``APIGUARD_LEASE_TRACES`` sets how many traces are tried; it is 300 by default. One in
+``APIGUARD_LEASE_TRACES`` sets how many traces are tried; it is 200 by default. One in
 ten runs on both counters, which must decide alike.
 """
 
@@ -18,7 +18,7 @@ from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import Decision
 from tests.counters.lease_world import Trouble, World
 
-TRACES = int(os.environ.get("APIGUARD_LEASE_TRACES", "300"))
+TRACES = int(os.environ.get("APIGUARD_LEASE_TRACES", "200"))
 AMOUNTS = (256, 300, 1000)
 FRESH = count()
 
