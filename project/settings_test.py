@@ -43,6 +43,10 @@ APIGUARD = {
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1", "[::1]"]
 # Every client of the tests loads the middleware anew: it must not list all static files first.
 WHITENOISE_AUTOREFRESH = True
-# Whose rows import-api-keys reads.
-INSTALLED_APPS = [*INSTALLED_APPS, "rest_framework_api_key"]  # noqa: F405 - of the real settings
+# Whose rows import-api-keys and import-throttle-rates read.
+INSTALLED_APPS = [
+    *INSTALLED_APPS,  # noqa: F405 - of the real settings
+    "rest_framework_api_key",
+    "django_smart_ratelimit",
+]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

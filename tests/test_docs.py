@@ -301,6 +301,11 @@ SIMPLE_JWT = {
     "USER_ID_CLAIM": "sub",
     "USER_ID_FIELD": "username",
 }
+REST_FRAMEWORK["DEFAULT_THROTTLE_CLASSES"] += [
+    "rest_framework.throttling.AnonRateThrottle",
+    "rest_framework.throttling.UserRateThrottle",
+]
+REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = {"anon": "30/min", "user": "1000/day"}
 APIGUARD["JWT_SECRETS"] = {"simplejwt": SIMPLE_JWT["SIGNING_KEY"]}
 """
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -41,6 +42,8 @@ class UrlPattern:
     admin_site: str
     """Where the admin site is that serves it, such as "/admin/"; "" outside of one."""
     identity: tuple[int, ...] = field(repr=False)
+    callback: Any = field(repr=False, compare=False)
+    """The view itself, for what reads its attributes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ def _walk(resolver: URLResolver, above: _Above) -> Iterator[UrlPattern]:
             view=child.lookup_str,
             admin_site=here.admin_site,
             identity=here.identity,
+            callback=child.callback,
         )
 
 
