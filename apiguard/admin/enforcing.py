@@ -7,7 +7,7 @@ numbers; they are kept in the history as the reason of the change.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from ..models import HourlyCount, Limit, PolicyChange, Refusal, Route
+from ..models import HourlyCount, Limit, ObservedHeader, PolicyChange, Refusal, Route
 from ..models.hourly_counts import COUNTS_KEPT, hour_of
 from ..models.state import write_alias
 from .base import PolicyAdmin, record_actor
@@ -45,12 +45,14 @@ class Trial:
     """What would have been refused since the trial began.
 
     ``top`` has a title and the most frequent values with their numbers; they come from
-    the refused requests that were kept, so their numbers may be smaller.
+    the refused requests that were kept, so their numbers may be smaller. ``headers`` says
+    which response headers would be different, each with one request.
     """
 
     since: datetime
     count: int
     top: list[tuple[str, list[tuple[str, int]]]]
+    headers: tuple[str, ...] = ()
 
     @property
     def count_text(self) -> str:
@@ -100,7 +102,27 @@ def trial_of_route(route: Route) -> Trial:
         found = values.annotate(total=Count("pk")).order_by("-total", column)[:SHOWN]
         if listed := list(found):
             top.append((title, listed))
-    return Trial(since, sum(total for _outcome, total in reasons), top)
+    count = sum(total for _outcome, total in reasons)
+    return Trial(since, count, top, tuple(map(_header_text, _observed_headers(route))))
+
+
+def _observed_headers(route: Route) -> Iterable[ObservedHeader]:
+    """Return the headers that enforcing would change, by policy as it is now."""
+    revisions = [route.revision]
+    if (headers := route.header_policy) is not None:
+        revisions += [headers.revision, *headers.headers.values_list("revision", flat=True)]
+    if route.cors_policy is not None:
+        revisions.append(route.cors_policy.revision)
+    return ObservedHeader.objects.of_route(route.pk, max(revisions))
+
+
+def _header_text(row: ObservedHeader) -> str:
+    texts = {
+        "added": _("%(name)s: %(value)s would be added, as to %(example)s"),
+        "changed": _("%(name)s would become %(value)s, as of %(example)s"),
+        "removed": _("%(name)s would be removed, as from %(example)s"),
+    }
+    return texts[row.change] % {"name": row.name, "value": row.value, "example": row.example}
 
 
 def trial_of_limit(limit: Limit) -> Trial:

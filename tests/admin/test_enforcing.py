@@ -7,7 +7,15 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apiguard.models import HourlyCount, Limit, PolicyChange, Refusal, Route, ShadowCount
+from apiguard.models import (
+    HourlyCount,
+    Limit,
+    ObservedHeader,
+    PolicyChange,
+    Refusal,
+    Route,
+    ShadowCount,
+)
 
 from .pages import fields_of, url
 
@@ -69,6 +77,22 @@ def test_the_form_of_a_route_says_what_it_would_have_refused(admin_client, tried
 def test_a_trial_begins_when_the_mode_was_chosen(admin_client, tried):
     HourlyCount.objects.update(hour=timezone.now() - timedelta(days=2))
     assert admin_client.get(url("route_change", tried.pk)).context["trial"].count == 0
+
+
+def test_the_headers_that_would_be_different_are_named_with_one_request(admin_client, tried):
+    at = timezone.now()
+    seen = {"value": "DENY", "example": "GET /api/orders", "revision": tried.revision}
+    ObservedHeader.objects.seen(tried.pk, "X-Frame-Options", "added", at, **seen)
+    ObservedHeader.objects.seen(tried.pk, "X-Powered-By", "removed", at, **{**seen, "value": ""})
+    # By policy as it was before the route was changed.
+    ObservedHeader.objects.seen(tried.pk, "X-Old", "added", at, **{**seen, "revision": 0})
+    for address in (url("route_change", tried.pk), url("route_enforce", tried.pk)):
+        page = admin_client.get(address)
+        assert page.context["trial"].headers == (
+            "X-Frame-Options: DENY would be added, as to GET /api/orders",
+            "X-Powered-By would be removed, as from GET /api/orders",
+        )
+        assert "2 response headers would be different" in page.content.decode()
 
 
 def test_enforcing_repeats_the_numbers_and_keeps_them_in_the_history(admin_client, tried):
