@@ -38,7 +38,7 @@ from .confirmation import (
     predict_deletion,
     pressed_button,
 )
-from .conflict_retry import retry_conflicts
+from .conflict_retry import add_message, retry_conflicts
 from .display import badge, model_label
 from .edit_merge import MergeFormSet, with_shown
 from .edit_validation import (
@@ -179,6 +179,18 @@ class Screen(StockAdmin):
     ) -> HttpResponse:
         """Return the response of ``view``; see ``conflict_retry``."""
         return retry_conflicts(request, router.db_for_write(self.model), view)
+
+    def message_user(
+        self,
+        request: HttpRequest,
+        message: Any,
+        level: int | str = messages.INFO,
+        extra_tags: str = "",
+        fail_silently: bool = False,
+    ) -> None:
+        """Show a message on the next page; of an edit that is not committed, none."""
+        number = level if isinstance(level, int) else messages.DEFAULT_LEVELS[level.upper()]
+        add_message(request, number, message, extra_tags)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         # A digest that can be filtered by can be guessed character by character.

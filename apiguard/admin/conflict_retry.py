@@ -9,6 +9,7 @@ If it still fails, the person sees a warning, never a server error.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from django.contrib import messages
 from django.db import OperationalError, connections, transaction
@@ -16,6 +17,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 
 TRIES = 5
+# The attribute of a request that holds the messages of the attempt under way.
+PENDING = "_apiguard_messages"
 
 # SQLSTATE: serialization failure, deadlock, lock not available. MySQL: deadlock, lock wait.
 STATES = frozenset({"40001", "40P01", "55P03"})
@@ -30,6 +33,28 @@ def is_retryable(error: OperationalError) -> bool:
     return state in STATES or number in NUMBERS or number == "database is locked"
 
 
+class AddedMessage(NamedTuple):
+    """A message for the next page: its level, its text, its CSS classes."""
+
+    level: int
+    text: str
+    extra_tags: str = ""
+
+
+def add_message(request: HttpRequest, level: int, text: object, extra_tags: str = "") -> None:
+    """Show a message on the next page; what an edit adds is shown only if it was committed.
+
+    Args:
+        level: of ``django.contrib.messages``.
+    """
+    message = AddedMessage(level, str(text), extra_tags)
+    pending: list[AddedMessage] | None = getattr(request, PENDING, None)
+    if pending is None:
+        messages.add_message(request, *message)
+    else:
+        pending.append(message)
+
+
 def retry_conflicts(
     request: HttpRequest, using: str, view: Callable[[], HttpResponse]
 ) -> HttpResponse:
@@ -38,17 +63,21 @@ def retry_conflicts(
     Raises:
         OperationalError: of any other kind.
     """
-    storage = getattr(request, "_messages", None)
-    queued = list(getattr(storage, "_queued_messages", ()))
     for _try in range(TRIES):
+        pending: list[AddedMessage] = []
+        # Messages of an attempt that was rolled back are not true.
+        setattr(request, PENDING, pending)
         try:
-            return view()
+            response = view()
         except OperationalError as error:
             if not is_retryable(error):
                 raise
-        if storage is not None:
-            # Messages of the attempt that was rolled back are not true.
-            storage._queued_messages[:] = queued
+        else:
+            for message in pending:
+                messages.add_message(request, *message)
+            return response
+        finally:
+            setattr(request, PENDING, None)
         if connections[using].in_atomic_block:
             # ATOMIC_REQUESTS: the transaction belongs to Django and cannot be restarted here.
             transaction.set_rollback(True, using=using)

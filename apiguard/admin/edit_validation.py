@@ -25,6 +25,7 @@ from ..policy.callers import read_callers
 from ..policy.holder import holder
 from ..policy.snapshot import RowProblem, Snapshot, empty
 from .confirmation import Confirmation, ConfirmationNeeded, judge_edit, notes
+from .conflict_retry import add_message
 from .display import model_label
 from .forms import with_value
 from .lockout import warn_of_other_sites
@@ -156,7 +157,7 @@ def confirm(request: HttpRequest, confirmation: Confirmation) -> None:
     if confirmation.is_needed(request):
         raise ConfirmationNeeded(confirmation)
     for text in notes(confirmation):
-        messages.info(request, text)
+        add_message(request, messages.INFO, text)
 
 
 def refusal_of(confirmation: Confirmation) -> Refusal:

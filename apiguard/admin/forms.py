@@ -25,11 +25,14 @@ class PolicyForm(MergeForm):
 
     shown_as: ClassVar[Mapping[str, str]] = {}
 
-    def _update_errors(self, errors: ValidationError) -> None:
-        if hasattr(errors, "error_dict"):
-            errors = ValidationError(self._added(errors.error_dict))
-        if not hasattr(errors, "error_dict") or errors.error_dict:
-            super()._update_errors(errors)  # type: ignore[misc]
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Add what validation found, but for errors of the row that is stored already."""
+        # Django adds what validating the row found as one mapping, under no field.
+        if field is None and hasattr(error, "error_dict"):
+            error = ValidationError(self._added(error.error_dict))
+            if not error.error_dict:
+                return
+        super().add_error(field, error)
 
     def _added(self, errors: Mapping[str, list[ValidationError]]) -> dict[str, Any]:
         """Return the errors that the stored row does not have, by field of this form."""

@@ -29,6 +29,7 @@ from ..request.context import GuardContext
 from ..request.effects import Effect, peek, run
 from ..request.facts import Facts, facts_of, host_of
 from .admin_sites import AdminPaths, all_sites, site_serving
+from .conflict_retry import add_message
 from .form_barriers import find_barriers
 
 MIDDLEWARE = "apiguard.middleware.ApiGuardMiddleware"
@@ -148,7 +149,7 @@ def _warn(
             way = way_back(findings[0].outcome.prefix)
             reason = findings[0].text(_root(request))
             named = {"path": _root(request) + site.index, "reason": reason, "way": way}
-            messages.warning(request, text % named)
+            add_message(request, messages.WARNING, text % named)
     slow = _slowest(after, probes)
     if slow is not None and slow < FEWEST_PER_MINUTE and slow != _slowest(before, probes):
         text = _(
@@ -156,7 +157,7 @@ def _warn(
             "The admin needs more than that: raise the limit to at least %(fewest)d per minute."
         )
         count = {"path": _root(request) + site.index, "count": slow, "fewest": FEWEST_PER_MINUTE}
-        messages.warning(request, text % count)
+        add_message(request, messages.WARNING, text % count)
 
 
 def _slowest(snapshot: Snapshot, probes: Sequence[Probe]) -> int | None:

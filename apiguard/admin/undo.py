@@ -29,6 +29,7 @@ from ..models.state import write_alias
 from .base import Screen, given_reason, record_actor
 from .blocks import blocks_own_address
 from .confirmation import Confirmation, judge_edit
+from .conflict_retry import add_message
 from .display import format_moment
 from .edit_validation import begin_edit, transaction_snapshot
 from .undo_rights import find_missing_rights
@@ -173,7 +174,7 @@ class UndoMixin(PageBase):
             return self._undo_page(request, selection, self._try(request, selection))
         revision = PolicyState.objects.using(write_alias()).get(pk=1).revision
         text = _("Done as revision %(revision)d.") % {"revision": revision}
-        messages.success(request, " ".join([text, *trials[0].undo.notes]))
+        add_message(request, messages.SUCCESS, " ".join([text, *trials[0].undo.notes]))
         url = reverse("admin:apiguard_policychange_changelist", current_app=self.admin_site.name)
         return HttpResponseRedirect(url)
 
@@ -186,14 +187,18 @@ class UndoMixin(PageBase):
         begin_edit(request)
         revision = PolicyState.objects.using(write_alias()).get(pk=1).revision
         if request.POST.get("expect") != str(revision):
-            messages.warning(request, _("Policy was changed meanwhile. This is how it is now."))
+            add_message(
+                request, messages.WARNING, _("Policy was changed meanwhile. This is how it is now.")
+            )
             raise _RolledBack
         trial = self._apply(request, selection, given_reason(request))
         confirmation = trial.confirmation
         if not trial.is_possible():
             raise _RolledBack
         if confirmation is not None and confirmation.is_needed(request):
-            messages.warning(request, _("Nothing was done: tick the box if this may happen."))
+            add_message(
+                request, messages.WARNING, _("Nothing was done: tick the box if this may happen.")
+            )
             raise _RolledBack
         return trial
 

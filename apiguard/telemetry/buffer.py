@@ -1,8 +1,8 @@
 """Numbers and last uses, gathered in memory and written about once a second.
 
 A request only adds to a dictionary. A thread of this process flushes, soon
-after there is something to write; a flush that fails is dropped and
-counted, never retried at a request's expense. Only outages of the counter,
+after there is something to write; what a failed flush could not write is dropped
+and counted, never retried at a request's expense. Only outages of the counter,
 which are few, wait for the next flush instead. With ``POLICY_MAX_AGE: None``
 (tests) nothing is written unless ``flush()`` is called.
 """
@@ -39,8 +39,8 @@ from .refusal_buffer import RefusalBuffer, RefusalKind, RefusedRequest
 
 logger = logging.getLogger("apiguard.telemetry")
 
-# Tables that are swept once an hour.
-FORGETFUL = (
+# Tables whose old rows are deleted once an hour.
+PRUNED_TABLES = (
     HourlyCount,
     ShadowCount,
     CounterOutage,
@@ -55,12 +55,11 @@ MAX_OUTAGES = 100
 # Different faults of the counter that wait to be written.
 MAX_FAULTS = 100
 
-
 # Headers of observing routes that wait to be written.
 MAX_HEADERS = 1_000
 
 # Distinct entries of a kind that wait for a flush; more are dropped and counted.
-MAX_WAITING = 10_000
+MAX_ENTRIES = 10_000
 # Distinct (limit, principal) pairs; more principals are counted together.
 MAX_SHADOWED = 1_000
 # Keys of one statement; databases bound how many values it may hold.
@@ -84,7 +83,7 @@ class PendingWrites:
 
     def add_refused(self, entry: tuple[int, str, bool]) -> bool:
         """Count a refusal; False where there is no room."""
-        if entry not in self.refused and len(self.refused) >= MAX_WAITING:
+        if entry not in self.refused and len(self.refused) >= MAX_ENTRIES:
             return False
         self.refused[entry] += 1
         return True
@@ -94,21 +93,21 @@ class PendingWrites:
         entry = (limit_pk, principal)
         if entry not in self.shadowed and len(self.shadowed) >= MAX_SHADOWED:
             entry = (limit_pk, "")
-            if entry not in self.shadowed and len(self.shadowed) >= MAX_WAITING:
+            if entry not in self.shadowed and len(self.shadowed) >= MAX_ENTRIES:
                 return False
         self.shadowed[entry] += 1
         return True
 
     def add_used(self, key_pk: int, network: str) -> bool:
         """Note the use of a key; False where there is no room."""
-        if len(self.used) >= MAX_WAITING:
+        if len(self.used) >= MAX_ENTRIES:
             return False
         self.used[key_pk] = network
         return True
 
     def add_rehashed(self, key_pk: int, old: str, new: str, pepper_id: str) -> bool:
         """Note the digest that a newer pepper made; False where there is no room."""
-        if len(self.rehashed) >= MAX_WAITING:
+        if len(self.rehashed) >= MAX_ENTRIES:
             return False
         self.rehashed[key_pk] = (old, new, pepper_id)
         return True
@@ -121,7 +120,7 @@ class PendingWrites:
         return True
 
     def write(self, alias: str, at: datetime) -> None:
-        """Write everything to the database ``alias``; what is written no longer waits."""
+        """Write all entries to the database ``alias``; a written entry is removed at once."""
         used = sorted(self.used)
         for start in range(0, len(used), TOUCHED_AT_ONCE):
             batch = used[start : start + TOUCHED_AT_ONCE]
@@ -152,7 +151,7 @@ class PendingWrites:
 
     @property
     def size(self) -> int:
-        """How many events wait."""
+        """How many events are not written yet."""
         counted = sum(self.refused.values()) + sum(self.shadowed.values()) + self.faults.total()
         others: tuple[Sized, ...] = (self.used, self.rehashed, self.proxies, self.headers)
         return counted + sum(map(len, others))
@@ -183,7 +182,7 @@ class Buffer:
         self._is_ending = False
         self._outages: deque[tuple[bool, datetime]] = deque(maxlen=MAX_OUTAGES)
         self._away = False
-        self._said_away: datetime | None = None
+        self._reported_away: datetime | None = None
         self._forgot: datetime | None = None
         self.dropped = 0
 
@@ -215,7 +214,7 @@ class Buffer:
         self._start()
 
     def used(self, key_pk: int, network: Callable[[], str] = str) -> None:
-        """Note that a key was good for something; within a minute of the last time, nothing."""
+        """Note the use of a key; within a minute of the last note of it, do nothing."""
         if key_pk in self._pending.used or self._last_use.is_noted(key_pk):
             return
         with self._lock:
@@ -263,42 +262,42 @@ class Buffer:
     # -- away from requests -------------------------------------------------------
 
     def flush(self, *, everything: bool = True) -> None:
-        """Write everything that waits, now, in this thread.
+        """Write all pending entries now, in this thread.
 
         Args:
             everything: false leaves refused requests of the second that lasts for later.
         """
         with self._lock:
-            waiting, self._pending = self._pending, PendingWrites()
+            pending, self._pending = self._pending, PendingWrites()
         at = timezone.now()
         try:
             alias = write_alias()
             self._write_outages(alias, at)
-            self._write(waiting, alias, at)
+            self._write(pending, alias, at)
             self._forget(alias, at)
         except Exception as error:  # noqa: BLE001 - whatever it is, no request pays for it
-            self.dropped += waiting.size
-            logger.warning("Numbers of %s are lost: %s", waiting, error)
+            self.dropped += pending.size
+            logger.warning("Numbers of %s are lost: %s", pending, error)
         self.refusals.flush(everything=everything)
 
     def finish(self, seconds: float) -> None:
-        """Have everything that waits written before this process ends; waits so long at most."""
+        """Have the thread write all entries before this process ends; waits ``seconds`` at most."""
         self._is_ending = True
-        # Also where nothing waits any more: it may be about to be written just now.
+        # Also with no entry pending: the thread may be writing the last ones just now.
         self._thread.run_and_wait(seconds)
 
-    def _write(self, waiting: PendingWrites, alias: str, at: datetime) -> None:
-        # A request that came between two flushes may have asked before the first was done.
-        waiting.used = {
-            pk: network for pk, network in waiting.used.items() if not self._last_use.is_noted(pk)
+    def _write(self, pending: PendingWrites, alias: str, at: datetime) -> None:
+        # A request may have noted a key again while the flush before was writing it.
+        pending.used = {
+            pk: network for pk, network in pending.used.items() if not self._last_use.is_noted(pk)
         }
-        used = frozenset(waiting.used)
+        used = frozenset(pending.used)
         try:
-            waiting.write(alias, at)
+            pending.write(alias, at)
         finally:
             # Tests start over with other rows under the same numbers.
             if conf.current().policy_max_age is not None:
-                self._last_use.note(used - waiting.used.keys())
+                self._last_use.note(used - pending.used.keys())
 
     def _write_outages(self, alias: str, now: datetime) -> None:
         rows = CounterOutage.objects.using(alias)
@@ -306,23 +305,18 @@ class Buffer:
             away, at = self._outages[0]
             rows.note(process_name(), away, at)
             self._outages.popleft()
-            self._said_away = at
-        if self._away and (self._said_away is None or now - self._said_away >= REPEATED_AFTER):
+            self._reported_away = at
+        if self._away and (
+            self._reported_away is None or now - self._reported_away >= REPEATED_AFTER
+        ):
             rows.still(process_name(), now)
-            self._said_away = now
+            self._reported_away = now
 
     def _forget(self, alias: str, now: datetime) -> None:
-        """Delete what nobody looks at any more, once an hour."""
+        """Delete rows that are older than their table keeps, once an hour."""
         if self._forgot == hour_of(now):
             return
-        for model in (
-            HourlyCount,
-            ShadowCount,
-            CounterOutage,
-            CounterFault,
-            UntrustedProxy,
-            ObservedHeader,
-        ):
+        for model in PRUNED_TABLES:
             model.objects.using(alias).forget(now)
         self._forgot = hour_of(now)
 
@@ -330,7 +324,7 @@ class Buffer:
         self._thread.wake()
 
     def _idle_timeout(self) -> float | None:
-        # While the store is away the process says so, also when nobody calls.
+        # While the store is away the process reports it, also when no request comes.
         return REPEATED_AFTER.total_seconds() if self._away else None
 
     def _run(self) -> None:

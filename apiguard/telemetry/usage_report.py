@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Max, Q, Sum
+from django.db.models import F, Max, Q, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -129,11 +129,6 @@ def shares(
         Share(tuple(row[name] for name in columns), _totals(row), row["last"])
         for row in rows.order_by("-number", *columns)[:most]
     ]
-
-
-def number_of(selection: Selection, column: str) -> int:
-    """Return how many different values ``column`` has; one query."""
-    return int(selection.rows.aggregate(found=Count(column, distinct=True))["found"])
 
 
 def periods(selection: Selection) -> list[Period]:

@@ -10,6 +10,7 @@ from django.db import OperationalError
 
 from apiguard.admin import conflict_retry
 from apiguard.admin.conflict_retry import is_retryable
+from apiguard.admin.tiers import TierAdmin
 from apiguard.models import Tier
 from tests.admin.editors_at_once import EDITS, PEOPLE
 from tests.scripted import said_by, settings_on
@@ -73,6 +74,22 @@ def test_an_edit_that_was_overtaken_is_made_again_and_told_once(admin_client, fa
     assert Tier.objects.get().name == "Gold"
     saved = [one for one in get_messages(answer.wsgi_request) if one.level_tag == "success"]
     assert len(saved) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_messages_of_an_attempt_that_was_rolled_back_are_not_shown(admin_client, monkeypatch):
+    answer_of, errors = TierAdmin.response_add, [refused(), refused()]
+
+    def conflict(self, *args, **kwargs):
+        answer = answer_of(self, *args, **kwargs)
+        if errors:
+            raise errors.pop()
+        return answer
+
+    monkeypatch.setattr(TierAdmin, "response_add", conflict)
+    answer = send(admin_client, "Gold")
+    saved = [one for one in get_messages(answer.wsgi_request) if one.level_tag == "success"]
+    assert (len(saved), Tier.objects.count()) == (1, 1)
 
 
 @pytest.mark.django_db(transaction=True)

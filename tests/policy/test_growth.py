@@ -252,7 +252,7 @@ def small(monkeypatch):
     """Tables that are full after a hundred entries."""
     monkeypatch.setattr("apiguard.policy.keyring.MAX_UNKNOWN", 100)
     monkeypatch.setattr("apiguard.request.failed_credentials.MAX_ADDRESSES", 100)
-    monkeypatch.setattr("apiguard.telemetry.buffer.MAX_WAITING", 100)
+    monkeypatch.setattr("apiguard.telemetry.buffer.MAX_ENTRIES", 100)
     monkeypatch.setattr("apiguard.telemetry.buffer.MAX_SHADOWED", 100)
 
 

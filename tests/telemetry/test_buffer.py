@@ -140,7 +140,7 @@ def test_what_was_written_before_a_failure_is_not_counted_as_lost(db, monkeypatc
 
 
 def test_what_waits_is_bounded_and_known_entries_go_on_counting(db, monkeypatch):
-    monkeypatch.setattr(module, "MAX_WAITING", 2)
+    monkeypatch.setattr(module, "MAX_ENTRIES", 2)
     buffer = Buffer()
     for number in range(4):
         buffer.refused(number, "a", True)
@@ -182,7 +182,7 @@ def test_more_principals_than_there_is_room_for_are_counted_together(db, monkeyp
 
 def test_what_is_counted_together_is_bounded_too(monkeypatch):
     monkeypatch.setattr(module, "MAX_SHADOWED", 0)
-    monkeypatch.setattr(module, "MAX_WAITING", 2)
+    monkeypatch.setattr(module, "MAX_ENTRIES", 2)
     buffer = Buffer()
     for limit_pk in range(5):
         buffer.shadow(limit_pk, "ip:192.0.2.1")
