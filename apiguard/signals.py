@@ -1,22 +1,33 @@
 """Signals for the project's own code; connect receivers to these.
 
-All are sent once what they tell is committed, with ``send_robust``: a receiver
-that raises is logged under ``django.dispatch`` and stops nobody. None carries
-the text of a key. Writes of many rows at once (``update``, ``bulk_create``)
-send ``policy_changed`` alone.
+All are sent with ``send_robust``: a receiver that raises is logged under
+``django.dispatch`` and stops nothing. None carries the text of a key.
 
-=================  ====================================================================
-signal             arguments besides ``sender``
-=================  ====================================================================
-``key_created``    ``key``; ``by``, the user who did it, or ``None``. Sender: ``ApiKey``
-``key_rotated``    ``old``, ``new``, ``by``, ``reason``. The old key's ``revoked_at`` or
-                   ``expires_at`` says when it ends. Sender: ``ApiKey``
-``key_revoked``    ``key``, ``by``, ``reason``. Sender: ``ApiKey``
-``policy_changed`` ``change``, the ``PolicyChange`` of one write. Sender: ``PolicyChange``
-=================  ====================================================================
+===================  ==================================================================
+signal               arguments besides ``sender``
+===================  ==================================================================
+``key_issued``       ``key``; ``by``, the user who did it, or ``None``. Sender: ``ApiKey``
+``key_rotated``      ``old``, ``new``, ``by``, ``reason``. The old key's ``revoked_at`` or
+                     ``expires_at`` says when it ends. Sender: ``ApiKey``
+``key_revoked``      ``key``, ``by``, ``reason``. Sender: ``ApiKey``
+``key_expiring``     ``key``, 14 days before ``key.expires_at``. Sender: ``ApiKey``
+``limit_reached``    ``principal``; ``client``, its slug or ""; ``tier``, ``limit``, names;
+                     ``enforced``, false where the route only observes; ``at``.
+                     Sender: ``Limit``
+``policy_published`` ``revision``, ``by``, ``by_name``, ``reason``. Sender: ``PolicyState``
+``policy_changed``   ``change``, the ``PolicyChange`` of one row. Sender: ``PolicyChange``
+``counter_away``     ``process``, such as "web-2:4242"; ``at``. Sender: ``CounterOutage``
+``counter_back``     the same
+===================  ==================================================================
 
-A rotation sends ``key_created`` for the new key, ``key_revoked`` if the old
-one ends at once, then ``key_rotated``.
+What changes rows is sent once it is committed, in the thread that changed them:
+``policy_published`` once per revision, ``policy_changed`` once per row. A rotation
+sends ``key_issued`` for the new key, ``key_revoked`` if the old one ends at once, then
+``key_rotated``. Writes of many rows at once (``update``, ``bulk_create``) send
+``policy_published`` and ``policy_changed`` alone.
+
+``key_expiring``, ``limit_reached``, ``counter_away`` and ``counter_back`` are sent by
+a thread away from requests (``apiguard.telemetry.background_signals``).
 """
 
 from __future__ import annotations
@@ -26,10 +37,15 @@ from typing import Any
 from django.db import transaction
 from django.dispatch import Signal
 
-key_created = Signal()
+key_issued = Signal()
 key_rotated = Signal()
 key_revoked = Signal()
+key_expiring = Signal()
+limit_reached = Signal()
+policy_published = Signal()
 policy_changed = Signal()
+counter_away = Signal()
+counter_back = Signal()
 
 
 def after_commit(signal: Signal, sender: type[Any], using: str, **named: Any) -> None:

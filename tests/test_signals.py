@@ -9,13 +9,16 @@ import pytest
 from django.db import transaction
 
 from apiguard import signals
-from apiguard.models import ApiKey, Client, PolicyChange, Route, acting
+from apiguard.models import ApiKey, Client, PolicyChange, PolicyState, Route, acting
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ALL = {
     name: getattr(signals, name)
-    for name in ("key_created", "key_rotated", "key_revoked", "policy_changed")
+    for name in (
+        *("key_issued", "key_rotated", "key_revoked", "key_expiring"),
+        *("limit_reached", "policy_published", "policy_changed", "counter_away", "counter_back"),
+    )
 }
 
 
@@ -37,7 +40,7 @@ def heard(*names):
             signal.disconnect(receive)
 
 
-KEYS = ("key_created", "key_rotated", "key_revoked")
+KEYS = ("key_issued", "key_rotated", "key_revoked")
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def test_a_key_is_announced_once_it_is_committed(acme, django_user_model):
     with heard(*KEYS) as told, transaction.atomic(), acting(user):
         key, _ = ApiKey.objects.issue(acme, "k")
         assert told == []
-    assert told == [("key_created", ApiKey, {"key": key, "by": user})]
+    assert told == [("key_issued", ApiKey, {"key": key, "by": user})]
 
 
 def test_what_is_rolled_back_is_not_announced(acme):
@@ -65,12 +68,12 @@ def test_a_rotation_tells_of_both_keys(acme, django_user_model):
     old, _ = ApiKey.objects.issue(acme, "k")
     with heard(*KEYS) as told:
         new, text = old.rotate(timedelta(hours=1), by=user, reason="yearly")
-    assert [name for name, _, _ in told] == ["key_created", "key_rotated"]
+    assert [name for name, _, _ in told] == ["key_issued", "key_rotated"]
     assert told[1][2] == {"old": old, "new": new, "by": user, "reason": "yearly"}
     assert told[0][2]["by"] == user
     with heard(*KEYS) as told:
         new.rotate(reason="leaked")
-    assert [name for name, _, _ in told] == ["key_created", "key_revoked", "key_rotated"]
+    assert [name for name, _, _ in told] == ["key_issued", "key_revoked", "key_rotated"]
     assert text not in repr(told)
 
 
@@ -93,15 +96,49 @@ def test_every_write_tells_of_its_change():
     ]
 
 
+def test_a_revision_is_announced_once_however_many_rows_it_changes(acme, django_user_model):
+    user = django_user_model.objects.create(username="ann")
+    old, _ = ApiKey.objects.issue(acme, "k")
+    with heard("policy_published") as told, transaction.atomic():
+        old.rotate(timedelta(hours=1), by=user, reason="yearly")
+        assert told == []
+    ((_, sender, named),) = told
+    assert sender is PolicyState
+    assert named == {
+        "revision": PolicyState.objects.get().revision,
+        "by": user,
+        "by_name": "ann",
+        "reason": "yearly",
+    }
+
+
+def test_a_revision_that_a_program_makes_names_the_program():
+    with heard("policy_published") as told, acting(name="import", reason="moved"):
+        Route.objects.create(name="a", path_prefix="/a/")
+        Route.objects.update(cost=2)
+    found = [(named["by"], named["by_name"], named["reason"]) for _, _, named in told]
+    assert found == [(None, "import", "moved")] * 2
+    assert len({named["revision"] for _, _, named in told}) == 2
+
+
+def test_a_revision_that_is_rolled_back_is_not_announced():
+    with heard("policy_published") as told, transaction.atomic():
+        with suppress(ZeroDivisionError), transaction.atomic():
+            Route.objects.create(name="a", path_prefix="/a/")
+            raise ZeroDivisionError
+        Route.objects.create(name="b", path_prefix="/b/")
+    assert len(told) == 1
+
+
 def test_a_receiver_that_raises_stops_nobody(acme, caplog):
     def fail(**_):
         raise RuntimeError("not today")
 
-    signals.key_created.connect(fail)
+    signals.key_issued.connect(fail)
     try:
         ApiKey.objects.issue(acme, "k")
     finally:
-        signals.key_created.disconnect(fail)
+        signals.key_issued.disconnect(fail)
     assert ApiKey.objects.count() == 1
     assert "not today" in caplog.text
 

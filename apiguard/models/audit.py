@@ -73,6 +73,11 @@ def current_actor() -> AbstractBaseUser | None:
     return None if actor is None else actor.user
 
 
+def actor_in_force() -> Actor:
+    """Whoever ``acting()`` names; else the command that runs, or nobody."""
+    return _actor.get() or Actor(name=_command(), request_id=request_id_of())
+
+
 class PolicyChange(models.Model):
     """One entry of the history of policy."""
 
@@ -141,7 +146,7 @@ class Entry:
 
 def record_entries(revision: int, entries: Iterable[Entry], using: str) -> None:
     """Append entries on behalf of whoever ``acting()`` names; else of the command that runs."""
-    actor = _actor.get() or Actor(name=_command(), request_id=request_id_of())
+    actor = actor_in_force()
     changes = [
         PolicyChange(
             revision=revision,

@@ -1,7 +1,7 @@
 """Many keys at once: which are usable, and writes that bring none of them back.
 
-``touch`` and ``rehash`` are the only writes that requests cause; they are no
-changes of policy and publish nothing.
+``touch`` and ``rehash`` are the only writes that requests cause. They and
+``mark_announced`` are no changes of policy and publish nothing.
 """
 
 from __future__ import annotations
@@ -109,6 +109,26 @@ class ApiKeyQuerySet(PolicyQuerySet[Any]):
             free = list(due.select_for_update(skip_locked=True).values_list("pk", flat=True))
             mine = self.filter(pk__in=free)
             return models.QuerySet.update(mine, **written) if free else 0
+
+    def ending_unannounced(self, now: datetime, within: timedelta) -> ApiKeyQuerySet:
+        """Keys that end soon, and whose end was not announced yet; the first to end first.
+
+        Without those that have a successor, and those that were made for a shorter time.
+        """
+        return self.filter(
+            ~Q(announced_end_at=F("expires_at")) | Q(announced_end_at=None),
+            expires_at__gt=now,
+            expires_at__lte=now + within,
+            created_at__lt=F("expires_at") - within,
+            revoked_at=None,
+            rotated_at=None,
+        ).order_by("expires_at", "pk")
+
+    def mark_announced(self, key: Any) -> bool:
+        """Note that the end of a key is announced; False if somebody else did. Publishes nothing."""
+        same_end = self.filter(pk=key.pk, expires_at=key.expires_at)
+        unmarked = same_end.filter(~Q(announced_end_at=key.expires_at) | Q(announced_end_at=None))
+        return bool(models.QuerySet.update(unmarked, announced_end_at=key.expires_at))
 
     def rehash(self, pk: int, *, old_digest: str, digest: str, pepper_id: str) -> int:
         """Store the digest made with the first pepper. Publishes nothing."""

@@ -41,7 +41,7 @@ class ApiKey(PolicyModel):
 
     publishes: ClassVar[What] = "keys"
     unaudited: ClassVar[frozenset[str]] = frozenset(
-        {"digest", "pepper_id", "last_used_at", "last_used_from"}
+        {"digest", "pepper_id", "last_used_at", "last_used_from", "announced_end_at"}
     )
 
     class Environment(models.TextChoices):
@@ -100,6 +100,10 @@ class ApiKey(PolicyModel):
     last_used_from = models.CharField(
         _("last used from"), max_length=64, blank=True, default="", editable=False
     )
+    # The value of expires_at for which the signal key_expiring was sent.
+    announced_end_at = models.DateTimeField(
+        _("announced end"), null=True, blank=True, editable=False
+    )
 
     objects: ClassVar[ApiKeyManager[ApiKey]] = ApiKeyManager()
 
@@ -157,7 +161,7 @@ class ApiKey(PolicyModel):
         is_new = self._state.adding
         super().save(*args, **kwargs)
         if is_new:
-            self._send(signals.key_created, key=self, by=current_actor())
+            self._send(signals.key_issued, key=self, by=current_actor())
 
     # -- its life ---------------------------------------------------------------
 

@@ -26,6 +26,9 @@ from django.db import IntegrityError, connections, models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ..signals import after_commit, policy_published
+from .audit import actor_in_force
+
 # How many changes a worker may be behind and still keep its records.
 RECENT = 64
 # A change of more records than this is written as "all of them".
@@ -219,6 +222,9 @@ def _publish(change: Change | Callable[[], Change], alias: str, scope: object) -
     entry = [state.revision, stamp, change.what, pks]
     states.filter(pk=1).update(recent=[*state.recent, entry][-RECENT:])
     transaction.on_commit(PendingChange(alias, state.revision, change, scope), using=alias)
+    actor = actor_in_force()
+    named = {"by": actor.user, "by_name": actor.name, "reason": actor.reason}
+    after_commit(policy_published, PolicyState, alias, revision=state.revision, **named)
     return state.revision
 
 

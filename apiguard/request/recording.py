@@ -15,6 +15,7 @@ from ..policy.records import KeyRecord
 from ..rules.networks import network_of
 from ..rules.redaction import redact, redact_url
 from ..telemetry import refusals
+from ..telemetry.background_signals import background_signals
 from ..telemetry.buffer import buffer
 from ..telemetry.refusal_buffer import RefusalKind, RefusedRequest
 from .context import GuardContext
@@ -70,8 +71,23 @@ def record_refusal(context: GuardContext, verdict: Verdict) -> None:
         principal=context.principal,
         enforced=enforced,
     )
+    if verdict.violated:
+        _announce_limits(context, verdict.violated, enforced=enforced)
     status = 0 if verdict.refusal is None else verdict.refusal.status
     _keep(context, verdict, status, enforced=enforced)
+
+
+def _announce_limits(context: GuardContext, limits: tuple[str, ...], *, enforced: bool) -> None:
+    client = context.client
+    hidden, address = _addresses(context)
+    principal = context.principal.replace(hidden, address) if hidden else context.principal
+    background_signals.limits_reached(
+        principal,
+        client="" if client is None else client.slug,
+        tier=context.tier,
+        limits=limits,
+        enforced=enforced,
+    )
 
 
 def record_answer(context: GuardContext, status: int, answered_by: str) -> None:

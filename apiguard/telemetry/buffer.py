@@ -32,6 +32,8 @@ from ..models import (
 from ..models.hourly_counts import hour_of
 from ..models.incidents import REPEATED_AFTER
 from ..models.state import write_alias
+from .background_signals import background_signals
+from .expiring_keys import ExpiringKeys
 from .last_use import LastUse
 from .periodic import PeriodicThread
 from .process import process_name
@@ -178,6 +180,7 @@ class Buffer:
         self._lock = threading.Lock()
         self._pending = PendingWrites()
         self._last_use = LastUse()
+        self._expiring_keys = ExpiringKeys(background_signals)
         self.refusals = RefusalBuffer()
         self._is_ending = False
         self._outages: deque[tuple[bool, datetime]] = deque(maxlen=MAX_OUTAGES)
@@ -275,6 +278,7 @@ class Buffer:
             self._write_outages(alias, at)
             self._write(pending, alias, at)
             self._forget(alias, at)
+            self._expiring_keys.announce()
         except Exception as error:  # noqa: BLE001 - whatever it is, no request pays for it
             self.dropped += pending.size
             logger.warning("Numbers of %s are lost: %s", pending, error)

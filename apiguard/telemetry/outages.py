@@ -10,6 +10,7 @@ import logging
 from django.utils import timezone
 
 from ..counters.breaker import Fault
+from .background_signals import background_signals
 from .buffer import buffer
 
 logger = logging.getLogger("apiguard.counters")
@@ -26,6 +27,7 @@ def record_change(away: bool) -> None:
         logger.warning("The counter's store answers again; limits are counted there.")
     try:
         buffer.outage(away, timezone.now())
+        background_signals.counter_changed(away)
     except Exception:
         logger.exception("An outage of the counter cannot be recorded.")
 

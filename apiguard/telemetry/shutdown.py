@@ -21,6 +21,7 @@ import threading
 from types import FrameType
 from typing import Any
 
+from .background_signals import background_signals
 from .buffer import buffer
 from .heartbeats import sender
 from .usage import usage
@@ -34,10 +35,12 @@ _stopped_by: int | None = None
 
 def finish() -> None:
     """Write what waits and remove the worker's entry; waits a bounded time for both."""
-    # The two write at the same time, so that the end waits no longer than for the slower one.
+    # All run at the same time, so that the end waits no longer than for the slowest one.
     usage.run_now()
+    background_signals.run_now()
     buffer.finish(FLUSH_SECONDS)
     usage.finish(FLUSH_SECONDS)
+    background_signals.finish(FLUSH_SECONDS)
     sender.sign_off()
 
 

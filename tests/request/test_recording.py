@@ -7,9 +7,11 @@ import json
 import pytest
 from django.core import serializers
 
+from apiguard import signals
 from apiguard.models import HourlyCount, Refusal, Usage
 from apiguard.request.facts import Facts
 from apiguard.rules import keys
+from apiguard.telemetry.background_signals import background_signals
 from apiguard.telemetry.buffer import buffer
 from apiguard.testing import explain
 from tests.request.site import (
@@ -87,6 +89,36 @@ def test_a_limit_says_both_sides_and_when_more_fits(door):
     assert refusal.reason == "used 1 of 1 per hour; 1 more in 3600 s"
     assert (refusal.row_model, refusal.row_pk) == ("limit", str(limits[1].pk))
     assert (refusal.principal, refusal.is_identified) == ("ip:127.0.0.1", False)
+
+
+@EVERY_DOOR
+@MODES
+def test_a_limit_that_is_reached_is_announced_once(door, mode):
+    limits, reached = tier("free", 1), []
+
+    def receive(sender, signal, **arguments):
+        reached.append(arguments)
+
+    caller = Caller(tier=limits[0])
+    signals.limit_reached.connect(receive)
+    try:
+        with guarded(route(access="credentials", mode=mode), *limits, *caller.rows):
+            for _ in range(3):
+                door(Call(headers={"X-API-Key": caller.text}))
+            assert reached == []
+            background_signals.flush()
+    finally:
+        signals.limit_reached.disconnect(receive)
+        background_signals.reset()
+    (arguments,) = reached
+    assert arguments.pop("at") is not None
+    assert arguments == {
+        "principal": f"client:{caller.client.pk}",
+        "client": "acme",
+        "tier": "free",
+        "limit": "free-1",
+        "enforced": mode == "enforce",
+    }
 
 
 def test_a_foreign_origin_is_named_with_the_policy_that_lacks_it():
