@@ -4,15 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('apiguard', '0015_only_permissions_that_mean_something'),
+        ("apiguard", "0015_only_permissions_that_mean_something"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='apikey',
-            name='announced_end_at',
-            field=models.DateTimeField(blank=True, editable=False, null=True, verbose_name='announced end'),
+            model_name="apikey",
+            name="announced_end_at",
+            field=models.DateTimeField(
+                blank=True, editable=False, null=True, verbose_name="announced end"
+            ),
         ),
     ]
