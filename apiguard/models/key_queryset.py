@@ -125,7 +125,7 @@ class ApiKeyQuerySet(PolicyQuerySet[Any]):
         ).order_by("expires_at", "pk")
 
     def mark_announced(self, key: Any) -> bool:
-        """Note that the end of a key is announced; False if somebody else did. Publishes nothing."""
+        """Note that a key's end is announced; False if somebody else did. Publishes nothing."""
         same_end = self.filter(pk=key.pk, expires_at=key.expires_at)
         unmarked = same_end.filter(~Q(announced_end_at=key.expires_at) | Q(announced_end_at=None))
         return bool(models.QuerySet.update(unmarked, announced_end_at=key.expires_at))
