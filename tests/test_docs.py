@@ -31,6 +31,7 @@ PAGES = [
     *(CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((CHECKOUT / "docs").glob("*.md")),
 ]
+INDEX = CHECKOUT / "docs" / "index.md"
 RUNS = {"python", "sh"}
 
 
@@ -71,9 +72,15 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_every_page_is_linked_from_the_readme() -> None:
+def test_every_page_stands_once_in_the_navigation() -> None:
+    listed = re.findall(r"^- \[[^\]]+\]\(([\w-]+\.md)\)", INDEX.read_text(), re.M)
+    pages = {page.name for page in PAGES if page.parent == INDEX.parent and page != INDEX}
+    assert sorted(listed) == sorted(pages)
+
+
+def test_the_readme_leads_to_the_navigation_and_to_the_other_pages() -> None:
     linked = set(re.findall(r"\]\((?:docs/)?([\w-]+\.md)", PAGES[0].read_text()))
-    assert linked - {"CHANGELOG.md"} == {page.name for page in PAGES[1:]}
+    assert {"index.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"} <= linked
 
 
 def test_every_setting_is_documented_and_no_other() -> None:
