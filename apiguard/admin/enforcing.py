@@ -7,8 +7,8 @@ numbers; they are kept in the history as the reason of the change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,10 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from ..models import HourlyCount, Limit, ObservedHeader, PolicyChange, Refusal, Route
+from ..models import HourlyCount, Limit, ObservedHeader, PolicyChange, Route
 from ..models.hourly_counts import COUNTS_KEPT, hour_of
 from ..models.state import write_alias
+from ..telemetry.refusal_search import kept_refusals
 from .base import PolicyAdmin, record_actor
 from .confirmation import Confirmation, ConfirmationNeeded
 from .display import format_moment
@@ -44,14 +45,16 @@ SHOWN = 5
 class Trial:
     """What would have been refused since the trial began.
 
-    ``top`` has a title and the most frequent values with their numbers; they come from
-    the refused requests that were kept, so their numbers may be smaller. ``headers`` says
-    which response headers would be different, each with one request.
+    ``top`` and ``requests`` have a title and the most frequent values with their numbers.
+    Those of ``requests`` come from the refused requests that were kept, so their numbers may
+    be smaller. They are of who may view these requests, and stay out of the history, from
+    which nobody is erased. ``headers`` says which response headers would be different.
     """
 
     since: datetime
     count: int
     top: list[tuple[str, list[tuple[str, int]]]]
+    requests: list[tuple[str, list[tuple[str, int]]]] = field(default_factory=list)
     headers: tuple[str, ...] = ()
 
     @property
@@ -61,10 +64,7 @@ class Trial:
     @property
     def listed(self) -> list[tuple[str, list[str]]]:
         """The most frequent values with their numbers, as text."""
-        return [
-            (title, [f"{value or '-'} ({number:,})" for value, number in values])
-            for title, values in self.top
-        ]
+        return _listed([*self.top, *self.requests])
 
     @property
     def since_text(self) -> str:
@@ -77,12 +77,23 @@ class Trial:
             _("Tried since %(since)s: %(count)s requests would have been refused.")
             % {"since": self.since_text, "count": self.count_text}
         ]
-        parts += [f"{title}: {', '.join(texts)}." for title, texts in self.listed]
+        parts += [f"{title}: {', '.join(texts)}." for title, texts in _listed(self.top)]
         return " ".join(parts)
 
 
-def trial_of_route(route: Route) -> Trial:
-    """Return what ``route`` would have refused since it observes; a few queries."""
+def _listed(top: Sequence[tuple[str, Sequence[tuple[str, int]]]]) -> list[tuple[str, list[str]]]:
+    return [
+        (title, [f"{value or '-'} ({number:,})" for value, number in values])
+        for title, values in top
+    ]
+
+
+def trial_of_route(route: Route, *, shows_requests: bool) -> Trial:
+    """Return what ``route`` would have refused since it observes; a few queries.
+
+    Args:
+        shows_requests: whether the refused requests may be read.
+    """
     since = _in_mode_since(route, Route.Mode.OBSERVE)
     counts = HourlyCount.objects.filter(route_pk=route.pk, enforced=False)
     # Of the hour in which the trial began, nothing that the route refused is among them.
@@ -90,8 +101,19 @@ def trial_of_route(route: Route) -> Trial:
     reasons = list(counts.order_by().values_list("outcome").annotate(total=Sum("count")))
     reasons.sort(key=lambda row: -row[1])
     named = [(outcome.replace("_", " "), total) for outcome, total in reasons]
-    kept = Refusal.objects.filter(route_pk=route.pk, enforced=False, at__gte=since)
     top = [(_("Reasons"), named[:SHOWN])] if named else []
+    requests = list(_top_of_requests(route, since)) if shows_requests else []
+    headers = [
+        _header_text(row, shows_requests=shows_requests) for row in _observed_headers(route)
+    ]
+    count = sum(total for _outcome, total in reasons)
+    return Trial(since, count, top, requests, tuple(headers))
+
+
+def _top_of_requests(
+    route: Route, since: datetime
+) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    kept = kept_refusals().filter(route_pk=route.pk, enforced=False, at__gte=since)
     for title, column in (
         (_("Clients"), "client_slug"),
         (_("Addresses"), "address"),
@@ -101,9 +123,7 @@ def trial_of_route(route: Route) -> Trial:
         values = kept.exclude(**{column: ""}).order_by().values_list(column)
         found = values.annotate(total=Count("pk")).order_by("-total", column)[:SHOWN]
         if listed := list(found):
-            top.append((title, listed))
-    count = sum(total for _outcome, total in reasons)
-    return Trial(since, count, top, tuple(map(_header_text, _observed_headers(route))))
+            yield title, listed
 
 
 def _observed_headers(route: Route) -> Iterable[ObservedHeader]:
@@ -116,13 +136,16 @@ def _observed_headers(route: Route) -> Iterable[ObservedHeader]:
     return ObservedHeader.objects.of_route(route.pk, max(revisions))
 
 
-def _header_text(row: ObservedHeader) -> str:
+def _header_text(row: ObservedHeader, *, shows_requests: bool) -> str:
     texts = {
-        "added": _("%(name)s: %(value)s would be added, as to %(example)s"),
-        "changed": _("%(name)s would become %(value)s, as of %(example)s"),
-        "removed": _("%(name)s would be removed, as from %(example)s"),
+        "added": _("%(name)s: %(value)s would be added"),
+        "changed": _("%(name)s would become %(value)s"),
+        "removed": _("%(name)s would be removed"),
     }
-    return texts[row.change] % {"name": row.name, "value": row.value, "example": row.example}
+    text = texts[row.change] % {"name": row.name, "value": row.value}
+    if not shows_requests:
+        return text
+    return _("%(text)s, as in the response to %(example)s") % {"text": text, "example": row.example}
 
 
 def trial_of_limit(limit: Limit) -> Trial:
@@ -131,7 +154,7 @@ def trial_of_limit(limit: Limit) -> Trial:
     total = shadow_details([limit.pk]).get(limit.pk)
     if total is None:
         return Trial(since, 0, [])
-    return Trial(since, total.count, [(_("Callers"), list(total.most))])
+    return Trial(since, total.count, [], [(_("Callers"), list(total.most))])
 
 
 def _in_mode_since(row: Any, mode: str) -> datetime:
@@ -144,6 +167,11 @@ def _in_mode_since(row: Any, mode: str) -> datetime:
         if (change.after or {}).get("mode") == mode:
             return max(change.at, kept)
     return kept
+
+
+def may_view_requests(request: HttpRequest) -> bool:
+    """Return whether the user may read refused requests: who called, from where, which paths."""
+    return bool(request.user.has_perm("apiguard.view_refusal"))
 
 
 class EnforceMixin(Base):
@@ -164,9 +192,9 @@ class EnforceMixin(Base):
         """Return whether the user may change the row."""
         return self.has_change_permission(request, parent)
 
-    def trial(self, row: Any) -> Trial:
-        """Return what the row would have refused."""
-        return trial_of_route(row)
+    def trial(self, request: HttpRequest, row: Any) -> Trial:
+        """Return what the row would have refused, as far as the user may know."""
+        return trial_of_route(row, shows_requests=may_view_requests(request))
 
     def enforce_view(self, request: HttpRequest, object_id: str, pk: int = 0) -> HttpResponse:
         """Show the numbers on GET; on POST enforce, with the numbers as the reason."""
@@ -181,7 +209,7 @@ class EnforceMixin(Base):
         if row is None:
             messages.info(request, _("It is not on trial: nothing was changed."))
             return HttpResponseRedirect(back)
-        trial = self.trial(row)
+        trial = self.trial(request, row)
         error, confirmation = "", None
         if request.method == "POST":
             error, confirmation = self._enforce(request, parent, row, trial)
@@ -206,14 +234,16 @@ class EnforceMixin(Base):
     ) -> tuple[str, Confirmation | None]:
         """Enforce ``row``; return why that was refused, or what is to be confirmed first."""
         form: Any = self.get_form(request, parent, change=True)(instance=parent)
+        using = router.db_for_write(self.model)
         try:
-            with (
-                record_actor(request, reason=trial.summary),
-                transaction.atomic(using=router.db_for_write(self.model)),
-            ):
+            with record_actor(request, reason=trial.summary), transaction.atomic(using=using):
                 begin_edit(request)
-                row.mode = "enforce"
-                row.save()
+                # As it is now that nobody else changes policy; it was read before.
+                stored = type(row)._base_manager.using(using).filter(pk=row.pk).first()
+                if stored is None or stored.mode != row.mode:
+                    return _("Somebody changed it meanwhile: it is not on trial any more."), None
+                stored.mode = "enforce"
+                stored.save(using=using, update_fields=["mode"])
                 validate_edit(request, form, [])
                 self.log_change(request, parent, [{"changed": {"fields": ["mode"]}}])
         except EditRefused as refused:

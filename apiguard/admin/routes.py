@@ -28,7 +28,7 @@ from .display import (
     format_tier_limits,
     lines,
 )
-from .enforcing import EnforceMixin, trial_of_route
+from .enforcing import EnforceMixin, may_view_requests, trial_of_route
 from .pick_lists import PickListsMixin
 from .route_presets import PRESETS, initial_of_copy, initial_of_preset
 from .suggestions import SuggestionForm, SuggestionsMixin
@@ -108,7 +108,8 @@ class RouteAdmin(EnforceMixin, PickListsMixin, SuggestionsMixin, PolicyAdmin):
     ) -> HttpResponse:
         row = kwargs.get("obj")
         if row is not None and row.mode == Route.Mode.OBSERVE:
-            context["trial"] = trial_of_route(row)
+            shows = may_view_requests(request)
+            context["trial"] = trial_of_route(row, shows_requests=shows)
         if kwargs.get("add") and request.method == "GET" and "_popup" not in request.GET:
             context["presets"] = PRESETS.items()
             context["chosen_preset"] = request.GET.get("preset", "")

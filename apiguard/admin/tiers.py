@@ -147,7 +147,7 @@ class TierAdmin(EnforceMixin, PolicyAdmin):
     def may_enforce(self, request: HttpRequest, parent: Any) -> bool:
         return bool(request.user.has_perm("apiguard.change_limit"))
 
-    def trial(self, row: Any) -> Trial:
+    def trial(self, request: HttpRequest, row: Any) -> Trial:
         return trial_of_limit(row)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
