@@ -80,14 +80,22 @@ def _of_key(user: Any, row: ApiKey, after: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_issuer(user: Any, row: JwtIssuer, after: Mapping[str, Any]) -> Iterator[str]:
-    if after.get("enabled", row.enabled) is False:
-        return  # Switching off is for everybody.
+    enabled = after.get("enabled", row.enabled)
     maps = after.get("user_field", row.user_field)
     is_superuser = getattr(user, "is_superuser", False)
-    decides = any(name in after or f"{name}_id" in after for name in DECISIVE)
+    # Switching off is for everybody.
+    decides = any(name in after for name in DECISIVE_COLUMNS) or bool(after.get("enabled"))
     if "user_field" in after and maps and not is_superuser:
         yield str(NOT_YOURS_TO_MAP)
     elif decides and maps and not is_superuser:
+        # Of a disabled one too: who enables it has not seen what was put back.
         yield str(NOT_YOURS_TO_CHANGE)
-    elif decides and not may_impersonate(user):
+    elif decides and enabled and not may_impersonate(user):
         yield str(MAY_NOT_DECIDE)
+
+
+DECISIVE_COLUMNS = [
+    JwtIssuer._meta.get_field(name).attname  # type: ignore[union-attr]
+    for name in DECISIVE
+    if name != "enabled"
+]

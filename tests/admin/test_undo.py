@@ -170,6 +170,39 @@ def test_to_let_a_client_act_as_its_owner_again_takes_that_right(staff, acme, ad
     assert not acme.acts_as_owner
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param([{"user_field": "username"}, {"user_field": ""}], id="users are mapped"),
+        pytest.param(
+            [{"user_field": "username", "audiences": ["old"]}, {"audiences": ["api"]}],
+            id="what a mapped issuer accepts",
+        ),
+    ],
+)
+def test_what_only_superusers_may_do_to_a_disabled_issuer_no_undo_does(staff, issuer, changes):
+    for change in [{"enabled": False}, *changes]:
+        for name, value in change.items():
+            setattr(issuer, name, value)
+        issuer.save()
+    before = list(type(issuer).objects.values())
+    browser = staff("undo_change", "view_policychange", "change_jwtissuer", "impersonate")
+    page = browser.get(undo_page(last())).content.decode()
+    assert "nly a superuser may" in page
+    browser.post(undo_page(last()), {"expect": last().revision})
+    assert list(type(issuer).objects.values()) == before
+
+
+def test_an_issuer_that_was_enabled_is_switched_off_again_by_anybody(staff, issuer):
+    issuer.user_field, issuer.enabled = "username", False
+    issuer.save()
+    issuer.enabled = True
+    issuer.save()
+    browser = staff("undo_change", "view_policychange", "change_jwtissuer")
+    assert confirm(browser, undo_page(last())).status_code == 302
+    assert not type(issuer).objects.get().enabled
+
+
 def test_nobody_brings_a_block_of_their_own_address_back(admin_client):
     row = BlockedNetwork.objects.create(network="127.0.0.1", reason="x")
     row.delete()
