@@ -37,6 +37,11 @@ from .rules.networks import counted_as
 
 logger = logging.getLogger("apiguard.sign_in")
 
+# Longer than any name of an account: to decompose a text costs the square of its length.
+MAX_NAME = 300
+# Marks upon letters, and characters that are not seen.
+UNSEEN = frozenset({"Mn", "Cf", "Cc"})
+
 
 class _Attempt(NamedTuple):
     """An attempt whose unit is counted, until it is known whether it failed."""
@@ -65,14 +70,15 @@ class SignInLimitBackend(BaseBackend):
             PermissionDenied: there were too many; Django asks no other backend then.
         """
         account = username or credentials.get(get_user_model().USERNAME_FIELD)
-        if request is None or not isinstance(account, str):
+        if request is None or account is None:
             return
         _give_back_all()
         context = _context(request)
         tier = None if context is None else _tier(context)
         if context is None or tier is None:
             return
-        limits, principal = tier.limits_at(None), _principal(context, account)
+        # A number, as JSON may bring it, finds the account whose name has these digits.
+        limits, principal = tier.limits_at(None), _principal(context, str(account))
         if not limits:
             return
         begun = _now()
@@ -114,10 +120,20 @@ def _principal(context: GuardContext, account: str) -> str:
     unlocked = max(
         (revision for revision, of in context.snapshot.unlocked if of == address), default=0
     )
-    # As Django compares user names that look alike; the name itself is not stored.
-    name = unicodedata.normalize("NFKC", account).casefold().strip()
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return f"sign-in:{digest}@{address}#{unlocked}"
+    # The name itself is not stored.
+    name = _comparable(account).encode("utf-8", "surrogatepass")
+    return f"sign-in:{hashlib.sha256(name).hexdigest()[:32]}@{address}#{unlocked}"
+
+
+def _comparable(account: str) -> str:
+    """Return a name so that all spellings are equal by which some database finds the account.
+
+    Case, and in MySQL's collations also accents and characters without a width, make no
+    difference to some of them. Names that differ in nothing else share their attempts.
+    """
+    decomposed = unicodedata.normalize("NFKD", account[:MAX_NAME])
+    seen = (char for char in decomposed if unicodedata.category(char) not in UNSEEN)
+    return "".join(seen).casefold().strip()
 
 
 def _refused(principal: str, why: str) -> PermissionDenied:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from django.contrib.auth import authenticate, get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 
-from apiguard import checks
+from apiguard import auth, checks
 from apiguard.auth import SignInLimitBackend
 from apiguard.policy.holder import holder
 from apiguard.testing import fast_forward, make_tier, reset_counters, snapshot_of
@@ -125,12 +126,43 @@ def test_another_account_or_address_is_counted_by_itself(username, address):
     assert sign_in("login", "right", username, address)[0]
 
 
-@pytest.mark.parametrize("spelling", ["ALICE", " alice ", "\uff41lice", "Alice"])
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        *("ALICE", " alice ", "\uff41lice", "Alice"),
+        # Equal to "alice" in the collations of MySQL that ignore accents.
+        *("\u00e1lice", "a\u0301lic\u00e8", "ali\u200bce", "\u2060alice"),
+    ],
+)
 def test_spellings_of_a_name_count_as_one(spelling, checked):
     for _ in range(N):
         sign_in("login", "wrong", spelling)
     assert not sign_in("login", "right")[0]
     assert "right" not in checked
+
+
+def test_an_account_whose_name_is_a_number_is_limited_whatever_type_json_brings(checked):
+    request = RequestFactory().post("/login/", REMOTE_ADDR="192.0.2.1")
+    for name in ("12345", 12345):
+        for _ in range(N):
+            authenticate(request, username=name, password="wrong")
+    assert len(checked) == N
+
+
+def test_a_name_of_any_length_costs_little(monkeypatch, checked):
+    # To normalise 40,000 marks upon one letter takes ten seconds.
+    lengths = []
+    normalize = unicodedata.normalize
+
+    def measured(form, text):
+        lengths.append(len(text))
+        return normalize(form, text)
+
+    monkeypatch.setattr(auth.unicodedata, "normalize", measured)
+    for _ in range(N + 1):
+        sign_in("simplejwt", "wrong", "a" + "\u0301\u0316" * 300)
+    assert max(lengths) <= 300
+    assert len(checked) == N
 
 
 def test_addresses_of_one_ipv6_network_count_as_one():
