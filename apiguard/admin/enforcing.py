@@ -103,16 +103,12 @@ def trial_of_route(route: Route, *, shows_requests: bool) -> Trial:
     named = [(outcome.replace("_", " "), total) for outcome, total in reasons]
     top = [(_("Reasons"), named[:SHOWN])] if named else []
     requests = list(_top_of_requests(route, since)) if shows_requests else []
-    headers = [
-        _header_text(row, shows_requests=shows_requests) for row in _observed_headers(route)
-    ]
+    headers = [_header_text(row, shows_requests=shows_requests) for row in _observed_headers(route)]
     count = sum(total for _outcome, total in reasons)
     return Trial(since, count, top, requests, tuple(headers))
 
 
-def _top_of_requests(
-    route: Route, since: datetime
-) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+def _top_of_requests(route: Route, since: datetime) -> Iterator[tuple[str, list[tuple[str, int]]]]:
     kept = kept_refusals().filter(route_pk=route.pk, enforced=False, at__gte=since)
     for title, column in (
         (_("Clients"), "client_slug"),
