@@ -56,7 +56,9 @@ def corner(session: nox.Session, pins: tuple[str, ...]) -> None:
     (wheel,) = outside.glob("*.whl")
     session.install("-q", "-r", str(requirements), f"{wheel}[ninja,yaml]")
     session.chdir(outside)
-    shown = "import sys, django, apiguard; print(sys.version, django.__version__, apiguard.__file__)"
+    shown = (
+        "import sys, django, apiguard; print(sys.version, django.__version__, apiguard.__file__)"
+    )
     session.run("python", "-c", shown)
     session.run(
         *("python", "-m", "pytest", "-q", "-n", "auto", "-m", "not slow and not browser"),
