@@ -23,13 +23,14 @@ class ApiGuardConfig(AppConfig):
         from .models import audit
         from .policy.holder import holder
         from .request.request_id import current_ids
-        from .telemetry import shutdown
+        from .telemetry import shutdown, webhooks
         from .telemetry.heartbeats import sender
         from .telemetry.worker_registry import registry_for
         from .testing import reset_counters
 
         checks.register_all()
         receivers.connect()
+        webhooks.connect()
         # Policy and telemetry do not import each other.
         sender.configure(holder.status, registry_for)
         audit.request_id_of = lambda: current_ids.get().request_id

@@ -28,6 +28,7 @@ from .rules.networks import Network
 from .rules.paths import PrefixTable
 from .rules.rates import Rate
 from .rules.setting_values import HEADER_FAMILIES, PARSERS, strings
+from .rules.webhooks import WebhookTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Settings:
     history_keep_days: int | None = None
     leases: bool = True
     sign_in_tier: str | None = None
+    webhooks: Mapping[str, WebhookTarget] = field(default_factory=dict)
     testing: bool | None = None
     # The same names as they stand in WSGI's environ, computed once.
     api_key_meta: str = "HTTP_X_API_KEY"
@@ -118,12 +120,25 @@ def _metas(values: dict[str, Any], errors: list[SettingError]) -> dict[str, str]
     }
 
 
+def _unprotected(webhooks: Mapping[str, WebhookTarget]) -> list[SettingError]:
+    reason = "Events are posted to this webhook without TLS."
+    hint = "Write an https URL; http is for loopback and DEBUG."
+    return [
+        SettingError("wrong_value", name, f"{name}: {reason}", hint, field="WEBHOOKS")
+        for name, target in webhooks.items()
+        if not target.is_protected
+    ]
+
+
 def parse(
-    given: Mapping[str, object], caches: Mapping[str, object]
+    given: Mapping[str, object], caches: Mapping[str, object], *, debug: bool = False
 ) -> tuple[Settings, list[SettingError]]:
     """Settings of an ``APIGUARD`` dict, and everything that is wrong with it.
 
     A member with an error keeps its default in the returned value.
+
+    Args:
+        debug: whether events may be posted without TLS.
     """
     errors: list[SettingError] = [_unknown(name) for name in given if name not in PARSERS]
     values: dict[str, Any] = {"counter": "apiguard" if "apiguard" in caches else "memory"}
@@ -139,6 +154,8 @@ def parse(
     if "trusted_proxies" in values:
         values["trust_unix"] = "unix" in strings(given["TRUSTED_PROXIES"])
     values |= _metas(values, errors)
+    if not debug:
+        errors += _unprotected(values.get("webhooks", {}))
     counter = values["counter"]
     known = counter == "memory" or counter.startswith("redis+cluster://") or counter in caches
     if not known:
@@ -179,7 +196,9 @@ def current() -> Settings:
     """
     global _current
     if _current is None:
-        parsed, errors = parse(given(), getattr(django_settings, "CACHES", {}))
+        parsed, errors = parse(
+            given(), getattr(django_settings, "CACHES", {}), debug=bool(django_settings.DEBUG)
+        )
         wrong = [error for error in errors if error.code != "unknown_setting"]
         if wrong:
             raise ImproperlyConfigured(
@@ -197,7 +216,7 @@ def _while_testing(settings: Settings) -> Settings:
 
 def _refresh(*, setting: str, **_: object) -> None:
     global _current
-    if setting in ("APIGUARD", "CACHES"):
+    if setting in ("APIGUARD", "CACHES", "DEBUG"):
         _current = None
 
 

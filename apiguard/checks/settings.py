@@ -17,7 +17,9 @@ def check_settings(**_: Any) -> list[checks.CheckMessage]:
         given = conf.given()
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="apiguard.E001")]
-    _settings, errors = conf.parse(given, getattr(django_settings, "CACHES", {}))
+    _settings, errors = conf.parse(
+        given, getattr(django_settings, "CACHES", {}), debug=bool(django_settings.DEBUG)
+    )
     return [
         checks.Error(
             f"APIGUARD[{error.field!r}]: {error.reason}",

@@ -23,6 +23,7 @@ from .routes import Route
 from .state import Change, PolicyState, everything
 from .tiers import Limit, Tier
 from .usage import Usage
+from .webhooks import WebhookStatus
 
 __all__ = [
     "AllowedOrigin",
@@ -54,6 +55,7 @@ __all__ = [
     "Tier",
     "UntrustedProxy",
     "Usage",
+    "WebhookStatus",
     "acting",
     "everything",
     "identify",

@@ -17,6 +17,7 @@ from .networks import Network, parse_network
 from .paths import PrefixTable, normalise_prefix
 from .rates import Rate, parse_rate
 from .scopes import parse_scopes
+from .webhooks import parse_webhooks
 
 HEADER_FAMILIES: Final = ("x-ratelimit", "draft-6", "draft-10")
 """The families of rate-limit headers that can be switched on."""
@@ -228,5 +229,6 @@ PARSERS: Final[dict[str, Callable[[object], Any]]] = {
     "ADMIN": _boolean,
     "LEASES": _boolean,
     "SIGN_IN_TIER": _optional_text,
+    "WEBHOOKS": parse_webhooks,
 }
 """Member -> reader; a reader raises :class:`~apiguard.errors.PolicyError`."""

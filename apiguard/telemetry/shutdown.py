@@ -25,6 +25,7 @@ from .background_signals import background_signals
 from .buffer import buffer
 from .heartbeats import sender
 from .usage import usage
+from .webhooks import webhooks
 
 # How long the end of a process waits for the database.
 FLUSH_SECONDS = 2.0
@@ -41,6 +42,8 @@ def finish() -> None:
     buffer.finish(FLUSH_SECONDS)
     usage.finish(FLUSH_SECONDS)
     background_signals.finish(FLUSH_SECONDS)
+    # The last of these signals may be events.
+    webhooks.finish(FLUSH_SECONDS)
     sender.sign_off()
 
 

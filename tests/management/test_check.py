@@ -56,6 +56,7 @@ def test_an_empty_database_is_in_order(run):
             "problems": [],
             "workers": [],
         },
+        "webhooks": [],
     }
 
 

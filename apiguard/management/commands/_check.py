@@ -1,4 +1,4 @@
-"""``apiguard check``: what is wrong with the policy in the database, the counter, the workers.
+"""``apiguard check``: what is wrong with policy in the database, the counter, workers, webhooks.
 
 What requests are judged by is compiled here too, so what is said is what a
 worker finds. Clients, overrides and keys are read a few hundred at a time; issuers with
@@ -22,7 +22,7 @@ from ...policy import jwks, load
 from ...policy.compile import compile_rows
 from ...policy.snapshot import RowProblem
 from ...policy.warnings import read_warnings
-from . import _counter, _workers
+from . import _counter, _webhooks, _workers
 from ._console import Console, Options, SubCommand, found
 
 CHUNK = 500
@@ -44,18 +44,20 @@ def run(console: Console, options: Options) -> None:
     ]
     warnings = read_warnings(snapshot)
     counter, workers = _counter.report(), _workers.report()
+    webhooks = _webhooks.report()
     data = {
         "revision": state.revision,
         "problems": [_as_dict(problem) for problem in problems],
         "warnings": [_as_dict(warning) for warning in warnings],
         **counter.data(),
         **workers.data(),
+        **webhooks.data(),
     }
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     lines = [line for problem in problems for line in _lines(problem)]
     lines += [line for warning in warnings for line in _lines(warning, "warning: ")]
     summary = f"Revision {state.revision}: {count if problems else 'in order'}."
-    console.answer(data, [*lines, *counter.lines(), *workers.lines(), summary])
+    console.answer(data, [*lines, *counter.lines(), *workers.lines(), *webhooks.lines(), summary])
     wrong = [*counter.store.problems, *workers.problems]
     if problems:
         wrong.append(f"{count} in the policy. Mend the rows in the admin; the others are in force.")
