@@ -4,28 +4,43 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('apiguard', '0016_announced_end_of_keys'),
+        ("apiguard", "0016_announced_end_of_keys"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='WebhookStatus',
+            name="WebhookStatus",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, unique=True, verbose_name='name')),
-                ('delivered', models.PositiveBigIntegerField(default=0, verbose_name='delivered')),
-                ('failed', models.PositiveBigIntegerField(default=0, verbose_name='failed')),
-                ('dropped', models.PositiveBigIntegerField(default=0, verbose_name='dropped')),
-                ('delivered_at', models.DateTimeField(blank=True, null=True, verbose_name='last delivered')),
-                ('failed_at', models.DateTimeField(blank=True, null=True, verbose_name='last failed')),
-                ('error', models.CharField(blank=True, default='', max_length=200, verbose_name='last error')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=64, unique=True, verbose_name="name")),
+                ("delivered", models.PositiveBigIntegerField(default=0, verbose_name="delivered")),
+                ("failed", models.PositiveBigIntegerField(default=0, verbose_name="failed")),
+                ("dropped", models.PositiveBigIntegerField(default=0, verbose_name="dropped")),
+                (
+                    "delivered_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="last delivered"),
+                ),
+                (
+                    "failed_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="last failed"),
+                ),
+                (
+                    "error",
+                    models.CharField(
+                        blank=True, default="", max_length=200, verbose_name="last error"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'status of a webhook',
-                'verbose_name_plural': 'statuses of webhooks',
-                'default_permissions': (),
+                "verbose_name": "status of a webhook",
+                "verbose_name_plural": "statuses of webhooks",
+                "default_permissions": (),
             },
         ),
     ]
