@@ -29,7 +29,7 @@ from .request.access import RETRY_SECONDS
 from .request.async_driver import run_async
 from .request.context import GuardContext
 from .request.effects import Steps, run
-from .request.facts import facts_of, host_of
+from .request.facts import facts_of, host_of, is_unannounced
 from .request.header_changes import record_header_changes
 from .request.limits import is_uncounted, may_refuse
 from .request.recording import REFUSED_BEHIND, record_answer, record_refusal
@@ -197,7 +197,7 @@ def _context(
         secure=request.is_secure(),
         # What only Django's request can tell, and only guarded paths need to know.
         host=host_of(request) if guarded else "",
-        unannounced=guarded and body.is_unannounced(request),
+        unannounced=guarded and is_unannounced(request),
     )
     context = GuardContext(facts, settings, snapshot, route, this_id)
     context.path = request.path_info

@@ -18,8 +18,9 @@ from ..models import BlockedNetwork
 from ..policy.snapshot import Snapshot
 from ..request.facts import facts_of
 from ..rules.networks import Address, contains, parse_network
+from ..telemetry.formatting import format_moment
 from .base import PolicyAdmin
-from .display import badge, format_moment
+from .display import badge
 from .forms import PolicyForm
 
 

@@ -27,9 +27,10 @@ from ..request.reasons import format_limit as format_rule
 from ..rules.limits import Counted
 from ..rules.limits import Limit as LimitRule
 from ..telemetry import usage_report
+from ..telemetry.formatting import format_moment
 from ..telemetry.usage_report import Selection, Totals
 from .base import current_snapshot
-from .display import as_strings, badge, format_limit, format_moment
+from .display import as_strings, badge, format_limit
 from .keys.pages import public_part
 from .keys.state import state_badge
 from .row_links import may, row_url

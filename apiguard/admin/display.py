@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.apps import apps
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -129,14 +128,6 @@ def format_content_rules(route: Route) -> list[str]:
         (_("costs"), str(route.cost) if route.cost != 1 else ""),
     ]
     return [f"{subject} {value}" for subject, value in rules if value]
-
-
-def format_moment(at: datetime) -> str:
-    """Format an instant with seconds, in the reader's time zone, which is named."""
-    if timezone.is_naive(at):
-        return at.isoformat(" ", "seconds")
-    local = timezone.localtime(at)
-    return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
 
 
 def first_hour_of_day(now: datetime) -> datetime:

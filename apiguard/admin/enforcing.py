@@ -26,10 +26,10 @@ from django.utils.translation import gettext as _
 from ..models import HourlyCount, Limit, ObservedHeader, PolicyChange, Route
 from ..models.hourly_counts import COUNTS_KEPT, hour_of
 from ..models.state import write_alias
+from ..telemetry.formatting import format_moment
 from ..telemetry.refusal_search import kept_refusals
 from .base import PolicyAdmin, record_actor
 from .confirmation import Confirmation, ConfirmationNeeded
-from .display import format_moment
 from .edit_validation import EditRefused, begin_edit, validate_edit
 from .shadow_counts import shadow_details
 

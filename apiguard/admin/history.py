@@ -22,8 +22,9 @@ from ..history.replay import policy_models
 from ..history.undo import Step
 from ..models import PolicyChange
 from ..models.state import write_alias
+from ..telemetry.formatting import format_moment
 from .base import Screen
-from .display import DASH, badge, format_moment, lines
+from .display import DASH, badge, lines
 from .undo import UndoMixin
 
 TONES = {

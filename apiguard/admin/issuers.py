@@ -29,8 +29,9 @@ from ..models import JwtIssuer
 from ..policy import jwks
 from ..policy.compilers.issuers import keys_at_hand
 from ..rules.key_set import KeyProblem, KeySet, VerifyingKey
+from ..telemetry.formatting import format_moment
 from .base import PolicyAdmin
-from .display import DASH, as_strings, format_moment
+from .display import DASH, as_strings
 from .issuer_form import IssuerForm, KeySetField
 from .issuer_pages import IssuerPagesMixin
 

@@ -18,6 +18,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Limit, LimitOverride
+from ..telemetry.formatting import local_time
 from .base import PolicyInline
 from .client_support import has_expired
 from .display import DASH, badge, format_rate
@@ -104,7 +105,7 @@ class DurationField(forms.MultiValueField):
 
 
 def _format(at: datetime) -> str:
-    local = at if timezone.is_naive(at) else timezone.localtime(at)
+    local = local_time(at)
     if local.time().replace(microsecond=0) == END_OF_DAY:
         return f"{local:%Y-%m-%d}"
     return f"{local:%Y-%m-%d %H:%M:%S}".removesuffix(":00")

@@ -26,11 +26,11 @@ from ..history.apply import UndoRefused, apply_undo
 from ..history.undo import Undo, of_change, of_revision, plan_undo, since_revision
 from ..models import PolicyChange, PolicyState
 from ..models.state import write_alias
+from ..telemetry.formatting import format_moment
 from .base import Screen, given_reason, record_actor
 from .blocks import blocks_own_address
 from .confirmation import Confirmation, judge_edit
 from .conflict_retry import add_message
-from .display import format_moment
 from .edit_validation import begin_edit, transaction_snapshot
 from .undo_rights import find_missing_rights
 

@@ -28,6 +28,7 @@ from ..models.key_conditions import unused
 from ..models.state import write_alias
 from ..models.usage import NOBODY, OTHERS
 from ..telemetry import usage_report
+from ..telemetry.formatting import local_time
 from ..telemetry.usage_report import Names, Period, Selection, Share, Totals
 from .base import add_page
 from .display import DASH
@@ -280,5 +281,4 @@ def _number_texts(totals: Totals) -> dict[str, str]:
 
 def _last(share: Share) -> str:
     """The hour or day of the last request."""
-    at = share.last if timezone.is_naive(share.last) else timezone.localtime(share.last)
-    return date_format(at, "j M Y, H:i")
+    return date_format(local_time(share.last), "j M Y, H:i")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.utils import timezone
 from django.utils.formats import date_format
 
+from ..telemetry.formatting import local_time
 from ..telemetry.usage_report import Period
 
 HEIGHT = 100
@@ -66,10 +66,9 @@ def draw(periods: Sequence[Period], label_format: str) -> Chart:
 
 def _bar(place: int, period: Period, most: int, label_format: str) -> Bar:
     start, totals = period.start, period.totals
-    local = start if timezone.is_naive(start) else timezone.localtime(start)
     height = _height(totals.requests, most)
     return Bar(
-        label=date_format(local, label_format),
+        label=date_format(local_time(start), label_format),
         requests=f"{totals.requests:,}",
         refused=f"{totals.refused:,}",
         would_refuse=f"{totals.would_refuse:,}",

@@ -26,19 +26,30 @@ def hour_of(at: datetime) -> datetime:
     return at.replace(minute=0, second=0, microsecond=0)
 
 
+def update_or_insert(
+    rows: models.QuerySet[Any], key: Mapping[str, Any], change: Mapping[str, Any], **first: Any
+) -> None:
+    """Update the row that ``key`` names; where there is none, insert it with ``first``.
+
+    One statement where the row is there, and several workers may do it at once.
+    ``QuerySet.update_or_create`` would read and lock each row before it is updated.
+    """
+    row = rows.filter(**key)
+    if row.update(**change):
+        return
+    try:
+        with transaction.atomic(using=rows.db):
+            rows.create(**key, **first)
+    except IntegrityError:  # Another worker inserted the row first.
+        row.update(**change)
+
+
 class GrowingQuerySet(models.QuerySet[M]):
     """Counts that grow, whichever worker adds to them."""
 
     def _grow(self, numbers: Mapping[str, int], **entry: Any) -> None:
-        row = self.filter(**entry)
         change = {name: models.F(name) + number for name, number in numbers.items()}
-        if row.update(**change):
-            return
-        try:
-            with transaction.atomic(using=self.db):
-                self.create(**entry, **numbers)
-        except IntegrityError:  # Another worker made the row first.
-            row.update(**change)
+        update_or_insert(self, entry, change, **numbers)
 
 
 class HourlyCountQuerySet(GrowingQuerySet["HourlyCount"]):

@@ -8,8 +8,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
-from django.db import IntegrityError, models, transaction
+from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from .hourly_counts import update_or_insert
 
 # How often a process whose store is away says so, and after which silence it is taken for gone.
 REPEATED_AFTER = timedelta(minutes=1)
@@ -84,15 +86,9 @@ class CounterFaultQuerySet(models.QuerySet["CounterFault"]):
 
     def add(self, kind: str, name: str, count: int, at: datetime) -> None:
         """Count ``count`` more requests that this fault kept from being counted."""
-        row = self.filter(kind=kind, name=name)
         change = {"count": models.F("count") + count, "last_seen": at}
-        if row.update(**change):
-            return
-        try:
-            with transaction.atomic(using=self.db):
-                self.create(kind=kind, name=name, count=count, first_seen=at, last_seen=at)
-        except IntegrityError:  # Another worker made the row first.
-            row.update(**change)
+        key = {"kind": kind, "name": name}
+        update_or_insert(self, key, change, count=count, first_seen=at, last_seen=at)
 
     def since(self, at: datetime) -> Self:
         """Faults that were seen after ``at``."""
@@ -141,14 +137,7 @@ class UntrustedProxyQuerySet(models.QuerySet["UntrustedProxy"]):
 
     def seen(self, address: str, at: datetime) -> None:
         """``address`` sent a forwarding header at ``at``."""
-        row = self.filter(address=address)
-        if row.update(last_seen=at):
-            return
-        try:
-            with transaction.atomic(using=self.db):
-                self.create(address=address, first_seen=at, last_seen=at)
-        except IntegrityError:  # Another worker made the row first.
-            row.update(last_seen=at)
+        update_or_insert(self, {"address": address}, {"last_seen": at}, first_seen=at, last_seen=at)
 
     def since(self, at: datetime) -> Self:
         """Those that were seen after ``at``."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
-from django.db import IntegrityError, models, transaction
+from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from .hourly_counts import update_or_insert
 
 KEPT = timedelta(days=30)
 
@@ -19,15 +21,9 @@ class ObservedHeaderQuerySet(models.QuerySet["ObservedHeader"]):
 
     def seen(self, route_pk: int, name: str, change: str, at: datetime, **example: Any) -> None:
         """Keep the newest example of a header that enforcing would change."""
-        entry = {"route_pk": route_pk, "name": name, "change": change}
-        row = self.filter(**entry)
-        if row.update(last_seen=at, **example):
-            return
-        try:
-            with transaction.atomic(using=self.db):
-                self.create(**entry, last_seen=at, **example)
-        except IntegrityError:  # Another worker made the row first.
-            row.update(last_seen=at, **example)
+        key = {"route_pk": route_pk, "name": name, "change": change}
+        values = {"last_seen": at, **example}
+        update_or_insert(self, key, values, **values)
 
     def of_route(self, route_pk: Any, revision: int) -> Self:
         """Those of a route as it has been since ``revision`` wrote it."""

@@ -1,4 +1,6 @@
-"""Whether a route can be enforced, and whether the caller may enter it.
+"""Whether the address, the route and the caller may be served at all.
+
+A block of an address holds on every path, guarded or not, whatever the mode of the route is.
 
 A route that is closed, or whose rows are broken, is refused after credentials, so that
 a bad credential reads the same everywhere. ``credentials`` routes refuse requests
@@ -7,6 +9,7 @@ without a credential, and credentials that lack a scope.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 
 from .challenge import Scheme, challenge, insufficient_scope
@@ -16,6 +19,18 @@ from .verdict import Outcome, Verdict
 RETRY_SECONDS = 10
 # Somebody closed the route on purpose; callers need not come back every few seconds.
 CLOSED_RETRY_SECONDS = 60
+
+
+def check_address(context: GuardContext) -> Verdict | None:
+    """403 while the narrowest block of the address has not ended."""
+    blocks = context.snapshot.blocks
+    if not blocks:
+        return None
+    block = blocks.find(context.address, time.time())
+    if block is None:
+        return None
+    context.enforced = True
+    return Verdict(Outcome.ADDRESS_BLOCKED, reason=f"{block.network} is blocked: {block.reason}")
 
 
 def check_route(context: GuardContext) -> Verdict | None:

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from .content import too_large
 from .context import GuardContext
 from .django_private import body_stream, replace_body_stream
+from .facts import spooled_length
 from .verdict import Outcome, Verdict
 
 CHUNK = 64 * 1024
@@ -37,26 +38,9 @@ def read(request: HttpRequest, context: GuardContext) -> Verdict | None:
     return _spooled(request, context, request.META["wsgi.input"])
 
 
-def is_unannounced(request: HttpRequest) -> bool:
-    """Whether there is a body that no header speaks of, as HTTP/2 allows.
-
-    Only under ASGI, where Django has spooled it already.
-    """
-    if not isinstance(request, ASGIRequest):
-        return False
-    stream: Any = body_stream(request)
-    return bool(stream.seekable() and _length(stream))
-
-
-def _length(stream: Any) -> int:
-    length: int = stream.seek(0, 2)
-    stream.seek(0)
-    return length
-
-
 def _measured(request: ASGIRequest, limit: int | None) -> Verdict | None:
     """Under ASGI Django has spooled the body before any middleware runs."""
-    length = _length(body_stream(request))
+    length = spooled_length(body_stream(request))
     if limit is not None and length > limit:
         return too_large(limit)
     if length:

@@ -19,8 +19,7 @@ from ..policy.holder import PolicyUnavailable, holder
 from ..policy.records import KeyRecord
 from ..policy.snapshot import Snapshot
 from . import pipeline, response
-from .access import check_access, check_route
-from .address import check_address
+from .access import check_access, check_address, check_route
 from .content import check_content
 from .context import GuardContext
 from .cors import check_origin

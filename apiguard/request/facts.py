@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from django.core.exceptions import DisallowedHost
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
 from ..conf import Settings
 from ..rules.networks import Address, client_address, is_trusted, parse_address
+from .django_private import body_stream
 
 # How long a body without Content-Length is: there is none; the server ends it
 # for us; nobody can tell where it ends.
@@ -146,6 +148,24 @@ def host_of(request: HttpRequest) -> str | None:
         return request.get_host()
     except DisallowedHost:
         return None
+
+
+def is_unannounced(request: HttpRequest) -> bool:
+    """Whether there is a body that no header speaks of, as HTTP/2 allows.
+
+    Only under ASGI, where Django has spooled the body already.
+    """
+    if not isinstance(request, ASGIRequest):
+        return False
+    stream: Any = body_stream(request)
+    return bool(stream.seekable() and spooled_length(stream))
+
+
+def spooled_length(stream: Any) -> int:
+    """Return how many bytes a spooled body has; the stream then stands at its beginning."""
+    length: int = stream.seek(0, 2)
+    stream.seek(0)
+    return length
 
 
 def _is_forwarded_https(meta: Mapping[str, Any], settings: Settings) -> bool:

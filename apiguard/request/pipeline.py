@@ -16,8 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import replace
 
-from .access import check_access, check_route
-from .address import check_address
+from .access import check_access, check_address, check_route
 from .content import check_content
 from .context import GuardContext
 from .cors import check_origin

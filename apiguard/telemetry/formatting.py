@@ -1,4 +1,4 @@
-"""Times as people say them."""
+"""Times and durations as text, in the current time zone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,18 @@ def format_duration(seconds: float) -> str:
     return _("%d days") % int(seconds / 86_400)
 
 
+def local_time(at: datetime) -> datetime:
+    """Return ``at`` in the current time zone; where ``USE_TZ`` is off, it is already."""
+    return at if timezone.is_naive(at) else timezone.localtime(at)
+
+
 def format_time(at: datetime, now: datetime) -> str:
-    """The time of day with its zone, and the day unless it is today."""
-    at, now = timezone.localtime(at), timezone.localtime(now)
+    """Format the time of day with its zone, and the day unless it is today."""
+    at, now = local_time(at), local_time(now)
     return date_format(at, "H:i:s T" if at.date() == now.date() else "j M, H:i:s T")
+
+
+def format_moment(at: datetime) -> str:
+    """Format day and time with seconds and the time zone, such as "2026-01-31 10:00:00 UTC"."""
+    local = local_time(at)
+    return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname() or ''}".rstrip()

@@ -14,6 +14,7 @@ from .. import conf
 from ..models import HourlyCount, Refusal
 from ..models.refusals import RefusalQuerySet
 from ..models.state import write_alias
+from .formatting import format_moment
 from .refusal_sample import PER_SECOND
 
 DAY = timedelta(days=1)
@@ -89,7 +90,5 @@ def _too_old() -> Iterator[str]:
         ) % {
             "kept": kept,
             "most": most,
-            "oldest": timezone.localtime(oldest).isoformat(" ", "seconds")
-            if timezone.is_aware(oldest)
-            else oldest.isoformat(" ", "seconds"),
+            "oldest": format_moment(oldest),
         }

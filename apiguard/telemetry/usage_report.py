@@ -19,6 +19,7 @@ from ..models import ApiKey, Client, Route
 from ..models.hourly_counts import hour_of
 from ..models.state import write_alias
 from ..models.usage import LOST, NOBODY, SERVED, UsageQuerySet, usage_rows
+from .formatting import local_time
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -67,7 +68,7 @@ class Selection:
         now = now or timezone.now()
         if days == 1:
             return cls(hour_of(now) - 23 * HOUR, now, **only)
-        today = _local(now).replace(hour=0, minute=0, second=0, microsecond=0)
+        today = local_time(now).replace(hour=0, minute=0, second=0, microsecond=0)
         return cls(_midnight(today - (days - 1) * DAY), now, **only)
 
     @property
@@ -84,7 +85,7 @@ class Selection:
         return int(rows.aggregate(**_SUMS)["total"])
 
     def _of_time(self) -> UsageQuerySet:
-        first_day = _local(self.since).replace(hour=0, minute=0, second=0, microsecond=0)
+        first_day = local_time(self.since).replace(hour=0, minute=0, second=0, microsecond=0)
         if timezone.is_aware(first_day):
             first_day = first_day.replace(tzinfo=UTC)
         return usage_rows().since(self.since, first_day)
@@ -137,7 +138,7 @@ def periods(selection: Selection) -> list[Period]:
     counted: dict[datetime, Totals] = {}
     for row in selection.rows.values("start", "is_day").annotate(**_SUMS):
         # A whole day, UTC, goes to the day of the same date.
-        start = row["start"] if row["is_day"] else _local(row["start"])
+        start = row["start"] if row["is_day"] else local_time(row["start"])
         start = row["start"] if hourly else _midnight(start)
         counted[start] = counted.get(start, Totals()) + _totals(row)
     return [Period(start, counted.get(start, Totals())) for start in _starts(selection, hourly)]
@@ -147,14 +148,10 @@ def _starts(selection: Selection, hourly: bool) -> Iterable[datetime]:
     if hourly:
         first = hour_of(selection.since)
         return [first + hours * HOUR for hours in range(24)]
-    first, days = _local(selection.since), list[datetime]()
+    first, days = local_time(selection.since), list[datetime]()
     while (day := _midnight(first + len(days) * DAY)) <= selection.now:
         days.append(day)
     return days
-
-
-def _local(at: datetime) -> datetime:
-    return at if timezone.is_naive(at) else timezone.localtime(at)
 
 
 def _midnight(local: datetime) -> datetime:

@@ -19,7 +19,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from ..admin.display import DASH, format_moment
+from ..admin.display import DASH
+from ..telemetry.formatting import format_moment
 
 register = template.Library()
 

@@ -73,7 +73,7 @@ def test_a_block_ends_by_the_clock_of_each_request(monkeypatch):
     end = timezone.now() + timedelta(hours=1)
     with guarded(route(), block(until=end)):
         assert Call().wsgi().status_code == 403
-        monkeypatch.setattr("apiguard.request.address.time.time", lambda: end.timestamp())
+        monkeypatch.setattr("apiguard.request.access.time.time", lambda: end.timestamp())
         assert Call().wsgi().status_code == 200
 
 

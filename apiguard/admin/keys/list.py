@@ -22,8 +22,9 @@ from django.views.decorators.debug import sensitive_variables
 from ... import conf
 from ...models import ApiKey
 from ...rules.keys import find
+from ...telemetry.formatting import format_moment
 from ..base import PolicyAdmin
-from ..display import DASH, as_strings, format_moment, lines
+from ..display import DASH, as_strings, lines
 from ..edit_merge import with_shown
 from . import form_tokens
 from .forms import KeyForm, NewKeyForm

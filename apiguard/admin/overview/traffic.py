@@ -22,7 +22,8 @@ from ...models.usage import LOST, usage_rows
 from ...policy.records import client_record
 from ...policy.snapshot import Snapshot
 from ...request import limit_use
-from ..display import first_hour_of_day, format_moment, format_principal
+from ...telemetry.formatting import format_moment
+from ..display import first_hour_of_day, format_principal
 from ..keys.pages import public_part
 from ..row_links import row_url
 

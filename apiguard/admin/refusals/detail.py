@@ -15,9 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ...models import ApiKey, Client, PolicyChange, Refusal
+from ...telemetry.formatting import format_moment
 from ...telemetry.refusal_search import kept_refusals
 from ..base import current_snapshot
-from ..display import format_moment, model_label
+from ..display import model_label
 from ..keys.pages import uncached
 from ..row_links import form_urls, may, row_url
 from .filters import filters_of

@@ -19,9 +19,10 @@ from django.utils.translation import gettext_lazy as _
 
 from ...models import HourlyCount, Refusal
 from ...models.state import write_alias
+from ...telemetry.formatting import format_moment
 from ...telemetry.refusal_search import DAY, kept_refusals
 from ..base import Screen
-from ..display import DASH, badge, format_moment
+from ..display import DASH, badge
 from .detail import detail_view
 from .filters import FILTERS, outcome_text
 
