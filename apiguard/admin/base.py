@@ -20,7 +20,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db import connections, models, router, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -63,57 +63,6 @@ if TYPE_CHECKING:
 else:
     StockAdmin = admin.ModelAdmin
     StockInline = admin.TabularInline
-
-
-def add_page(site: admin.AdminSite, name: str, view: Callable[..., HttpResponse]) -> None:
-    """Add the page "apiguard/<name>/" to ``site``, unless ``site`` has it.
-
-    A site has no hook for pages without a model, short of a class of its own.
-    """
-    marker = f"_apiguard_{name}"
-    if getattr(site, marker, False):
-        return
-    stock_urls = site.get_urls
-
-    def get_urls() -> list[URLResolver | URLPattern]:
-        guarded = site.admin_view(partial(view, site=site))
-        return [path(f"apiguard/{name}/", guarded, name=f"apiguard_{name}"), *stock_urls()]
-
-    setattr(site, marker, True)
-    site.get_urls = get_urls  # type: ignore[method-assign]
-
-
-def list_page(site: admin.AdminSite, name: str, label: Any, may_open: Callable[..., bool]) -> None:
-    """List the page ``name`` first among the models of apiguard: in the index and the sidebar.
-
-    Args:
-        may_open: whether a request may open the page.
-    """
-    marker = f"_apiguard_lists_{name}"
-    if getattr(site, marker, False):
-        return
-    stock_list = site.get_app_list
-
-    def get_app_list(request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        apps = stock_list(request, app_label)
-        for app in apps:
-            if app["app_label"] == "apiguard" and may_open(request):
-                app["models"] = [entry(), *app["models"]]
-        return apps
-
-    def entry() -> dict[str, Any]:
-        return {
-            "model": None,
-            "name": label,
-            "object_name": name,
-            "perms": {"add": False, "change": False, "delete": False, "view": True},
-            "admin_url": reverse(f"admin:apiguard_{name}", current_app=site.name),
-            "add_url": None,
-            "view_only": True,
-        }
-
-    setattr(site, marker, True)
-    site.get_app_list = get_app_list  # type: ignore[method-assign]
 
 
 def current_snapshot() -> Snapshot | None:

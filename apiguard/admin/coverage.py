@@ -19,9 +19,9 @@ from ..models import Route
 from ..models.reach import covered_patterns
 from ..models.state import write_alias
 from ..policy.coverage import PatternCoverage, State, read_coverage
-from .base import add_page
 from .display import badge
 from .row_links import may, row_url
+from .site_pages import add_page
 
 STATES = {
     State.UNGUARDED: (gettext_lazy("not guarded"), "bad"),

@@ -10,24 +10,30 @@ change takes, so the stored values are those that it overwrites.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.core import signing
-from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.core.serializers.json import DjangoJSONEncoder
-from django.db import models
-from django.utils import timezone
+from django.core.exceptions import ValidationError
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
-from ..models import PolicyChange, PolicyModel
+from ..models import PolicyModel
+from .edit_conflict_text import (
+    KEEP,
+    SHOWN,
+    TAKE,
+    choice_name,
+    decode_value,
+    describe_change,
+    digest,
+    encode_value,
+    radio_buttons,
+    shown_value,
+)
 
 if TYPE_CHECKING:
     MergeBase = forms.ModelForm[Any]
@@ -36,13 +42,7 @@ else:
     MergeBase = forms.ModelForm
     FormSetBase = forms.BaseInlineFormSet
 
-SHOWN = "shown_values"
-"""The name of the hidden field."""
-
 SALT = "apiguard.admin.shown_values"
-KEEP, TAKE = "keep", "take"
-SHOWN_LENGTH = 200
-CHANGES_READ = 50
 
 
 class ShownField(forms.CharField):
@@ -88,7 +88,7 @@ class MergeForm(MergeBase):
             return
         self._base = {name: text for name, text in base.items() if name in self.fields}
         for name, text in self._base.items():
-            self.initial[name] = _decode(self.instance, name, text)
+            self.initial[name] = decode_value(self.instance, name, text)
 
     def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
         if field_name != SHOWN:
@@ -104,7 +104,7 @@ class MergeForm(MergeBase):
 
     def _values_now(self) -> dict[str, str]:
         return {
-            name: _encode(self.get_initial_for_field(field, name))
+            name: encode_value(self.get_initial_for_field(field, name))
             for name, field in self.fields.items()
             if name not in (SHOWN, "DELETE", self.instance._meta.pk.name)
         }
@@ -132,14 +132,14 @@ class MergeForm(MergeBase):
         for name in self.moved_fields(stored):
             field, text = self.fields[name], stored[name]
             sent = field.widget.value_from_datadict(self.data, self.files, self.add_prefix(name))
-            now = _decode(self.instance, name, text)
+            now = decode_value(self.instance, name, text)
             if name not in self.changed_data and not self._is_approved_as_shown(name):
                 self._take(name)
             elif field.has_changed(now, sent):
-                decided = self.data.get(_choice(self, name))
-                if decided == f"{TAKE} {_digest(text)}":
+                decided = self.data.get(choice_name(self, name))
+                if decided == f"{TAKE} {digest(text)}":
                     self._take(name)
-                elif decided != f"{KEEP} {_digest(text)}":
+                elif decided != f"{KEEP} {digest(text)}":
                     self.add_error(name, ValidationError(self._conflict_text(name, text), "moved"))
 
     def _is_approved_as_shown(self, name: str) -> bool:
@@ -162,12 +162,14 @@ class MergeForm(MergeBase):
 
     def _conflict_text(self, name: str, text: str) -> SafeString:
         label = str(self.fields[name].label or name)
-        value = _shown(self.fields[name], _decode(self.instance, name, text))
+        value = shown_value(self.fields[name], decode_value(self.instance, name, text))
         return format_html(
             "{} {}{}",
-            _change_text(self.instance, self.instance.pk, self._columns(name), label),
+            describe_change(self.instance, self.instance.pk, self._columns(name), label),
             _("The stored value is now: %s") % value,
-            _radios(_choice(self, name), text, _("Keep mine"), _("Take the stored value")),
+            radio_buttons(
+                choice_name(self, name), text, _("Keep mine"), _("Take the stored value")
+            ),
         )
 
     def _columns(self, name: str) -> set[str]:
@@ -184,14 +186,14 @@ class MergeForm(MergeBase):
             return
         stored = type(self)(instance=_stored(self.instance), prefix=self.prefix)._values_now()
         moved = self.moved_fields(stored)
-        value = f"{KEEP} {_digest(json.dumps(stored, sort_keys=True))}"
-        if not moved or self.data.get(_choice(self, "deletion")) == value:
+        value = f"{KEEP} {digest(json.dumps(stored, sort_keys=True))}"
+        if not moved or self.data.get(choice_name(self, "deletion")) == value:
             return
         columns = {column for name in moved for column in self._columns(name)}
         text = format_html(
             '{} <label><input type="checkbox" name="{}" value="{}"> {}</label>',
-            _change_text(self.instance, self.instance.pk, columns, str(self.instance)),
-            _choice(self, "deletion"),
+            describe_change(self.instance, self.instance.pk, columns, str(self.instance)),
+            choice_name(self, "deletion"),
             value,
             _("Delete it anyway"),
         )
@@ -201,7 +203,7 @@ class MergeForm(MergeBase):
 
     @property
     def _gone_choice(self) -> str:
-        return str(self.data.get(_choice(self, "row"), ""))
+        return str(self.data.get(choice_name(self, "row"), ""))
 
     @property
     def is_restored(self) -> bool:
@@ -210,22 +212,22 @@ class MergeForm(MergeBase):
         return (
             self.is_gone
             and self.has_changed()
-            and self._gone_choice == f"{KEEP} {_digest(self._gone_pk)}"
+            and self._gone_choice == f"{KEEP} {digest(self._gone_pk)}"
         )
 
     def _decide_gone(self) -> None:
         self.errors.pop(str(self.instance._meta.pk.name), None)
         if self.is_restored:
             return
-        decided = self._gone_choice == f"{TAKE} {_digest(self._gone_pk)}"
+        decided = self._gone_choice == f"{TAKE} {digest(self._gone_pk)}"
         if decided or not self.has_changed() or self.data.get(self.add_prefix("DELETE")):
             self.errors.clear()
             return
         label = str(self.instance._meta.verbose_name)
-        radios = _radios(
-            _choice(self, "row"), self._gone_pk, _("Add it again"), _("Leave it deleted")
+        radios = radio_buttons(
+            choice_name(self, "row"), self._gone_pk, _("Add it again"), _("Leave it deleted")
         )
-        deleted = _change_text(self.instance, self._gone_pk, None, label)
+        deleted = describe_change(self.instance, self._gone_pk, None, label)
         self.add_error(None, ValidationError(format_html("{}{}", deleted, radios), "gone"))
 
 
@@ -269,90 +271,6 @@ def with_shown(fieldsets: Any) -> Any:
     return [*others, (title, {**options, "fields": (*options["fields"], SHOWN)})]
 
 
-# -- values as text --------------------------------------------------------------------
-
-
 def _stored(row: PolicyModel) -> PolicyModel:
     """Return the row as stored; validation has put the typed values into ``row``."""
     return type(row)._base_manager.get(pk=row.pk)
-
-
-def _encode(value: object) -> str:
-    if isinstance(value, models.Model):
-        value = value.pk
-    return json.dumps(value, cls=DjangoJSONEncoder, sort_keys=True)
-
-
-def _decode(row: PolicyModel, name: str, text: str) -> Any:
-    """Return the value that ``_encode`` was given, of a column or of another field."""
-    value = json.loads(text)
-    try:
-        field = row._meta.get_field(name)
-        return field.to_python(value) if isinstance(field, models.Field) else value
-    except (FieldDoesNotExist, ValidationError):
-        return value
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _shown(field: forms.Field, value: Any) -> str:
-    """Return a stored value as text, shortened."""
-    if isinstance(field, forms.ModelChoiceField):
-        row = field.queryset.filter(pk=value).first() if field.queryset is not None else None
-        text = str(row or value or "-")
-    elif isinstance(value, list):
-        text = ", ".join(map(str, value))
-    else:
-        text = "-" if value in (None, "") else str(value)
-    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}…"
-
-
-def _choice(form: forms.BaseForm, name: str) -> str:
-    return form.add_prefix(f"{name}-{SHOWN}")
-
-
-def _radios(name: str, text: str, keep: str, take: str) -> SafeString:
-    one = ' <label><input type="radio" name="{}" value="{} {}"> {}</label>'
-    digest = _digest(text)
-    return format_html(
-        "{}{}",
-        format_html(one, name, KEEP, digest, keep),
-        format_html(one, name, TAKE, digest, take),
-    )
-
-
-def _is_old(change: PolicyChange) -> bool:
-    return timezone.now() - change.at >= timedelta(minutes=1)
-
-
-def _change_text(row: PolicyModel, pk: Any, columns: set[str] | None, label: str) -> str:
-    """Return a sentence with the author and time of the last change; ``None``: the deletion."""
-    action = PolicyChange.Action.DELETED if columns is None else PolicyChange.Action.CHANGED
-    changes = PolicyChange.objects.filter(
-        model=row._meta.label_lower, object_pk=str(pk), action=action
-    )
-    last = next(
-        (
-            change
-            for change in changes[:CHANGES_READ]
-            if columns is None or columns & set(change.after or {})
-        ),
-        None,
-    )
-    deleted = columns is None
-    if last is None:
-        return (
-            _("This %s was deleted while you edited it.") % label
-            if deleted
-            else _("“%s” was changed while you edited it.") % label
-        )
-    named = {
-        "label": label,
-        "ago": timesince(last.at, depth=1) if _is_old(last) else _("less than a minute"),
-        "name": last.actor_name or _("an unnamed program"),
-    }
-    if deleted:
-        return _("This %(label)s was deleted %(ago)s ago by %(name)s.") % named
-    return _("“%(label)s” was changed %(ago)s ago by %(name)s.") % named

@@ -25,10 +25,11 @@ from ..request.explain import explain_request
 from ..request.explanation import Explanation, Step
 from ..request.reasons import RowRef
 from ..rules.jwt import MAX_TOKEN_LENGTH
-from .base import add_page, current_snapshot
+from .base import current_snapshot
 from .display import badge, model_label
 from .keys.pages import uncached
 from .row_links import form_urls
+from .site_pages import add_page
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 MAX_VALUE = 2000

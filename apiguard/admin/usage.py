@@ -30,11 +30,11 @@ from ..models.usage import NOBODY, OTHERS
 from ..telemetry import usage_report
 from ..telemetry.formatting import local_time
 from ..telemetry.usage_report import Names, Period, Selection, Share, Totals
-from .base import add_page
 from .display import DASH
 from .keys.pages import public_part
 from .keys.state import UNUSED_DAYS
 from .row_links import may, row_url
+from .site_pages import add_page
 from .usage_chart import Chart, draw
 
 DAYS = ((1, gettext_lazy("24 hours")), (7, gettext_lazy("7 days")), (30, gettext_lazy("30 days")))

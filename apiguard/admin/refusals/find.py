@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from ...telemetry.refusal_search import find_refusals, why_not_found
-from ..base import add_page
+from ..site_pages import add_page
 from .detail import refusal_url
 
 
