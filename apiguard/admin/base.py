@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
-from django.db import connections, models, router, transaction
+from django.db import DataError, NotSupportedError, connections, models, router, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.utils.html import format_html
@@ -55,6 +56,7 @@ from .edit_validation import (
     with_refusal,
 )
 from .forms import PolicyForm
+from .initial_values import shown_values
 
 if TYPE_CHECKING:
     # Django's classes take no subscript at run time.
@@ -118,6 +120,20 @@ class Screen(StockAdmin):
         context = {"about": self.about, "when_empty": self.when_empty, **(extra_context or {})}
         return self.confirmed(request, partial(super().changelist_view, request, context))
 
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Return the rows that the query selects.
+
+        Raises:
+            IncorrectLookupParameters: the query cannot be answered; Django then shows all rows.
+        """
+        if any("\x00" in value for values in request.GET.lists() for value in values[1]):
+            raise IncorrectLookupParameters  # PostgreSQL refuses this character.
+        try:
+            return super().get_changelist_instance(request)
+        except (ValueError, OverflowError, DataError, NotSupportedError) as error:
+            # Such as a year that no calendar has, or a comparison that this database has not.
+            raise IncorrectLookupParameters from error
+
     def confirmed(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
         """Return the response of ``view``, which may run an action that needs a confirmation."""
         with record_actor(request):
@@ -164,6 +180,10 @@ class PolicyAdmin(Screen):
     needs_reason: ClassVar[bool] = False
 
     # -- forms ----------------------------------------------------------------
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what the query fills in, without values that a field cannot show."""
+        return dict(shown_values(self.opts, super().get_changeform_initial_data(request)))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)

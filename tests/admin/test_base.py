@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.apps import apps
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
 from django.db import connection
@@ -218,3 +219,20 @@ def test_five_rows_cost_no_more_queries_than_one(admin_client, page):
     with CaptureQueriesContext(connection) as many:
         assert admin_client.get(url(page)).status_code == 200
     assert len(many) == len(few)
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "9" * 5000, "%00", "\u00b2", "9999-12-31T23:59Z"])
+@pytest.mark.parametrize("screen", (*SCREENS, "blockednetwork"))
+def test_a_form_opens_whatever_the_query_fills_in(admin_client, settings, screen, value):
+    settings.TIME_ZONE = "Asia/Tokyo"
+    model = apps.get_model("apiguard", screen)
+    query = "&".join(f"{field.name}={value}" for field in model._meta.fields)
+    assert admin_client.get(f"{url(f'{screen}_add')}?{query}").status_code == 200
+
+
+def test_a_query_fills_in_a_date_and_a_row(admin_client, acme):
+    page = admin_client.get(
+        f"{url('apikey_add')}?client={acme.pk}&expires_at=2030-01-02T03:04:05Z"
+    ).content.decode()
+    assert "2030-01-02" in page
+    assert f'value="{acme.pk}" selected' in page

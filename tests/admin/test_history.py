@@ -72,3 +72,17 @@ def test_each_row_of_a_change_of_several_is_shown(admin_client, route):
     page = admin_client.get(url("policychange_change", change.pk)).content.decode()
     assert route.name in page
     assert "observe" in page
+
+
+@pytest.mark.parametrize(
+    # PostgreSQL refuses NUL, and SQLite has no such comparison of JSON.
+    "query",
+    [
+        *("model=%00", "object_pk=%00", "action__exact=%00"),
+        *("at__year=99999", f"at__year={'9' * 30}", "before__contains=x"),
+    ],
+)
+def test_a_query_that_no_database_answers_is_dropped(admin_client, route, query):
+    answer = admin_client.get(f"{url('policychange_changelist')}?{query}")
+    assert (answer.status_code, answer.url) == (302, f"{url('policychange_changelist')}?e=1")
+    assert admin_client.get(answer.url).status_code == 200

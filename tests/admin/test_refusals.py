@@ -254,3 +254,12 @@ def test_the_page_says_how_many_are_counted_but_not_kept(admin_client):
     HourlyCount.objects.add(timezone.now(), 1, "no_credential", True, 5000, unkept=4980)
     for name in ("refusal_changelist", "refusal_grouped"):
         assert "4,980 more requests were refused" in admin_client.get(url(name)).content.decode()
+
+
+@pytest.mark.parametrize(
+    "query", ["p=99", "unknown=1", "client__x=1", "at__gte=x", "at__year=99999", "client=%00"]
+)
+def test_a_query_that_cannot_be_answered_shows_all_groups(admin_client, refusal, query):
+    page = admin_client.get(f"{url('refusal_grouped')}?{query}", follow=True)
+    assert page.status_code == 200
+    assert len(page.context["groups"]) == 1

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Max, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -101,7 +102,14 @@ class RefusalAdmin(Screen):
         """Show the same requests as the list with this query, by reason, route and client."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        shown = self.get_changelist_instance(request)
+        try:
+            shown = self.get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            if not request.GET:
+                raise
+            text = _("The address had a filter that does not exist, so all requests are shown.")
+            messages.warning(request, text)
+            return HttpResponseRedirect(request.path)
         groups = (
             shown.get_queryset(request)
             .order_by()
