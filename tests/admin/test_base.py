@@ -222,7 +222,7 @@ def test_five_rows_cost_no_more_queries_than_one(admin_client, page):
 
 
 @pytest.mark.parametrize("value", ["", "x", "-1", "9" * 5000, "%00", "\u00b2", "9999-12-31T23:59Z"])
-@pytest.mark.parametrize("screen", (*SCREENS, "blockednetwork"))
+@pytest.mark.parametrize("screen", [*SCREENS, "blockednetwork"])
 def test_a_form_opens_whatever_the_query_fills_in(admin_client, settings, screen, value):
     settings.TIME_ZONE = "Asia/Tokyo"
     model = apps.get_model("apiguard", screen)
