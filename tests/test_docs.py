@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import logging.config
@@ -17,14 +18,18 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import load_command_class
+from django.dispatch import Signal
 from django.test import RequestFactory, override_settings
+from django.utils.module_loading import import_string
 
 from apiguard import checks, conf
 from apiguard.models import Client, Tier
-from apiguard.request.verdict import REFUSALS
+from apiguard.request.context import GuardContext
+from apiguard.request.verdict import REFUSALS, Outcome
 from apiguard.rules.setting_values import PARSERS
 from apiguard.transfer.documents import read_document
 from apiguard.transfer.policy_files import read_wanted
+from tests import models_page
 from tests.fresh_project import CHECKOUT, FreshProject, blocks, follow_the_readme, make_project
 
 PAGES = [
@@ -93,6 +98,66 @@ def test_every_setting_is_documented_and_no_other() -> None:
 def test_every_error_code_is_documented() -> None:
     documented = set(re.findall(r"`(\w+)`", " ".join(table_cells("docs/request.md", 2))))
     assert {refusal.error for refusal in REFUSALS.values()} <= documented
+
+
+def test_every_outcome_is_documented_with_what_the_caller_sees() -> None:
+    names, seen = table_cells("docs/outcomes.md", 0)[2:], table_cells("docs/outcomes.md", 1)[2:]
+    assert sorted(name.strip("`") for name in names) == sorted(Outcome)
+    for name, cell in zip(names, seen, strict=True):
+        refusal = REFUSALS.get(Outcome(name.strip("`")))
+        if refusal is not None:
+            assert cell == f"{refusal.status} `{refusal.error}`", name
+
+
+def test_the_page_of_the_models_is_what_the_models_say() -> None:
+    fresh = f"{models_page.PAGE} is old. Run: {models_page.COMMAND}"
+    assert models_page.PAGE.read_text() == models_page.page(), fresh
+
+
+# What a project imports, as far as whole modules are for it.
+PUBLIC_MODULES = (
+    "apiguard.auth",
+    "apiguard.decorators",
+    "apiguard.ninja",
+    "apiguard.rest_framework.authentication",
+    "apiguard.rest_framework.permissions",
+    "apiguard.rest_framework.throttling",
+    "apiguard.signals",
+    "apiguard.testing",
+)
+# For apiguard itself, although another module of it needs the name without an underscore.
+INTERNAL = {"apiguard.signals.after_commit"}
+
+
+def documented_names() -> set[str]:
+    page = (CHECKOUT / "docs/api.md").read_text()
+    return set(re.findall(r"^\| `(apiguard\.[\w.]+)`", page, re.M))
+
+
+def exported_names(module: str) -> set[str]:
+    """The functions, classes and signals that a module defines without an underscore."""
+    return {
+        f"{module}.{name}"
+        for name, value in vars(importlib.import_module(module)).items()
+        if not name.startswith("_")
+        and (
+            (isinstance(value, Signal) and module == "apiguard.signals")
+            or (callable(value) and getattr(value, "__module__", "") == module)
+        )
+    }
+
+
+@pytest.mark.parametrize("module", PUBLIC_MODULES)
+def test_the_documented_names_of_a_public_module_are_those_that_it_exports(module: str) -> None:
+    documented = {name for name in documented_names() if name.rpartition(".")[0] == module}
+    assert documented == exported_names(module) - INTERNAL
+
+
+def test_every_documented_name_can_be_imported() -> None:
+    for name in documented_names():
+        import_string(name)
+    for name in table_cells("docs/api.md", 0)[2:10]:
+        assert hasattr(GuardContext, name.strip("`")) or name == "`request_id`" or name == "`route`"
 
 
 def test_every_folder_of_the_package_is_on_the_map() -> None:
