@@ -19,8 +19,8 @@ HEAD = f"""\
 These are the rows that staff edit, and that [policy files](policy-as-code.md) and your own code
 write. All are in `apiguard.models`. A list is a JSON list; in the admin it is one value per line.
 
-A field without a default is *required*. *Empty* means that it may stay empty. `full_clean()` refuses
-what the admin refuses; every write through a model or a queryset is
+A field without a default is *required*. *Empty* means that it may stay empty. `full_clean()`
+refuses what the admin refuses; every write through a model or a queryset is
 [a revision](policy.md#writing).
 
 <!-- Written by {COMMAND}. -->
