@@ -43,7 +43,7 @@ class ApiGuardConfig(AppConfig):
 
 
 def _log_testing() -> None:
-    """Log that apiguard behaves as in tests, where the settings say so."""
+    """Log that apiguard behaves as in tests, where the settings ask for that."""
     from . import conf
 
     try:

@@ -1,10 +1,10 @@
-"""Whether this process runs tests of the project, and which test it is at.
+"""Whether this process runs tests of the project, and which test is running.
 
 While it does, apiguard starts no thread, writes nothing of its own, counts in memory
-and from zero in each test. The setting ``TESTING`` says so; without it, this module.
+and from zero in each test. The setting ``TESTING`` decides; without it, this module.
 
-``PYTEST_VERSION`` and ``sys.argv`` say nothing: child processes inherit the one, and
-the other is anybody's. Nothing here imports Django before a project has.
+``PYTEST_VERSION`` and ``sys.argv`` prove nothing: child processes inherit the first, and
+any program may set the second. Nothing here imports Django before a project has.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def note_plugin() -> None:
 
 
 def is_detected() -> bool:
-    """Whether a test runner is at work in this process, live servers and threads included.
+    """Whether a test runner runs in this process, live servers and threads included.
 
     ``setup_test_environment()``, which every runner calls, replaces the method that
     renders templates. Django has no public sign of it: ``mail.outbox`` stays behind, and

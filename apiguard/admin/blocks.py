@@ -45,7 +45,7 @@ class BlockForm(PolicyForm):
         """Refuse a network that holds this person's own address."""
         super().full_clean()
         text = getattr(self, "cleaned_data", {}).get("network")
-        # What is wrong with a network by itself is said already.
+        # The field itself reports what is wrong with the network.
         if text and "network" not in self.errors:
             self._check_own_address(text)
 

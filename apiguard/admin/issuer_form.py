@@ -69,7 +69,7 @@ class IssuerForm(PolicyForm):
     """An issuer as ``user``, who is signed in, may edit it."""
 
     user: Any = None
-    # Who enables an issuer, or maps its users, has seen what its tokens must say.
+    # A person who enables an issuer, or maps its users, has seen what its tokens must hold.
     coupled = frozenset({*DECISIVE, "user_field"})
 
     key_source = forms.ChoiceField(

@@ -49,7 +49,7 @@ DROPPED_WORDS = {
 
 
 class JwtIssuerAdmin(IssuerPagesMixin, PolicyAdmin):
-    """Who signs tokens, and what a token must say."""
+    """The issuers of tokens, and what a token of each must hold."""
 
     form = IssuerForm
     about = _("A token is judged by the one issuer whose name is exactly its “iss”.")

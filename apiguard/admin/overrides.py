@@ -100,7 +100,7 @@ class DurationField(forms.MultiValueField):
             return timezone.now().replace(microsecond=0) + DURATIONS[lasts]
         if lasts == FOR_GOOD:
             return None
-        # Who typed a date and chose nothing means the date.
+        # A person who typed a date and chose nothing means the date.
         return _parse(date)
 
 
@@ -134,7 +134,7 @@ class OverrideForm(PolicyForm):
         widget.is_new = self.instance.pk is None
 
     def clean_until(self) -> datetime | None:
-        """Refuse an override that has ended before it is saved, or whose end is said twice."""
+        """Refuse an override that has ended before it is saved, or whose end is given twice."""
         until: datetime | None = self.cleaned_data["until"]
         field: Any = self.fields["until"]
         lasts, date = field.widget.value_from_datadict(self.data, {}, self.add_prefix("until"))

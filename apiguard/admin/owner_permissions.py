@@ -1,4 +1,4 @@
-"""Who may create or widen a credential that stands for a user.
+"""Check who may create or widen a credential that acts as a user.
 
 Whoever holds a key of a client that acts as its owner is that owner to every
 view. Permission to edit clients and keys must not be a way to become somebody
@@ -98,7 +98,7 @@ class ClientForm(PolicyForm):
     """The form of a client, with the permissions of ``user``, who is signed in."""
 
     user: Any = None
-    # Who approves one of them has seen the others.
+    # A person who approves one of them has seen the others.
     coupled = frozenset({"owner", "acts_as_owner", "enabled", "allowed_networks"})
 
     confirm_keys = forms.BooleanField(

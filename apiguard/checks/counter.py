@@ -112,7 +112,7 @@ def _connections(name: str, alias: Mapping[str, Any]) -> Iterator[checks.CheckMe
 def worker_threads() -> int:
     """Return how many threads of a worker may count at once.
 
-    ``GUNICORN_CMD_ARGS`` says so where it is set; else a worker is taken to have as
+    ``GUNICORN_CMD_ARGS`` has the number where it is set; else a worker is taken to have as
     many as a ``ThreadPoolExecutor`` has by default.
     """
     words = os.environ.get("GUNICORN_CMD_ARGS", "").replace("=", " ").split()

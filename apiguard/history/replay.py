@@ -72,7 +72,7 @@ def find_unrecorded(using: str) -> list[Entry]:
         after = {
             pk: _as_known(row, before.get(pk))
             for pk, row in stored.items()
-            # Of a row whose entries were deleted nothing can be said.
+            # The state of a row whose entries were deleted is unknown.
             if is_complete or pk in before
         }
         action = PolicyChange.Action.FOUND

@@ -1,6 +1,6 @@
 """The rows that staff edit: fields, constraints, and what is wrong with a row.
 
-Every policy row inherits ``PolicyModel``; whoever writes one publishes a new
+Every policy row inherits ``PolicyModel``; every write publishes a new
 revision in the same transaction. Nothing here serves a request: ``policy/``
 reads these rows, compiles them, and requests are judged by the result.
 """

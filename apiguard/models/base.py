@@ -112,7 +112,7 @@ class PolicyQuerySet(models.QuerySet[M]):
                 return plain.bulk_update(rows, [*names, *stamp], batch_size=batch_size)
 
     def update_or_create(self, *args: Any, **kwargs: Any) -> tuple[M, bool]:
-        # Locks the row before it saves it; whoever saves takes these locks the other way round.
+        # Locks the row before it saves it; ``save`` takes these locks the other way round.
         with publishing(self.model.change_by_insert(()), self.db):
             return super().update_or_create(*args, **kwargs)
 
@@ -262,7 +262,7 @@ class PolicyModel(models.Model):
 
     def clean(self) -> None:
         super().clean()
-        # What is not of its field's type has been said by the field itself.
+        # The field itself reports a value of a wrong type.
         if not type_problems(self):
             raise_problems(self, self.rule_problems())
 

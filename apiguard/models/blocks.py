@@ -32,7 +32,7 @@ class BlockedNetwork(CompiledModel):
         verbose_name = _("blocked network")
         verbose_name_plural = _("blocked networks")
         ordering: ClassVar[list[str]] = ["network"]
-        # Who may block may also change a block and end it: there is nothing to tell apart.
+        # One permission to add, change and end blocks: there is nothing to tell apart.
         default_permissions = ("view",)
         permissions = (("block_network", "Can block and unblock networks"),)
 

@@ -155,7 +155,7 @@ def _type_problems(row: models.Model) -> Iterator[PolicyError]:
             yield PolicyError("unknown_choice", value, reason, hint, field=field.name)
 
 
-# Of many thousand rows the same is asked.
+# Many thousand rows have the same values.
 @functools.cache
 def _typed_fields(
     model: type[models.Model],

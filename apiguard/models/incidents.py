@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .hourly_counts import update_or_insert
 
-# How often a process whose store is away says so, and after which silence it is taken for gone.
+# How often a process reports that its store is away; without a report for longer, it is gone.
 REPEATED_AFTER = timedelta(minutes=1)
 SILENCE = timedelta(minutes=3)
 
@@ -38,7 +38,7 @@ class CounterOutageQuerySet(models.QuerySet["CounterOutage"]):
         self.filter(process=process, ended_at=None).update(seen_at=at)
 
     def open(self, now: datetime) -> Self:
-        """Those that last: not ended, by processes that said so a moment ago."""
+        """Those that last: not ended, by processes that reported it a moment ago."""
         return self.filter(ended_at=None, seen_at__gte=now - SILENCE)
 
     def ended_since(self, at: datetime, now: datetime) -> Self:
@@ -54,8 +54,8 @@ class CounterOutageQuerySet(models.QuerySet["CounterOutage"]):
 class CounterOutage(models.Model):
     """A stretch of time in which the counter's store did not answer one process.
 
-    ``process`` is "host:pid". ``seen_at`` is when that process last said so:
-    one that was stopped meanwhile never says that it ended.
+    ``process`` is "host:pid". ``seen_at`` is when that process last reported it:
+    a process that was stopped meanwhile never reports the end.
     """
 
     MAX_PROCESS: ClassVar[int] = 300

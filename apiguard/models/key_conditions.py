@@ -9,10 +9,10 @@ from django.db.models import Q
 from .. import conf
 from ..rules.key_life import KeyState
 
-# Long enough to tell whoever holds the key, and to roll out its successor.
+# Long enough to inform the holder of the key, and to roll out its successor.
 SOON = timedelta(days=14)
 
-# Told by the rules of a row, which no condition can ask.
+# Found by the rules of a row, which no SQL condition can express.
 FILTERABLE = tuple(state for state in KeyState if state is not KeyState.BROKEN)
 
 

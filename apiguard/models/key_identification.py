@@ -36,7 +36,7 @@ class Identified:
 
     @property
     def is_live(self) -> bool:
-        """Whether whoever has the text may come in, now or as soon as somebody mends a row.
+        """Whether the key is accepted now, or as soon as somebody repairs a row.
 
         All but revoked and expired keys: what a leak needs is an end.
         """

@@ -190,7 +190,7 @@ class ApiKey(PolicyModel):
             ValidationError: no reason is given.
         """
         if not reason.strip():
-            raise ValidationError({"revoke_reason": _("Say why, for whoever asks later.")})
+            raise ValidationError({"revoke_reason": _("Give a reason: the history keeps it.")})
         with self._locked(), default_actor(by, reason):
             if self.revoked_at is None:
                 self._note_revocation(reason, by)

@@ -1,4 +1,4 @@
-"""The clock of whoever must not judge by an old policy: it goes on while the machine sleeps.
+"""A clock that goes on while the machine sleeps, to measure the age of a policy.
 
 ``time.monotonic()`` stands still while a Linux machine is suspended, and a
 worker that wakes up would take an hour-old policy for a fresh one.

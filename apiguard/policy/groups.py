@@ -97,7 +97,7 @@ class _Regrouping(Generic[R, M]):
                 self.open(self._group_of.pop(pk)).members.pop(pk, None)
 
     def remove_rows(self, pks: Collection[Any]) -> None:
-        """Members go with their row, and no word of them is left."""
+        """Remove rows together with their members."""
         for pk in pks:
             for member in self.open(pk).members:
                 self._group_of.pop(member, None)

@@ -126,11 +126,11 @@ class PolicyHolder:
         return self._last_good()
 
     def holds(self, snapshot: Snapshot) -> bool:
-        """Whether this is what other requests are judged by, too."""
+        """Whether other requests are judged by this snapshot, too."""
         return snapshot is self._held
 
     def status(self) -> PolicyStatus:
-        """Return how the policy in force stands in this process; no query."""
+        """Return the status of the policy in force in this process; no query."""
         return self._status
 
     @property

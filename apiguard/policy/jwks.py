@@ -3,7 +3,7 @@
 Promises, per process and issuer:
 
 - A key that is held is found without a lock and without waiting, whatever a
-  fetch is doing. Held keys stay good while the issuer cannot be asked.
+  fetch is doing. Held keys stay valid while the issuer does not answer.
 - One fetch at a time, in a thread of its own, and none within ``COOL_DOWN``
   of the last attempt, however many unknown names arrive. So an unknown name
   is remembered for at most that long, and no table of names can be filled.
@@ -103,7 +103,7 @@ class KeySource:
     # -- for requests that name an unknown key --------------------------------------
 
     def settled(self) -> KeySet | None:
-        """What the last attempt came to; ``None`` if the issuer may be asked (again).
+        """Return the outcome of the last attempt; ``None`` if another fetch may begin.
 
         Raises:
             KeysAway: it failed, and the next one is not due yet.

@@ -43,7 +43,7 @@ def fetch(url: str, allowed: Sequence[Network] = (), ca_file: str | None = None)
     """The body that ``url`` answers; at most 64 KiB, within three seconds.
 
     Args:
-        allowed: networks that may be asked although they are not global.
+        allowed: networks that a fetch may reach although they are not global.
         ca_file: certificates in PEM that are trusted besides the system's.
 
     Raises:
@@ -134,7 +134,7 @@ def _context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-# -- what is said ---------------------------------------------------------------
+# -- the exchange ---------------------------------------------------------------
 
 
 class _TooLarge(Exception):

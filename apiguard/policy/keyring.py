@@ -79,7 +79,7 @@ class Keyring:
             self._records.put(key_id, record)
 
     def caller(self, name: Hashable) -> Any:
-        """Who was remembered by this name, or ``None``."""
+        """Return the record that is kept under this name, or ``None``."""
         return self._callers.get(name)
 
     def remember(self, name: Hashable, caller: object) -> None:

@@ -196,7 +196,7 @@ def issuer(pk: Any) -> JwtIssuer | None:
 
 
 def user_alias() -> str:
-    """The database that users are written to: whoever was made inactive a moment ago, is."""
+    """The database that users are written to, which shows at once who was made inactive."""
     return router.db_for_write(get_user_model())
 
 

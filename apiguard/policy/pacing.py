@@ -16,7 +16,7 @@ T = TypeVar("T")
 # CPU seconds of a spell of work, and the rest after it.
 WORK_SECONDS = 0.002
 REST_SECONDS = 0.0005
-# On a busy machine a rest takes far longer than was asked for. Then spells are as long
+# On a busy machine a rest takes far longer than requested. Then spells are as long
 # as rests, up to this, so that the work is not held up for many times its own length.
 MOST_WORK_SECONDS = 0.02
 # Items after which the clock is read, which costs as much as some items do.

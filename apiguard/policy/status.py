@@ -1,4 +1,4 @@
-"""How the policy in force of one process stands, told to people: plain values, nothing secret."""
+"""The status of the policy in force in one process: plain values for people, nothing secret."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 LONGEST_ERROR = 200
 
-# Besides twice POLICY_MAX_AGE: seconds between two looks of a process that has requests.
+# Besides twice POLICY_MAX_AGE: seconds between two refreshes of a process that has requests.
 IDLE_MARGIN = 3.0
 
-# Where drivers repeat what they were told to connect to, that may hold a password.
+# Drivers repeat the address that they connect to, which may hold a password.
 SECRETS = re.compile(
     r"[\w+.-]+://\S+|\b(?:password|passwd|pwd)\s*=\s*(?:'[^']*'|\S+)", re.IGNORECASE
 )
@@ -30,12 +30,12 @@ class PolicyStatus:
     Attributes:
         revision: of the held policy; ``None``: it holds none.
         stamp: that belongs to the revision; "" where there is none.
-        refreshed_at: epoch seconds of the last good look at the database.
+        refreshed_at: epoch seconds of the last refresh that succeeded.
         in_force_since: epoch seconds since when this revision is in force here.
         delay: seconds from the publication of this revision until then, at
             least 0; ``None`` where this process did not wait for it: it was
-            published before the process first looked.
-        failed_since: epoch seconds of the first of the looks that fail now.
+            published before the first refresh.
+        failed_since: epoch seconds of the first of the refreshes that fail now.
         error: class and message of the last of them, without passwords; else "".
         problems: how many mistakes the policy in force has.
     """
@@ -52,7 +52,7 @@ class PolicyStatus:
     def seen(
         self, snapshot: Snapshot | None, refreshed_at: float, published_at: float | None
     ) -> PolicyStatus:
-        """As it stands after a good look that found ``snapshot``."""
+        """Return the status after a refresh that found ``snapshot``."""
         if snapshot is None:
             return PolicyStatus(refreshed_at=refreshed_at)
         now = replace(self, refreshed_at=refreshed_at, failed_since=None, error="")
@@ -61,7 +61,7 @@ class PolicyStatus:
         at = time.time()
         delay = None
         if self.revision is not None and published_at is not None:
-            # An idle process looks when its next request comes, and waited for nothing before.
+            # An idle process refreshes when its next request comes, and waited for nothing before.
             delay = at - (refreshed_at if self._was_idle(refreshed_at) else published_at)
         return replace(
             now,
@@ -74,7 +74,7 @@ class PolicyStatus:
         )
 
     def _was_idle(self, refreshed_at: float) -> bool:
-        """Whether nobody asked this process for policy before the look at ``refreshed_at``."""
+        """Whether no request needed policy before the refresh at ``refreshed_at``."""
         if self.refreshed_at is None or self.failed_since is not None:
             return False
         max_age = conf.current().policy_max_age or 1.0

@@ -47,7 +47,7 @@ def check_route(context: GuardContext) -> Verdict | None:
 
 
 def check_access(context: GuardContext) -> Verdict | None:
-    """Whether the caller may enter at all."""
+    """401 without a credential, 403 without the scopes that a ``credentials`` route requires."""
     route = context.route
     if route is None or route.access != "credentials":
         return None
@@ -58,7 +58,7 @@ def check_access(context: GuardContext) -> Verdict | None:
 
 
 def no_credential(context: GuardContext) -> Verdict:
-    """Nothing of ours was sent."""
+    """Return the 401 of a request without a credential of apiguard."""
     header = ("WWW-Authenticate", challenge(context.settings.realm))
     return Verdict(Outcome.NO_CREDENTIAL, headers=(header,))
 
@@ -66,7 +66,7 @@ def no_credential(context: GuardContext) -> Verdict:
 def scope_missing(
     context: GuardContext, wanted: Collection[str], missing: Collection[str]
 ) -> Verdict:
-    """A good credential that may not do this."""
+    """Return the 403 of a valid credential that lacks scopes."""
     scheme: Scheme = "Bearer" if context.credential is None else context.credential.scheme
     value = insufficient_scope(context.settings.realm, scheme, wanted)
     return Verdict(

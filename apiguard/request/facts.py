@@ -180,6 +180,6 @@ def _is_forwarded_https(meta: Mapping[str, Any], settings: Settings) -> bool:
 def _unknown_length(meta: Mapping[str, Any]) -> UnknownLength:
     if "HTTP_TRANSFER_ENCODING" not in meta:
         return "" if meta.get("CONTENT_LENGTH") else "delimited"
-    # ASGI servers always end the body; of WSGI servers, those that say so.
+    # ASGI servers always end the body; of WSGI servers, those that set a flag.
     ends = "wsgi.version" not in meta or meta.get("wsgi.input_terminated")
     return "delimited" if ends else "endless"

@@ -2,7 +2,7 @@
 
 Beyond the limit a further bad credential is answered 429. What memory can
 verify still passes, and at most one look-up a second is made for an address
-that is over its limit: whoever shares it with an attacker is not locked out.
+that is over its limit: callers who share it with an attacker are not locked out.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A route that observes changes nothing, so a finding needs a comparison: the response is
 copied, the copy is finished as if the route were enforced, and the headers of both are
 compared. One comparison per view, kind of status and set of headers is enough, so most
-requests cost one look into a table.
+requests cost one look-up in a table.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from ..request.verdict import Verdict
 class RequestRefused(APIException):
     """A verdict of ours on its way through DRF's exception handling.
 
-    ``auth_header`` and ``wait`` are what DRF's own handler looks for, so that
+    DRF's own handler reads ``auth_header`` and ``wait``, so that
     challenge and ``Retry-After`` are sent whichever handler is installed.
     ``recorded``: whether it stands in the log and the counts already.
     """

@@ -59,7 +59,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
 
 def _context(request: Any) -> GuardContext:
-    # What policy says plays no part here, and a broken transaction cannot be asked for it.
+    # Policy plays no part here, and cannot be read in a broken transaction.
     guard: GuardContext | None = getattr(django_request_of(request), "apiguard", None)
     return without_policy(django_request_of(request)) if guard is None else guard
 

@@ -1,4 +1,4 @@
-"""How the credentials look in an OpenAPI schema, where drf-spectacular makes one.
+"""The credentials as security schemes of OpenAPI, for drf-spectacular.
 
 Imported when the apps are ready, if drf-spectacular is installed: its
 extensions register themselves.

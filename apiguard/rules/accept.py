@@ -51,7 +51,7 @@ _remembered = lru_cache(maxsize=1024)(_satisfies)
 def prefers_html(accept: str) -> bool:
     """Whether a person's browser is asking: HTML is listed, and above JSON.
 
-    A page load says so; ``*/*`` and absence, which programs send, do not.
+    A page load names a type; ``*/*`` and absence, which programs send, do not.
     """
     ranges = _accept_ranges(accept)
     listed = [weight for media, weight in ranges if media.essence in _HTML]

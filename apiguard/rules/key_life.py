@@ -13,7 +13,7 @@ from enum import StrEnum
 
 
 class KeyState(StrEnum):
-    """What a key can do, in one word; what cannot be undone is said first."""
+    """What a key can do, in one word; what cannot be undone comes first."""
 
     REVOKED = "revoked"
     EXPIRED = "expired"

@@ -1,4 +1,4 @@
-"""What is limited, what a counter decided, and how a response says so.
+"""Limits, the decision of a counter, and the headers that report it.
 
 Times on a decision are microseconds on the store's clock; everything that
 leaves in a header is whole seconds, rounded up, so that a client which waits

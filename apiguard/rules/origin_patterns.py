@@ -3,7 +3,7 @@
 A pattern is ``scheme://[*.]host[:port|:*]`` or ``*``. A pattern has exactly one
 spelling, the one that browsers send in ``Origin`` (RFC 6454 section 6.2, Fetch
 "serializing a request origin"). There are no regular expressions in patterns,
-and ``null`` is no origin. What is wrong is said all at once, with the accepted
+and ``null`` is no origin. All mistakes are reported together, with the accepted
 spelling where there is one.
 """
 
@@ -151,7 +151,7 @@ def _mistakes(text: str) -> tuple[list[str], str | None]:
     return codes, None
 
 
-# Who compiles a row asks twice in a row: what is wrong with it, and what it says.
+# Compiling a row parses it twice: for its mistakes, and for its patterns.
 @functools.lru_cache(maxsize=16)
 def _read(text: str) -> OriginPattern:
     if (found := _ORDINARY.fullmatch(text)) and len(found[3]) <= MAX_HOST_LENGTH:

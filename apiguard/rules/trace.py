@@ -1,6 +1,6 @@
 """``traceparent``: which trace a request belongs to (W3C Trace Context, section 3.2).
 
-Parsed to be logged, never to be trusted: whoever calls may write any ids.
+Parsed to be logged, never to be trusted: a caller may write any ids.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TRACEPARENT = re.compile(
 def parse_traceparent(value: str) -> Trace | None:
     """The ids of a ``traceparent``, or ``None`` where the standard says to ignore it.
 
-    Never raises; looks at the first 56 characters alone, however many there are.
+    Never raises; reads the first 56 characters alone, however many there are.
     """
     found = _TRACEPARENT.match(value)
     if found is None or (found["more"] and found["version"] == "00"):

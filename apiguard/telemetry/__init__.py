@@ -1,1 +1,1 @@
-"""What happened, told away from the request: buffered, bounded, never waited for."""
+"""Records of what happened, written away from requests: bounded, and no request waits."""

@@ -1,8 +1,8 @@
-"""Which keys need no word about their use for now.
+"""The keys whose last use need not be written now.
 
 Every process remembers, for a minute, the keys whose last use it has just had
-written or found written by another. So a key costs a process one look a minute
-and all of them together one write, however often it is used.
+written or found written by another. So a key costs a process one look-up a minute
+and all processes together one write, however often it is used.
 """
 
 from __future__ import annotations

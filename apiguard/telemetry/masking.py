@@ -46,7 +46,7 @@ def _namespace() -> str:
     try:
         return conf.current().key_namespace
     except ImproperlyConfigured:
-        # The log line that says so must come out.
+        # The log line that reports it must come out.
         return conf.Settings().key_namespace
 
 

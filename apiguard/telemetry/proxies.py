@@ -1,7 +1,7 @@
-"""Proxies that nobody named: forwarding headers from a private address, not trusted.
+"""Proxies that the settings lack: forwarding headers from a private address, not trusted.
 
 All who come through such a proxy are counted as one, which looks like a limit
-that is far too low. A request only looks into a dictionary.
+that is far too low. A request only reads a dictionary.
 """
 
 from __future__ import annotations

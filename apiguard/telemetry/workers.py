@@ -1,9 +1,8 @@
-"""Which worker runs which policy, judged by what the workers said of themselves.
+"""Which worker runs which policy, judged by the heartbeats of the workers.
 
-A worker that has nothing to do says nothing; it looks at the database before
-it answers its next request, so it is idle and does not lag, whatever it held.
-Of one that died no more is known than of one that is idle, until its word is
-forgotten.
+An idle worker sends no heartbeat; it refreshes before it answers its next request,
+so it does not lag, whatever it held. A worker that died looks the same, until its
+last heartbeat expires.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Worker:
     """One process: what it said, how many seconds ago, and what follows from it.
 
     ``is_newest``: it holds what is in the database. ``behind``: for how many
-    seconds its revision has been replaced; ``None`` where that cannot be told.
+    seconds its revision has been replaced; ``None`` where that is unknown.
     """
 
     process: str
@@ -82,7 +81,7 @@ class Fleet:
 
     @property
     def wrong(self) -> list[Worker]:
-        """Those that somebody must look after."""
+        """The workers that need attention."""
         return self.of(State.FAILING, State.LAGGING)
 
     @property

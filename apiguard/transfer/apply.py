@@ -2,7 +2,7 @@
 
 The revision is taken first, which keeps every other editor out until the end; then the
 file is compared with what is there. So nothing that somebody else wrote is overwritten
-unseen: whoever planned on another revision is refused.
+unseen: a plan made on another revision is refused.
 """
 
 from __future__ import annotations

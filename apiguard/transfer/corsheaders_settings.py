@@ -1,7 +1,7 @@
 """What the ``CORS_*`` settings of django-cors-headers mean here, value by value.
 
-No row is touched. What cannot be said by a row is refused with its reason, and
-what would be permitted beyond what the settings say is told in a notice.
+No row is touched. What no row can express is refused with its reason, and
+a notice names what would be permitted beyond the settings.
 """
 
 from __future__ import annotations

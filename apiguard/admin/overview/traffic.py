@@ -149,7 +149,7 @@ class Closest:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Who is near a limit, or over a shadow limit."""
+    """The callers who are near a limit, or over a shadow limit."""
 
     shadows: list[Shadow]
     closest: list[Closest]

@@ -62,7 +62,7 @@ class RouteFilter(_ByValue):
 
 
 class CallerFilter(_ByValue):
-    """Who was counted; offered only where a link has chosen one."""
+    """The principal that was counted; offered only where a link has chosen one."""
 
     title, parameter_name, column = _("caller"), "principal", "principal"
 

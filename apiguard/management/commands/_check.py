@@ -1,8 +1,8 @@
 """``apiguard check``: what is wrong with policy in the database, the counter, workers, webhooks.
 
-What requests are judged by is compiled here too, so what is said is what a
-worker finds. Clients, overrides and keys are read a few hundred at a time; issuers with
-a URL are asked for their keys. Warnings do not change the exit status.
+What requests are judged by is compiled here too, so the problems are those that a
+worker finds. Clients, overrides and keys are read a few hundred at a time; the
+keys of issuers with a URL are fetched. Warnings do not change the exit status.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What all sub-commands share: where words go, how they end, what a value on the command line is.
+"""What all sub-commands share: output, exit status, arguments.
 
-Standard output carries the answer, and nothing else where ``--json`` is
-given; standard error says what a person should know besides. Exit status:
-0; 1, something was found; 2, used wrongly.
+Standard output carries the answer, and nothing else where ``--json`` is given;
+standard error carries notes for people. Exit status: 0; 1, something was found;
+2, used wrongly.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Console:
     as_json: bool = False
 
     def answer(self, data: Any, lines: Iterable[str]) -> None:
-        """The result: ``data`` as JSON, or ``lines`` for people."""
+        """Write the result: ``data`` as JSON, or ``lines`` for people."""
         if self.as_json:
             self.stdout.write(json.dumps(data))
             return
@@ -51,8 +51,8 @@ class Console:
             self.stdout.write(line)
 
     def note(self, text: str) -> None:
-        """Something beside the result."""
-        # Django paints standard error as an error unless told otherwise.
+        """Write a note for people, beside the result."""
+        # Without a style, Django colours standard error as an error.
         self.stderr.write(text, str)
 
 
@@ -74,17 +74,17 @@ class SubCommand:
 
 
 def found(text: str) -> CommandError:
-    """Exit status 1: the answer is that something is there, or is not."""
+    """Return the error with exit status 1: something was found, or is missing."""
     return CommandError(text, returncode=FOUND)
 
 
 def used_wrongly(text: str) -> CommandError:
-    """Exit status 2: nothing was done, and this is what to do instead."""
+    """Return the error with exit status 2; ``text`` says what to do instead."""
     return CommandError(text, returncode=USED_WRONGLY)
 
 
 def refused(error: PolicyError | ValidationError, what: str) -> CommandError:
-    """Exit status 2 for a value that the rules refuse."""
+    """Return the error with exit status 2 for a value that the rules refuse."""
     if isinstance(error, ValidationError):
         return used_wrongly(f"{what}: {' '.join(_messages(error))}")
     meant = f" Did you mean {error.suggestion!r}?" if error.suggestion else ""
@@ -102,10 +102,10 @@ def _messages(error: ValidationError) -> list[str]:
 
 
 def named(model: type[PolicyModel], field: str, value: str) -> Any:
-    """The row whose ``field`` is ``value``.
+    """Return the row whose ``field`` is ``value``.
 
     Raises:
-        CommandError: there is none; says which name may have been meant.
+        CommandError: there is none; the text names the most similar value.
     """
     rows = model._default_manager.using(write_alias())
     row = rows.filter(**{field: value}).first()
@@ -129,7 +129,7 @@ def _instead(kind: object, value: str, known: Sequence[str]) -> str:
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """An argument from ``least`` to ``most``."""
+    """Return a parser of whole numbers from ``least`` to ``most``, for argparse."""
 
     def parse(text: str) -> int:
         if text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most:
@@ -140,19 +140,19 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 
 
 def reason(text: str) -> str:
-    """An argument that must say something."""
+    """Return the text of an argument without space around it; an empty one is an error."""
     if not text.strip():
-        raise ArgumentTypeError("Say why, for whoever asks later.")
+        raise ArgumentTypeError("Give a reason: the history keeps it.")
     return text.strip()
 
 
 def moment(at: datetime | None) -> str | None:
-    """A time as RFC 3339, for JSON."""
+    """Return a time as RFC 3339, for JSON."""
     return None if at is None else at.isoformat(timespec="seconds")
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines with their columns below each other."""
+    """Return the lines of a table whose columns are aligned."""
     cells = [tuple(heads), *(tuple(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]

@@ -152,7 +152,7 @@ def _one_key_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "key_id", metavar="KEY_ID", help="the key's public id, as key list shows it"
     )
-    parser.add_argument("--reason", required=True, type=reason, help="why, for whoever asks later")
+    parser.add_argument("--reason", required=True, type=reason, help="why; the history keeps it")
 
 
 def _revoke(console: Console, options: Options) -> None:

@@ -66,7 +66,7 @@ class Scan:
     _batch: list[tuple[int, KeyParts]] = field(default_factory=list, repr=False)
 
     def add(self, candidate: Candidate) -> None:
-        """Look at one candidate; each distinct key once."""
+        """Judge one candidate; each distinct key once."""
         parts = candidate.parts
         if parts is None:
             self.wrong_checksum += 1
@@ -82,7 +82,7 @@ class Scan:
             self.flush()
 
     def flush(self) -> None:
-        """Tell what was gathered; one query, and the ends that were asked for."""
+        """Report the gathered keys; one query, and the ends that were requested."""
         lines, parts = [line for line, _ in self._batch], [each for _, each in self._batch]
         self._batch.clear()
         if parts:

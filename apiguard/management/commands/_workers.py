@@ -45,7 +45,7 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """One sentence for each worker that somebody must look after."""
+        """One sentence for each worker that needs attention."""
         return [worker_text.sentence(worker, self.now) for worker in self.fleet.wrong]
 
 

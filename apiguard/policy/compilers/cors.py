@@ -84,7 +84,7 @@ class CorsPolicies:
         written = [OriginRow.of(row) for row in delta.written.origins]
         leaving = {*delta.gone("origins"), *(row.pk for row in written)}
         if gone:
-            # They went with their policy, and no word of them is left.
+            # They were deleted with their policy, so nothing refers to them.
             leaving |= {pk for pk, row in paced(self.origins.items()) if row.policy_id in gone}
         removed = [pk for pk in leaving if pk in self.origins]
         for pk in removed:

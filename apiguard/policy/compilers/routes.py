@@ -236,7 +236,7 @@ def _is_prefix(text: str) -> bool:
 def _alone(
     route: RoutePolicy, other: RoutePolicy | None, row: Route, problems: Problems
 ) -> RoutePolicy:
-    """Two rows for one prefix: which one is meant cannot be told, so it is broken."""
+    """Two rows for one prefix: nothing shows which one is meant, so it is broken."""
     if other is None:
         return route
     error = PathError(
@@ -269,7 +269,7 @@ def _with_costs(route: RoutePolicy, limits: Iterable[Limit], problems: Problems)
 
 
 def _broken_by_tiers(route: RoutePolicy, tiers: Mapping[Any, TierPolicy]) -> RoutePolicy:
-    """A route whose tier is broken is broken, and says so."""
+    """A route whose tier is broken is broken, with that as its problem."""
     for field_name in ("anonymous_tier", "user_tier"):
         tier = tiers.get(getattr(route, field_name))
         if tier is not None and tier.broken:

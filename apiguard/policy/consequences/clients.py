@@ -39,7 +39,7 @@ def _compare_access(old: ClientRecord, new: ClientRecord) -> Iterator[Draft]:
     if new.enabled and not old.enabled:
         yield Draft(Kind.OPENS, "client_enabled", f"The keys of “{new.name}” are accepted.")
     elif old.enabled and not new.enabled:
-        # Whoever stops a client is in a hurry; it is told afterwards.
+        # A person who stops a client is in a hurry: the message comes afterwards.
         text = f"The keys of “{new.name}” are refused from now on."
         yield Draft(Kind.CLOSES, "client_disabled", text, confirm=False)
     held = list(old.allowed_networks)
@@ -76,7 +76,7 @@ def _compare_limits(
         text = f"“{new.name}” may use {rate_of(limit)} instead of {rate_of(known)} ({limit.name})"
         text += "." if until is None else f" until {until:%Y-%m-%d %H:%M} UTC."
         is_raised = limit.amount > known.amount
-        # What ends by itself is told, and does not wait.
+        # What ends by itself is listed, and needs no confirmation.
         kind = Kind.OPENS if is_raised and until is None else Kind.CHANGES
         yield Draft(kind, "override", text, confirm=kind is Kind.OPENS)
 
