@@ -13,7 +13,6 @@ import time
 from collections import deque
 from typing import Any, NamedTuple
 
-from django.db import close_old_connections, connections
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -43,7 +42,7 @@ class BackgroundSignals:
     """The signals of this process that wait to be sent; thread-safe."""
 
     def __init__(self) -> None:
-        self._thread = PeriodicThread("apiguard-signals", self._run)
+        self._thread = PeriodicThread("apiguard-signals", self.flush)
         self.reset()
 
     def reset(self) -> None:
@@ -108,11 +107,6 @@ class BackgroundSignals:
     def finish(self, seconds: float) -> None:
         """Have everything that waits sent before this process ends; waits so long at most."""
         self._thread.run_and_wait(seconds)
-
-    def _run(self) -> None:
-        close_old_connections()
-        self.flush()
-        connections.close_all()
 
 
 background_signals = BackgroundSignals()

@@ -16,7 +16,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Sized
 from datetime import datetime
 
-from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from .. import conf
@@ -332,11 +331,9 @@ class Buffer:
         return REPEATED_AFTER.total_seconds() if self._away else None
 
     def _run(self) -> None:
-        close_old_connections()
         self.flush(everything=self._is_ending)
         if not self.refusals.is_empty:
             self._thread.wake()
-        connections.close_all()
 
 
 buffer = Buffer()

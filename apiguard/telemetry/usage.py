@@ -14,7 +14,6 @@ import threading
 from collections import Counter
 from datetime import datetime
 
-from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from .. import conf
@@ -39,7 +38,7 @@ class UsageRecorder:
     """The requests of this process since the last flush."""
 
     def __init__(self) -> None:
-        self._thread = PeriodicThread("apiguard-usage", self._run, every=_pause)
+        self._thread = PeriodicThread("apiguard-usage", self.flush, every=_pause)
         self.reset()
 
     def reset(self) -> None:
@@ -128,11 +127,6 @@ class UsageRecorder:
             if not rolled_up and not forgot:
                 self._tidied = hour_of(now)
                 return
-
-    def _run(self) -> None:
-        close_old_connections()
-        self.flush()
-        connections.close_all()
 
 
 def _pause() -> float:

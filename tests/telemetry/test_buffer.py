@@ -319,7 +319,6 @@ def flushed(monkeypatch):
     done = threading.Semaphore(0)
     monkeypatch.setattr(periodic, "EVERY_SECONDS", 0)
     monkeypatch.setattr(Buffer, "flush", lambda self, *, everything: done.release())
-    monkeypatch.setattr(module, "close_old_connections", lambda: None)
     with override_settings(APIGUARD={"POLICY_MAX_AGE": 1.0}):
         yield done
 

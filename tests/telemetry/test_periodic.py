@@ -121,3 +121,14 @@ def test_a_run_that_hangs_is_not_waited_for_without_a_bound(beats):
     assert reached.wait(SECONDS_TO_WAIT)
     assert not periodic.run_and_wait(0.05)
     let_go.set()
+
+
+def test_no_connection_stays_open_while_the_thread_sleeps(beats, monkeypatch):
+    closed_by = []
+    monkeypatch.setattr(
+        module.connections, "close_all", lambda: closed_by.append(threading.current_thread())
+    )
+    periodic = PeriodicThread("apiguard-tests", lambda: None)
+    periodic.wake()
+    assert periodic.run_and_wait(SECONDS_TO_WAIT)
+    assert set(closed_by) == {periodic._thread}

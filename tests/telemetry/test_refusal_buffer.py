@@ -93,14 +93,6 @@ def test_rows_that_cannot_be_written_are_counted_instead(monkeypatch, caplog):
     assert "20 rows of refused requests are lost: away" in caplog.text
 
 
-@pytest.fixture
-def _connection_stays(monkeypatch):
-    """That of this test is not the thread's, to be closed."""
-    monkeypatch.setattr("apiguard.telemetry.buffer.close_old_connections", lambda: None)
-    monkeypatch.setattr("apiguard.telemetry.buffer.connections.close_all", lambda: None)
-
-
-@pytest.mark.usefixtures("_connection_stays")
 def test_the_thread_runs_again_for_the_second_that_lasts(monkeypatch):
     woken = []
     buffer = Buffer()
@@ -114,7 +106,6 @@ def test_the_thread_runs_again_for_the_second_that_lasts(monkeypatch):
     assert (Refusal.objects.count(), len(woken)) == (3, 1)
 
 
-@pytest.mark.usefixtures("_connection_stays")
 def test_a_process_that_ends_writes_the_second_that_lasts_too():
     buffer = Buffer()
     add(buffer.refusals, 3)
