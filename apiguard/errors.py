@@ -1,4 +1,4 @@
-"""What is wrong with a piece of policy, as a value.
+"""What is wrong with a piece of policy, as a value; and ``LimitExceeded``, for views.
 
 One mistake is one ``PolicyError``. The functions of ``rules/`` raise them or
 return lists of them; forms show them at their field, ``compile()`` collects
@@ -24,6 +24,22 @@ request: what a request is refused for is a ``Verdict``.
 from __future__ import annotations
 
 from typing import Any, Self
+
+
+class LimitExceeded(Exception):
+    """A view asked for more units than a limit of its caller admits.
+
+    The middleware answers 429 if nobody catches it.
+
+    Args:
+        limits: names of the limits that are exceeded.
+        retry_after: seconds until the units fit.
+        verdict: the decision that the middleware answers with.
+    """
+
+    def __init__(self, limits: tuple[str, ...], retry_after: int, verdict: object = None) -> None:
+        super().__init__(f"{', '.join(limits) or 'limits'}: again in {retry_after} s")
+        self.limits, self.retry_after, self.verdict = limits, retry_after, verdict
 
 
 class PolicyError(ValueError):

@@ -21,12 +21,13 @@ from django.utils.log import log_response
 
 from . import conf
 from .caching import current_guard, presented_digest
+from .errors import LimitExceeded
 from .policy.holder import PolicyUnavailable, holder
 from .policy.records import KeyRecord
 from .policy.snapshot import Snapshot
 from .request import body, django_private, pipeline, response
 from .request.access import RETRY_SECONDS
-from .request.async_driver import run_async
+from .request.async_driver import limit_threads, run_async
 from .request.context import GuardContext
 from .request.effects import Steps, run
 from .request.facts import facts_of, host_of, is_unannounced
@@ -34,6 +35,7 @@ from .request.header_changes import record_header_changes
 from .request.limits import is_uncounted, may_refuse
 from .request.recording import REFUSED_BEHIND, record_answer, record_refusal
 from .request.request_id import current_ids, ids_of
+from .request.settlement import ViewContext
 from .request.usage import record_usage
 from .request.users import is_signed_in_beside, signed_in_user, signed_in_user_afterwards
 from .request.verdict import Outcome, Verdict
@@ -96,16 +98,16 @@ class ApiGuardMiddleware:
             if snapshot is None:
                 return cast("HttpResponseBase", self.get_response(request))
             context = _context(request, settings, snapshot, this_id)
-            early = None
-            stages = _stages_of(context)
-            if stages:
-                verdict = run(pipeline.judge(context, stages), context)
-                early = _short_circuit(request, context, verdict)
-            answer = early or cast("HttpResponseBase", self.get_response(request))
-            late = None
-            if is_uncounted(context):
-                late = run(_count_late(context, _late_user(request, context)), context)
-            return _finalize(request, context, answer, late)
+            try:
+                answer = self._judge_and_answer(request, context)
+                end_now = _hold_until_end(context, answer)
+                if end_now is not None:
+                    end_now()
+            except BaseException:
+                if context.holds is not None:
+                    context.holds.abandon(reached_view=context.reached_view)
+                raise
+            return answer
         finally:
             current_guard.reset(guard_token)
             current_ids.reset(token)
@@ -122,22 +124,50 @@ class ApiGuardMiddleware:
             if snapshot is None:
                 return cast("HttpResponseBase", await self.get_response(request))
             context = _context(request, settings, snapshot, this_id)
-            early = None
-            stages = _stages_of(context)
-            if stages:
-                verdict = await run_async(pipeline.judge(context, stages), context)
-                early = _short_circuit(request, context, verdict)
-            answer = early or cast("HttpResponseBase", await self.get_response(request))
-            late = None
-            if is_uncounted(context):
-                # Without a user to read there is nothing to wait for.
-                is_late = context.is_counted_late
-                user_pk = await sync_to_async(_late_user)(request, context) if is_late else None
-                late = await run_async(_count_late(context, user_pk), context)
-            return _finalize(request, context, answer, late)
+            try:
+                answer = await self._judge_and_answer_async(request, context)
+                end_now = _hold_until_end(context, answer)
+                if end_now is not None:
+                    await limit_threads.call(end_now)
+            except BaseException:
+                # A client that went away cancels this coroutine: no response will be closed.
+                if context.holds is not None:
+                    abandon = context.holds.abandon
+                    limit_threads.start(partial(abandon, reached_view=context.reached_view))
+                raise
+            return answer
         finally:
             current_guard.reset(guard_token)
             current_ids.reset(token)
+
+    def _judge_and_answer(self, request: HttpRequest, context: ViewContext) -> HttpResponseBase:
+        early = None
+        stages = _stages_of(context)
+        if stages:
+            verdict = run(pipeline.judge(context, stages), context)
+            early = _short_circuit(request, context, verdict)
+        answer = early or cast("HttpResponseBase", self.get_response(request))
+        late = None
+        if is_uncounted(context):
+            late = run(_count_late(context, _late_user(request, context)), context)
+        return _finalize(request, context, answer, late)
+
+    async def _judge_and_answer_async(
+        self, request: HttpRequest, context: ViewContext
+    ) -> HttpResponseBase:
+        early = None
+        stages = _stages_of(context)
+        if stages:
+            verdict = await run_async(pipeline.judge(context, stages), context)
+            early = _short_circuit(request, context, verdict)
+        answer = early or cast("HttpResponseBase", await self.get_response(request))
+        late = None
+        if is_uncounted(context):
+            # Without a user to read there is nothing to wait for.
+            is_late = context.is_counted_late
+            user_pk = await sync_to_async(_late_user)(request, context) if is_late else None
+            late = await run_async(_count_late(context, user_pk), context)
+        return _finalize(request, context, answer, late)
 
     # -- hooks ------------------------------------------------------------------
 
@@ -178,16 +208,25 @@ class ApiGuardMiddleware:
         verdict = await run_async(pipeline.judge_at_view(context, user_pk), context)
         return _short_circuit(request, context, verdict)
 
-    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        """Keep the exception for the body of the response; Django goes on handling it."""
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponseBase | None:
+        """Keep the exception for the body of the response; Django goes on handling it.
+
+        A view that could not reserve what it needs is answered here.
+        """
         context = getattr(request, "apiguard", None)
-        if context is not None:
-            context.exception = exception
+        if context is None:
+            return None
+        context.exception = exception
+        if isinstance(exception, LimitExceeded) and isinstance(exception.verdict, Verdict):
+            return response.refuse(context, pipeline.conclude(context, exception.verdict))
+        return None
 
 
 def _context(
     request: HttpRequest, settings: conf.Settings, snapshot: Snapshot, this_id: str
-) -> GuardContext:
+) -> ViewContext:
     route = snapshot.routes.find(request.path_info)
     guarded = route is not None
     facts = facts_of(
@@ -199,7 +238,7 @@ def _context(
         host=host_of(request) if guarded else "",
         unannounced=guarded and is_unannounced(request),
     )
-    context = GuardContext(facts, settings, snapshot, route, this_id)
+    context = ViewContext(facts, settings, snapshot, route, this_id)
     context.path = request.path_info
     request.apiguard = context  # type: ignore[attr-defined]
     current_guard.set(context)
@@ -352,6 +391,21 @@ def _finalize(
     elif answer.status_code in REFUSED_BEHIND and context.route is not None:
         record_answer(context, answer.status_code, _answered_by(request, context))
     return answer
+
+
+def _hold_until_end(context: GuardContext, answer: HttpResponseBase) -> Callable[[], None] | None:
+    """Have what the request holds settled when it ends; return what is to be done before it leaves.
+
+    A stream is in flight until it is closed. Any other response is complete, and the
+    next request of its client must find the slot free.
+    """
+    holds = context.holds
+    if holds is None:
+        return None
+    if not context.reached_view:
+        return holds.give_back_all
+    django_private.close_with(answer, holds.close)
+    return None if answer.streaming else holds.free_slots
 
 
 def _answered_by(request: HttpRequest, context: GuardContext) -> str:

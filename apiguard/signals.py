@@ -3,23 +3,7 @@
 All are sent with ``send_robust``: a receiver that raises is logged under
 ``django.dispatch`` and stops nothing. None carries the text of a key.
 
-===================  ==================================================================
-signal               arguments besides ``sender``
-===================  ==================================================================
-``key_issued``       ``key``; ``by``, the user who did it, or ``None``. Sender: ``ApiKey``
-``key_rotated``      ``old``, ``new``, ``by``, ``reason``. The old key's ``revoked_at`` or
-                     ``expires_at`` says when it ends. Sender: ``ApiKey``
-``key_revoked``      ``key``, ``by``, ``reason``. Sender: ``ApiKey``
-``key_expiring``     ``key``, 14 days before ``key.expires_at``. Sender: ``ApiKey``
-``limit_reached``    ``principal``; ``client``, its slug or ""; ``tier``, ``limit``, names;
-                     ``enforced``, false where the route only observes; ``at``.
-                     Sender: ``Limit``
-``policy_published`` ``revision``, ``by``, ``by_name``, ``reason``. Sender: ``PolicyState``
-``policy_changed``   ``change``, the ``PolicyChange`` of one row. Sender: ``PolicyChange``
-``counter_away``     ``process``, such as "web-2:4242"; ``at``. Sender: ``CounterOutage``
-``counter_back``     the same
-===================  ==================================================================
-
+===================  ===========================================================
 What changes rows is sent once it is committed, in the thread that changed them:
 ``policy_published`` once per revision, ``policy_changed`` once per row. A rotation
 sends ``key_issued`` for the new key, ``key_revoked`` if the old one ends at once, then

@@ -27,11 +27,13 @@ from apiguard.models import (
     CorsPolicy,
     HeaderPolicy,
     JwtIssuer,
+    Limit,
     ResponseHeader,
     Route,
     Tier,
     acting,
 )
+from apiguard.rules.rates import AT_ONCE_PERIOD
 from apiguard.transfer.baseline import write_baseline
 
 ISSUER = "apiguard-demo"
@@ -39,6 +41,7 @@ AUDIENCE = "apiguard-demo-clients"
 SCOPES = ("orders:read", "orders:write")
 TOKEN_LIFETIME = timedelta(days=1)
 KEY_NAME = "demo"
+RESERVED_TOKENS = 1_000
 ADMIN = "admin"
 
 ORIGINS = (
@@ -132,9 +135,20 @@ def _routes() -> None:
         cors_policy=api.cors_policy,
         anonymous_tier=Tier.objects.get(slug="anonymous"),
     )
-    own = {"id", "name", "path_prefix", "cost"}
-    fields = [field.name for field in Route._meta.concrete_fields if field.name not in own]
-    _route("export", "/api/export", cost=10, **{name: getattr(api, name) for name in fields})
+    _route("export", "/api/export", **{**_fields_of(api), "cost": 10})
+    # It streams text, and a stream ends where its client has enough.
+    _route(
+        "complete",
+        "/api/complete",
+        **{
+            **_fields_of(api),
+            "methods": ["POST"],
+            "produces": [],
+            "reserve": {"tokens": RESERVED_TOKENS},
+        },
+    )
+    _route("report", "/api/report", **{**_fields_of(api), "methods": ["GET"]})
+    _limits()
     headers = _docs_headers()
     for name in ("docs", "schema"):
         _route(
@@ -144,6 +158,26 @@ def _routes() -> None:
             methods=["GET"],
             header_policy=headers,
         )
+
+
+def _fields_of(route: Route) -> dict[str, Any]:
+    """Return what a copy of the route under another prefix has in common with it."""
+    own = {"id", "name", "path_prefix", "revision"}
+    names = [field.name for field in Route._meta.concrete_fields if field.name not in own]
+    return {name: getattr(route, name) for name in names}
+
+
+def _limits() -> None:
+    """Limit tokens of the tier ``standard``, and its reports that run at once."""
+    tier = Tier.objects.get(slug="standard")
+    tokens = {"amount": 10_000, "period": 60, "unit": "tokens"}
+    at_once = {"kind": Limit.Kind.CONCURRENT, "amount": 2, "period": AT_ONCE_PERIOD}
+    for name, route, fields in (
+        ("tokens-per-minute", "complete", tokens),
+        ("reports-at-once", "report", at_once),
+    ):
+        where = Route.objects.get(path_prefix=f"/api/{route}/")
+        Limit.objects.get_or_create(tier=tier, name=name, defaults={**fields, "route": where})
 
 
 def _route(name: str, prefix: str, **fields: Any) -> None:

@@ -16,6 +16,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/orders/<int:pk>", views.OneOrder.as_view(), name="order"),
     path("api/plain", views.plain, name="plain"),
     path("api/export", views.Export.as_view(), name="export"),
+    path("api/complete", views.complete, name="complete"),
+    path("api/report", views.report, name="report"),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     # The split view has its script in a file, so that the page's CSP can be 'self'.
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),

@@ -12,7 +12,7 @@ from django.test import override_settings
 
 from apiguard import caching, checks
 from apiguard.checks.middleware import MIDDLEWARE
-from apiguard.models import AllowedOrigin, CorsPolicy
+from apiguard.models import AllowedOrigin, CorsPolicy, Limit, Tier
 from apiguard.policy import load
 from tests.servers import CHECKOUT
 
@@ -319,6 +319,18 @@ def test_what_is_wrong_with_rows_is_told_where_django_looks_at_the_database():
     assert all("HTTPS://A.example/" in message.msg for message in told)
     # What Django calls serious stops migrate.
     assert not any(message.is_serious() for message in told)
+
+
+@pytest.mark.parametrize("fields", [{"unit": "tokens"}, {"kind": "concurrent"}])
+@pytest.mark.django_db
+def test_a_limit_that_is_settled_or_in_flight_needs_the_middleware(fields):
+    tier = Tier.objects.create(slug="standard", name="Standard")
+    Limit.objects.create(tier=tier, name="held", amount=5, period=60, **fields)
+    assert ids(checks.check_policy(databases=["default"])) == []
+    with override_settings(MIDDLEWARE=[]):
+        (warning,) = checks.check_policy(databases=["default"])
+    assert warning.id == "apiguard.W025"
+    assert "held" in warning.msg
 
 
 def test_nothing_is_told_of_rows_before_their_tables_are_there(monkeypatch):

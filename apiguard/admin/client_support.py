@@ -117,35 +117,64 @@ def _limits(client: Client) -> tuple[list[ShownLimit], str]:
     if client.tier is None:
         return [], ""
     overrides = {row.limit_id: row for row in client.overrides.all()}
-    rules: dict[int, LimitRule] = {}
+    rules: tuple[LimitRule, ...] = ()
     if snapshot is not None:
-        record = client_record(client, overrides.values())
-        rules = {rule.pk: rule for rule in limit_use.client_limits(snapshot, record)}
-    used: Mapping[int, Counted] = {}
+        rules = limit_use.client_limits(snapshot, client_record(client, overrides.values()))
+    used: Mapping[str, Counted] = {}
     away = ""
     try:
         principal = limit_use.principal_of(client.pk)
-        used = limit_use.read_use(conf.current(), principal, tuple(rules.values()))
+        used = limit_use.read_use(conf.current(), principal, rules)
     except CounterUnavailable as error:
         away = str(error)
-    rows = client.tier.limits.select_related("route")
-    return [
-        _limit(row, rules.get(row.pk), overrides.get(row.pk), used.get(row.pk)) for row in rows
-    ], away
+    routes = {} if snapshot is None else limit_use.route_names(snapshot)
+    shown = []
+    for row in client.tier.limits.select_related("route"):
+        own = [rule for rule in rules if rule.pk == row.pk]
+        counted = [used[rule.key] for rule in own if rule.key in used]
+        # Of a limit that counts each route by itself, the route where most is used.
+        most = max(counted, key=lambda one: one.used, default=None)
+        where = "" if most is None else routes.get(most.limit.route_pk, "")
+        shown.append(_limit(row, next(iter(own), None), overrides.get(row.pk), most, where))
+    return shown, away
+
+
+def counted_keys(client: Client, limit: Limit) -> list[str]:
+    """The keys under which a limit of the client's is counted: of each route, where it says so."""
+    snapshot = current_snapshot()
+    tier = None if snapshot is None else snapshot.tiers.get(client.tier_id)
+    found = () if snapshot is None or tier is None else limit_use.on_each_route(tier, snapshot)
+    return [one.key for one in found if one.pk == limit.pk] or [str(limit.pk)]
 
 
 def _limit(
-    row: Limit, rule: LimitRule | None, override: LimitOverride | None, used: Counted | None
+    row: Limit,
+    rule: LimitRule | None,
+    override: LimitOverride | None,
+    used: Counted | None,
+    where: str,
 ) -> ShownLimit:
     return ShownLimit(
         row=row,
         rate=format_limit(row),
         in_force="" if rule is None else format_rule(rule),
         override="" if override is None else _override(override),
-        used="" if used is None else f"{used.used:,}",
+        used="" if used is None else _used(used, where),
         left="" if used is None else f"{used.remaining:,}",
         is_used_up=used is not None and not used.remaining,
     )
+
+
+def _used(one: Counted, where: str) -> str:
+    limit, named = one.limit, {"used": f"{one.used:,}", "unit": one.limit.unit, "route": where}
+    text = "%(used)s"
+    if limit.kind == "concurrent":
+        text = _("%(used)s in flight")
+    elif limit.is_held:
+        text = _("%(used)s %(unit)s, with what is reserved")
+    if where:
+        return _("%(used)s on %(route)s, where it is most") % {**named, "used": text % named}
+    return text % named
 
 
 def _override(override: LimitOverride) -> str:

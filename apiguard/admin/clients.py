@@ -34,7 +34,7 @@ from ..policy.consequences import compare_client
 from ..policy.records import ClientRecord, client_record
 from ..request import limit_use
 from .base import PolicyAdmin, record_actor
-from .client_support import support_context
+from .client_support import counted_keys, support_context
 from .confirmation import Confirmation
 from .edit_merge import with_shown
 from .edit_validation import confirm, transaction_snapshot
@@ -200,7 +200,7 @@ class ClientAdmin(PolicyAdmin):
         principal = limit_use.principal_of(client.pk)
         try:
             with record_actor(request), recorded_reset(client, [limit.name]):
-                limit_use.reset_use(conf.current(), principal, [limit.pk])
+                limit_use.reset_use(conf.current(), principal, counted_keys(client, limit))
                 self.log_change(request, client, [{"changed": {"fields": [f"used {limit.name}"]}}])
         except CounterUnavailable as error:
             text = _("“%(limit)s” was not reset: %(why)s. Try again when Redis answers.")

@@ -63,9 +63,12 @@ def format_limit(limit: Limit) -> str:
 
 
 def _counted(limit: Limit) -> str:
+    rate = format_rate(limit)
+    if limit.per == Limit.Per.CALLER_ROUTE:
+        rate = _("%(rate)s, each route by itself") % {"rate": rate}
     if limit.mode != Limit.Mode.SHADOW:
-        return format_rate(limit)
-    return _("%(rate)s (only counted)") % {"rate": format_rate(limit)}
+        return rate
+    return _("%(rate)s (only counted)") % {"rate": rate}
 
 
 def format_tier_limits(tier: Tier | None, route_pk: Any = None) -> list[str]:
@@ -126,8 +129,19 @@ def format_content_rules(route: Route) -> list[str]:
             format_size(route.max_body_bytes) if route.max_body_bytes is not None else "",
         ),
         (_("costs"), str(route.cost) if route.cost != 1 else ""),
+        (_("reserves"), _format_units(route.reserve)),
     ]
     return [f"{subject} {value}" for subject, value in rules if value]
+
+
+def _format_units(reserve: object) -> str:
+    """Format amounts by unit, such as "1,000 tokens"; anything else as stored."""
+    if not isinstance(reserve, dict):
+        return repr(reserve)
+    return ", ".join(
+        f"{amount:,} {unit}" if isinstance(amount, int) else f"{amount!r} {unit}"
+        for unit, amount in reserve.items()
+    )
 
 
 def first_hour_of_day(now: datetime) -> datetime:

@@ -70,7 +70,7 @@ class RouteAdmin(EnforceMixin, PickListsMixin, SuggestionsMixin, PolicyAdmin):
         (_("Who may call"), {"fields": ("access", "required_scopes", "cors_policy")}),
         (
             _("How often"),
-            {"fields": ("anonymous_tier", "user_tier", "cost")},
+            {"fields": ("anonymous_tier", "user_tier", "cost", "reserve")},
         ),
         (
             _("What a request may be"),

@@ -45,6 +45,12 @@ STORE_FAILURE_EFFECTS = {
 }
 
 
+PER_LABELS = {
+    Limit.Per.CALLER: _("caller"),
+    Limit.Per.CALLER_ROUTE: _("caller and route"),
+}
+
+
 class LimitForm(PolicyForm):
     """The form of a limit, with its rate in one text field instead of four columns."""
 
@@ -52,7 +58,10 @@ class LimitForm(PolicyForm):
         label=_("rate"),
         max_length=100,
         widget=forms.TextInput(attrs={"size": 24}),
-        help_text=_("Such as 100 per minute, 5 per 90 seconds, 50000 per calendar month."),
+        help_text=_(
+            "Such as 100 per minute, 5 per 90 seconds, 50000 per calendar month, "
+            "10000 tokens per minute, 2 at once."
+        ),
     )
     # Where the errors of columns that the form does not have are shown.
     shown_as: ClassVar[dict[str, str]] = {
@@ -60,17 +69,23 @@ class LimitForm(PolicyForm):
         "period": "rate",
         "calendar": "rate",
         "kind": "rate",
+        "unit": "rate",
     }
 
     class Meta:
         model = Limit
-        fields = ("name", "route", "mode", "on_store_failure")
+        fields = ("name", "route", "per", "mode", "on_store_failure")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "on_store_failure" in self.fields:
             field: Any = self.fields["on_store_failure"]
             field.choices = list(STORE_FAILURE_LABELS.items())
+        if "per" in self.fields:
+            per: Any = self.fields["per"]
+            per.choices = list(PER_LABELS.items())
+            # A script that posts the form without it means the usual one.
+            per.required = False
         if self.instance.pk is not None:
             self.initial.setdefault("rate", format_rate(self.instance))
 
@@ -97,8 +112,12 @@ class LimitForm(PolicyForm):
 
 def set_rate(limit: Limit, rate: Rate) -> None:
     """Write ``rate`` into the columns of ``limit``."""
-    limit.kind = Limit.Kind.WINDOW if rate.period is not None else Limit.Kind.QUOTA
+    if rate.at_once:
+        limit.kind = Limit.Kind.CONCURRENT
+    else:
+        limit.kind = Limit.Kind.WINDOW if rate.period is not None else Limit.Kind.QUOTA
     limit.amount, limit.period, limit.calendar = rate.amount, rate.period, rate.calendar
+    limit.unit = rate.unit
 
 
 class LimitInline(PolicyInline):
@@ -106,7 +125,7 @@ class LimitInline(PolicyInline):
     form = LimitForm
     template = "admin/apiguard/limits.html"
     consequences = STORE_FAILURE_EFFECTS
-    fields = ("name", "rate", "route", "mode", "on_store_failure")
+    fields = ("name", "rate", "route", "per", "mode", "on_store_failure")
 
 
 def shadow_limits(tier: Tier) -> list[Limit]:

@@ -10,17 +10,21 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 
-from ..models import Route
+from ..models import Limit, Route
 from ..models.state import write_alias
 from ..policy import load
 from ..policy.compile import compile_rows
+from ..rules.rates import REQUESTS
+from .middleware import MIDDLEWARE
 
 MOST_PROBLEMS = 50
 """The number of problems that are reported one by one."""
 
 
 def check_policy(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
-    """W014 a row of policy has a problem, W021 a route can hardly be meant; with databases only.
+    """W014 a problem of a row, W021 an odd route, W025 a limit that needs the middleware.
+
+    With databases only.
 
     No error: ``migrate`` runs these checks, and must not be stopped by a row.
     """
@@ -39,6 +43,7 @@ def check_policy(databases: Sequence[str] | None = None, **_: Any) -> list[check
             for problem in problems[:MOST_PROBLEMS]
         ),
         *_odd_routes(rows.routes),
+        *_limits_without_middleware(rows.limits),
     ]
 
 
@@ -52,6 +57,25 @@ def _odd_routes(routes: Sequence[Route]) -> Iterator[checks.CheckMessage]:
                     hint=oddity.hint or None,
                     id="apiguard.W021",
                 )
+
+
+def _limits_without_middleware(limits: Sequence[Limit]) -> Iterator[checks.CheckMessage]:
+    """Yield W025 where nothing tells when a request has ended."""
+    if MIDDLEWARE in getattr(django_settings, "MIDDLEWARE", ()):
+        return
+    held = [
+        limit.name
+        for limit in limits
+        if limit.unit != REQUESTS or limit.kind == limit.Kind.CONCURRENT
+    ]
+    if held:
+        yield checks.Warning(
+            f"Limits need the middleware, which is not installed: {', '.join(held[:10])}. Without "
+            "it requests in flight are not limited, and a view that is refused more units "
+            "answers 500.",
+            hint=f"Put {MIDDLEWARE!r} first in MIDDLEWARE.",
+            id="apiguard.W025",
+        )
 
 
 def check_sqlite(**_: Any) -> list[checks.CheckMessage]:

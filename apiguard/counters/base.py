@@ -33,10 +33,11 @@ class PoolExhausted(CounterUnavailable):
 
 
 class GiveBack(NamedTuple):
-    """Units that were reserved and not used; microseconds.
+    """Units that were reserved and not used, or slots of requests that ended; microseconds.
 
     Args:
-        place: the moment on the store's clock at which the units were counted.
+        place: the moment on the store's clock at which the units were counted; of a slot,
+            at which the request was admitted.
         age: how long ago that moment is at most, on this process's clock; negative while
             it lies ahead. It is reckoned from before the check was sent, and made longer
             by the store's timeout, because the script that reads it may run that much later.
@@ -58,6 +59,11 @@ class LimitCheck(NamedTuple):
     ``Decision.reserved`` says how many of them were counted there. They may be used until
     then without another check, and what is not used goes into ``given_back`` of a later
     one. That comes first: what it returns may be used by the same check.
+
+    ``costs`` are those of each limit, where they are not all ``cost``, which then only says
+    whether anything is counted. With ``is_owed`` the cost is counted whether it fits or
+    not: it was used already. ``is_local``: what it settles was counted in this process's
+    memory, because the store was away.
     """
 
     principal: str
@@ -67,6 +73,14 @@ class LimitCheck(NamedTuple):
     reserve: int = 0
     ahead: int = 0
     given_back: tuple[GiveBack, ...] = ()
+    costs: tuple[int, ...] = ()
+    is_owed: bool = False
+    is_local: bool = False
+
+    @property
+    def all_costs(self) -> tuple[int, ...]:
+        """The cost at each limit."""
+        return self.costs or (self.cost,) * len(self.limits)
 
 
 class Counter(Protocol):
@@ -88,8 +102,8 @@ class Counter(Protocol):
         """
         ...
 
-    def reset(self, principal: str, limit_pks: Sequence[int]) -> None:
-        """Forget what ``principal`` has used of these limits.
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> None:
+        """Forget what ``principal`` has used of the limits with these keys.
 
         Raises:
             CounterUnavailable: it is not known whether they were reset.
@@ -104,13 +118,13 @@ def hash_principal(principal: str) -> str:
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
-def key_for(prefix: str, principal_hash: str, limit_pk: int) -> str:
-    """The store's key of one limit of one principal.
+def key_for(prefix: str, principal_hash: str, limit_key: int | str) -> str:
+    """The store's key of one limit (``Limit.key``) of one principal.
 
     The braces keep all keys of a principal on one slot of a Redis cluster. No
     policy revision is part of it: every save would grant the quota again.
     """
-    return f"{prefix}:{{{principal_hash}}}:{limit_pk}"
+    return f"{prefix}:{{{principal_hash}}}:{limit_key}"
 
 
 def decision_of(

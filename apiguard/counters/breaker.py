@@ -124,6 +124,9 @@ class ResilientCounter:
         Raises:
             CounterUnavailable: the store was not used, and one of the limits is ``closed``.
         """
+        if check.is_local:
+            # What was counted here is settled here, also when the store is back.
+            return self._local.check(check)
         # Without limits the store is not used, so nothing would be learnt about it.
         phase = self.breaker.allowed() if check.limits else None
         if phase is None:
@@ -151,10 +154,10 @@ class ResilientCounter:
         """As ``Counter.read``, of the store alone."""
         return self._store.read(principal, limits)
 
-    def reset(self, principal: str, limit_pks: Sequence[int]) -> None:
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> None:
         """As ``Counter.reset``, in the store and in this process's memory."""
-        self._local.reset(principal, limit_pks)
-        self._store.reset(principal, limit_pks)
+        self._local.reset(principal, limit_keys)
+        self._store.reset(principal, limit_keys)
 
     def _check_without_store(self, check: LimitCheck) -> Decision:
         closed = [
@@ -164,9 +167,21 @@ class ResilientCounter:
         ]
         if closed:
             raise CounterUnavailable(f"{', '.join(closed)} must be counted in the store")
-        local = tuple(limit for limit in check.limits if limit.on_store_failure == "local")
+        local = [
+            (limit, cost)
+            for limit, cost in zip(check.limits, check.all_costs, strict=True)
+            if limit.on_store_failure == "local"
+        ]
         # Nothing is reserved here, and what was reserved in the store is none of this count.
-        return self._local.check(LimitCheck(check.principal, local, check.cost, check.commit))
+        limits, costs = tuple(each for each, _ in local), tuple(cost for _, cost in local)
+        decision = self._local.check(
+            LimitCheck(
+                *(check.principal, limits, check.cost, check.commit),
+                costs=costs if check.costs else (),
+                is_owed=check.is_owed,
+            )
+        )
+        return decision._replace(is_local=True)
 
 
 def _name_of(error: Exception) -> str:

@@ -7,7 +7,8 @@ else used the quota since: its waits count down, and it is forgotten as soon as 
 other number on it changes, the first unit that returns included. After ``LONGEST``
 seconds it is forgotten at all events, so that a quota that was raised or reset
 elsewhere, or a store that came back, is soon seen; after ``LONGEST_RESERVED`` where the
-store says that units which others reserved may be given back.
+store says that units which others reserved may be given back, or where views settle
+what is counted. No denial is remembered that a limit on requests in flight made.
 
 That holds on clocks that run alike: this process's and the store's.
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..rules.limits import MICROSECONDS, Counted, Decision, Limit
@@ -29,6 +30,10 @@ LONGEST_RESERVED = 0.5
 MAX_PRINCIPALS = 10_000
 # Costs belong to routes; more of them than this cost round trips, and nothing else.
 MAX_COSTS = 8
+
+
+# The cost of a check, and those of each limit.
+_Cost = tuple[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class _Table:
     """What was denied under one policy: to whom, oldest first, and at which costs."""
 
     policy: object
-    denials: OrderedDict[str, dict[int, _Denial]]
+    denials: OrderedDict[str, dict[_Cost, _Denial]]
 
 
 class Denials:
@@ -96,14 +101,15 @@ class Denials:
         table = self._table
         if table.policy is not policy:
             return None
-        denial = table.denials.get(check.principal, {}).get(check.cost)
+        denial = table.denials.get(check.principal, {}).get((check.cost, check.costs))
         if denial is None or denial.limits != check.limits:
             return None
         now = self._clock()
         if now >= denial.until:
             return None
         elapsed = int((now - denial.answered) * MICROSECONDS)
-        return _aged(denial.decision, check.cost, elapsed)
+        costs = dict(zip(check.limits, check.all_costs, strict=True))
+        return _aged(denial.decision, costs, elapsed)
 
     def note(self, policy: object, check: LimitCheck, begun: float, decision: Decision) -> None:
         """Remember a denial; forget those of a principal that was admitted.
@@ -111,8 +117,9 @@ class Denials:
         Args:
             begun: when the check began, by the clock.
         """
-        principal, limits, cost = check.principal, check.limits, check.cost
-        if decision.violated:
+        principal, limits, cost = check.principal, check.limits, (check.cost, check.costs)
+        # A slot may become free at any moment.
+        if decision.violated and not any(_is_slot(one) for one in decision.violated):
             # It is forgotten as if it were made when the check began, and its waits count
             # down as if it were made when the check ended: no client is refused too
             # long, and no Retry-After is too short.
@@ -122,7 +129,7 @@ class Denials:
         elif principal in self._table.denials:
             self.forget(principal)
 
-    def _remember(self, policy: object, principal: str, cost: int, denial: _Denial) -> None:
+    def _remember(self, policy: object, principal: str, cost: _Cost, denial: _Denial) -> None:
         with self._lock:
             if self._table.policy is not policy:
                 self._table = _Table(policy, OrderedDict())
@@ -188,13 +195,24 @@ class PolicyCounter:
             return decision
         return self._denials.check(self._counter, policy, check)
 
+    def settle(self, check: LimitCheck) -> Decision:
+        """Give back what a request did not use, or count what it used beyond that.
+
+        Raises:
+            CounterUnavailable: it is not known whether that was done; never repeat it.
+        """
+        decision = self._counter.check(check)
+        if self._denials is not None:
+            self._denials.forget(check.principal)
+        return decision
+
     def read(self, principal: str, limits: tuple[Limit, ...]) -> Decision:
         """As ``Counter.read``."""
         return self._counter.read(principal, limits)
 
-    def reset(self, principal: str, limit_pks: Sequence[int]) -> None:
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> None:
         """As ``Counter.reset``; other processes may use a lease or a denial for some seconds."""
-        self._counter.reset(principal, limit_pks)
+        self._counter.reset(principal, limit_keys)
         if self._denials is not None:
             self._denials.forget(principal)
 
@@ -203,13 +221,18 @@ def _unchanged_for(decision: Decision) -> float:
     """Seconds until a number of the decision changes, other than by counting down."""
     moments = [one.wait for one in decision.counted if one.wait]
     moments += [one.reset for one in decision.counted if one.reset is not None]
-    longest = LONGEST_RESERVED if decision.may_return else LONGEST
+    is_reserved = decision.may_return or any(one.limit.is_held for one in decision.violated)
+    longest = LONGEST_RESERVED if is_reserved else LONGEST
     return min(min(moments) / MICROSECONDS, longest)
 
 
-def _aged(decision: Decision, cost: int, elapsed: int) -> Decision:
+def _is_slot(one: Counted) -> bool:
+    return one.limit.kind == "concurrent"
+
+
+def _aged(decision: Decision, costs: Mapping[Limit, int], elapsed: int) -> Decision:
     """The same decision ``elapsed`` microseconds later, if nothing else happened."""
-    aged = [_aged_one(one, cost, elapsed) for one in decision.counted]
+    aged = [_aged_one(one, costs[one.limit], elapsed) for one in decision.counted]
     return Decision.of(decision.allowed, decision.now + elapsed, aged)
 
 

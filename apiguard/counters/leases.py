@@ -13,7 +13,8 @@ principal under one tuple of limits; a reply that is lost is a lease that nobody
 process that dies loses units and never gains any. Lost units return with the window.
 
 Nothing is reserved where an amount is below ``LEAST_LEASED_AMOUNT``, and nothing for
-limits that refuse requests while the store is away.
+limits that refuse requests while the store is away, that views settle, or that count
+requests in flight.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def elapsed_microseconds() -> int:
 def may_lease(limits: tuple[Limit, ...]) -> bool:
     """Whether units of all these limits may be reserved ahead."""
     return bool(limits) and all(
-        limit.amount >= LEAST_LEASED_AMOUNT and limit.on_store_failure != "closed"
+        limit.amount >= LEAST_LEASED_AMOUNT
+        and limit.on_store_failure != "closed"
+        and not limit.is_held
         for limit in limits
     )
 
@@ -257,10 +260,10 @@ class LeasingCounter:
         """As ``Counter.read``; what is reserved counts as used."""
         return self._counter.read(principal, limits)
 
-    def reset(self, principal: str, limit_pks: Sequence[int]) -> None:
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> None:
         """As ``Counter.reset``; the leases of this process are dropped and not given back."""
         try:
-            self._counter.reset(principal, limit_pks)
+            self._counter.reset(principal, limit_keys)
         finally:
             self.forget(principal)
 

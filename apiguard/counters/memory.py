@@ -15,7 +15,14 @@ from threading import Lock
 
 from ..rules.limits import Decision, Limit
 from .base import LimitCheck, decision_of, hash_principal, key_for
-from .merged_log import LEAST_LEASED_AMOUNT, MergedLog, Tally, largest_lease, new_tally
+from .merged_log import (
+    LEAST_LEASED_AMOUNT,
+    MOST_USED,
+    MergedLog,
+    Tally,
+    largest_lease,
+    new_tally,
+)
 
 # More than one per insertion, so that expired tallies shrink; bounded, so that
 # no single decision pays for all of them.
@@ -76,35 +83,38 @@ class MemoryCounter:
         """As ``Counter.read``; it never raises."""
         return self.check(LimitCheck(principal, limits, 0, commit=False))
 
-    def reset(self, principal: str, limit_pks: Sequence[int]) -> None:
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> None:
         """As ``Counter.reset``; it never raises."""
         principal_hash = hash_principal(principal)
         with self._lock:
-            for limit_pk in limit_pks:
-                held = self._held.get(key_for("", principal_hash, limit_pk))
+            for limit_key in limit_keys:
+                held = self._held.get(key_for("", principal_hash, limit_key))
                 if held is not None:
                     # Still in the queue, so it is not deleted here: it is the next to be dropped.
                     held.tally, held.expires = MergedLog(), 0
 
     def check(self, check: LimitCheck) -> Decision:
         """As ``Counter.check``; it never raises."""
-        limits, cost = check.limits, check.cost
+        limits, costs = check.limits, check.all_costs
         principal_hash = hash_principal(check.principal)
-        keys = [key_for("", principal_hash, limit.pk) for limit in limits]
+        keys = [key_for("", principal_hash, limit.key) for limit in limits]
         with self._lock:
             now = self._clock()
             tallies = [self._tally(key, limit) for key, limit in zip(keys, limits, strict=True)]
             pairs = list(zip(tallies, limits, strict=True))
             changed = [_bring_up_to_date(tally, now, limit, check) for tally, limit in pairs]
-            waits = [tally.wait(now, limit, cost) for tally, limit in pairs]
+            waits = [
+                0 if check.is_owed else tally.wait(now, limit, cost)
+                for (tally, limit), cost in zip(pairs, costs, strict=True)
+            ]
             allowed = all(
                 wait == 0 or limit.shadow for wait, limit in zip(waits, limits, strict=True)
             )
             may_return = not allowed and _may_return(now, pairs, waits)
             for i, (tally, limit) in enumerate(pairs):
                 # Without commit the copy alone is changed: the decision is the same.
-                if allowed and waits[i] == 0 and cost:
-                    tally.add(now, limit, cost)
+                if allowed and waits[i] == 0 and costs[i]:
+                    tally.add(now, limit, min(costs[i], MOST_USED - tally.used))
                     changed[i] = True
             used = [tally.used for tally in tallies]
             reserved = _reserve(now, pairs, check) if allowed else 0

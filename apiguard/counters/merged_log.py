@@ -60,6 +60,7 @@ from datetime import UTC, datetime
 from typing import Protocol, Self
 
 from ..rules.limits import MICROSECONDS, Limit
+from .slots import Slots
 
 B = 32
 # Reached only when staff lengthen a period under a full log. Merging more than
@@ -67,6 +68,10 @@ B = 32
 MAX_ENTRIES = 2 * B
 
 DAY = 86400 * MICROSECONDS
+
+# More than a limit's amount is used where more was used than had been reserved. Never more
+# than this is counted, so that a sum of four bytes holds it.
+MOST_USED = 4 * 10**9
 
 # How far ahead of now units may be reserved, in microseconds.
 LONGEST_LEASE = 2 * MICROSECONDS
@@ -95,7 +100,7 @@ class Tally(Protocol):
         """Microseconds until ``cost`` fits; 0 if it does, all of it if it never will."""
 
     def add(self, at: int, limit: Limit, units: int) -> None:
-        """Count units, which fit, at a moment that is now or, for a reservation, ahead."""
+        """Count units at a moment that is now or, for a reservation, ahead."""
 
     def give_back(self, now: int, limit: Limit, place: int, age: int, units: int) -> bool:
         """Take back reserved units that were not used; True if that changed anything."""
@@ -272,6 +277,8 @@ def largest_lease(limits: Sequence[Limit], left: Sequence[int], units: int) -> i
 
 def new_tally(limit: Limit) -> Tally:
     """An empty tally of the kind that ``limit`` needs."""
+    if limit.kind == "concurrent":
+        return Slots()
     return MergedLog() if limit.kind == "window" else CalendarQuota()
 
 

@@ -42,7 +42,7 @@ _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _LIMIT = struct.Struct("<BIQ?")
 # Units that are given back: place, age, units.
 _GIVE_BACK = struct.Struct("<QqI")
-_KINDS = {"": 0, "day": 1, "month": 2}
+_KINDS = {("window", ""): 0, ("quota", "day"): 1, ("quota", "month"): 2, ("concurrent", ""): 3}
 
 # What means that the store failed; everything else that a client raises is a defect.
 # RedisClusterException is no RedisError: no node of the cluster can be reached, or
@@ -93,15 +93,15 @@ class RedisCounter:
         """As ``Counter.read``."""
         return self.check(LimitCheck(principal, limits, 0, commit=False))
 
-    def reset(self, principal: str, limit_pks: Sequence[int]) -> None:
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> None:
         """As ``Counter.reset``."""
         name = hash_principal(principal)
         try:
             client: Any = self._connect()
-            for limit_pk in limit_pks:
+            for limit_key in limit_keys:
                 # An empty text that expires at once, because the script may SET already: no
                 # user of Redis needs another permission.
-                client.set(key_for(self._prefix, name, limit_pk), b"", px=1)
+                client.set(key_for(self._prefix, name, limit_key), b"", px=1)
         except (*STORE_ERRORS, *CLUSTER_ERRORS) as error:
             raise StoreFailed(f"Redis: {type(error).__name__}") from error
 
@@ -168,11 +168,12 @@ class RedisCounter:
     def _arguments(self, check: LimitCheck) -> list[Any]:
         """Number of keys, keys, and what else the script reads."""
         name = hash_principal(check.principal)
-        keys = [key_for(self._prefix, name, limit.pk) for limit in check.limits]
+        keys = [key_for(self._prefix, name, limit.key) for limit in check.limits]
         now = [] if self._clock is None else [self._clock()]
-        commit = b"1" if check.commit else b"0"
+        commit = b"0" if not check.commit else b"2" if check.is_owed else b"1"
         ahead = [check.reserve, check.ahead, _packed_give_backs(check.given_back)]
-        return [len(keys), *keys, _packed(check.limits), check.cost, commit, *ahead, *now]
+        limits, costs = _packed(check.limits), _packed_costs(check.costs)
+        return [len(keys), *keys, limits, check.cost, commit, *ahead, costs, *now]
 
 
 def _run_script(client: Any, arguments: Sequence[Any]) -> Any:
@@ -186,9 +187,19 @@ def _run_script(client: Any, arguments: Sequence[Any]) -> Any:
 @lru_cache(maxsize=1024)
 def _packed(limits: tuple[Limit, ...]) -> bytes:
     return b"".join(
-        _LIMIT.pack(_KINDS[limit.calendar], limit.amount, limit.period * MICROSECONDS, limit.shadow)
+        _LIMIT.pack(
+            _KINDS[limit.kind, limit.calendar],
+            limit.amount,
+            limit.period * MICROSECONDS,
+            limit.shadow,
+        )
         for limit in limits
     )
+
+
+@lru_cache(maxsize=1024)
+def _packed_costs(costs: tuple[int, ...]) -> bytes:
+    return struct.pack(f"<{len(costs)}I", *costs)
 
 
 def _packed_give_backs(given_back: tuple[GiveBack, ...]) -> bytes:

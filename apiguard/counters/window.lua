@@ -5,16 +5,17 @@
 -- KEYS  one per limit, all in one cluster slot
 -- ARGV  1 the limits, packed (see LIMIT), one after the other
 --       2 cost; 0: nothing is counted, which is for giving back alone
---       3 commit, '1' or '0'
+--       3 commit: '1', or '2' where the cost is owed and counted whether it fits or not; '0': no
 --       4 units to reserve besides the cost, 0: none; 5 how far ahead of now, in microseconds
 --       6 what is given back of all these limits, packed (see GIVE_BACK), one after the other
---       7 now, where the server's clock shall not count
+--       7 the costs of each limit, packed (see COST), where they are not all the same
+--       8 now, where the server's clock shall not count
 -- reply one text of integers: now, allowed, units reserved, whether reserved units may return
 --       soon; per limit: used (without what is reserved here), wait (0: it fits), reset (0:
 --       nothing used). Every client reads that, whether it decodes replies or not.
 --
--- A key holds a window's log (LOG, then an ENTRY per entry, oldest first) or a
--- quota (QUOTA). What cannot be read as that is empty, and is overwritten. Texts
+-- A key holds a window's log (LOG, then an ENTRY per entry, oldest first), a quota
+-- (QUOTA), or the ends of requests in flight (SLOTS, then an END each; slots.py). What cannot be read as that is empty, and is overwritten. Texts
 -- are cut and joined, and not unpacked: most decisions touch two entries of 33.
 -- Either says until when the server keeps it: setting an expiry costs more than
 -- writing does, so one that lasts long enough is left as it is.
@@ -29,11 +30,14 @@ local LEAST_LEASED, LEASED_SHARE, RETURN_TIME = 256, 16, 1000000
 local SLACK = 5000000
 
 local LIMIT, LIMIT_SIZE = '<BI4I8B', 14 -- kind, amount, period, shadow
-local WINDOW, PER_DAY = 0, 1 -- kinds; a calendar month is 2
+local WINDOW, PER_DAY, CONCURRENT = 0, 1, 3 -- kinds; a calendar month is 2
+local COST = '<I4'
 -- Mark; kept until; when the newest entry began, or the quota's day or month; used.
 local HEAD, HEAD_SIZE = '<BI7I7I4', 19
 local LOG_MARK, QUOTA_MARK = 76, 81
 local ENTRY, ENTRY_SIZE = '<I7I4', 11 -- last, count
+local SLOTS_MARK, END, END_SIZE = 'S', '<I7', 7
+local SLOT_WAIT, MOST_USED = 1000000, 4000000000
 local GIVE_BACK, GIVE_BACK_SIZE = '<I8i8I4', 20 -- place, age, units
 local HEAD_AND_FIRST = '<BI7I7I4I7I4' -- the two, one behind the other
 -- Not tostring, which keeps 14 digits.
@@ -41,9 +45,10 @@ local REPLY, REPLY_PER_LIMIT = '%.0f %.0f %.0f %.0f', ' %.0f %.0f %.0f'
 
 local call, pack, unpack_from, floor = redis.call, struct.pack, struct.unpack, math.floor
 
-local params, cost, commit = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
+local params, cost_of_all, commit = ARGV[1], tonumber(ARGV[2]), ARGV[3] ~= '0'
+local is_owed, costs = ARGV[3] == '2', ARGV[7]
 local wanted, ahead, given_back = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
-local now = tonumber(ARGV[7])
+local now = tonumber(ARGV[8])
 if not now then
   local time = call('TIME')
   now = time[1] * 1000000 + time[2]
@@ -130,19 +135,48 @@ local function returned(raw, at, used, last, start, kept, period)
   return raw, at, math.max(0, used), unpack_from('<I7', raw, at), true
 end
 
+-- The ends of requests that are in flight now, and whether they must be kept at all events.
+local function in_flight(raw, period)
+  if raw:sub(1, 1) ~= SLOTS_MARK or (#raw - 1) % END_SIZE ~= 0 then return '', false end
+  local ends, latest, changed = raw:sub(2), now + period, false
+  local at = 1
+  while at < #ends and unpack_from(END, ends, at) <= now do at = at + END_SIZE end
+  ends = ends:sub(at)
+  at = #ends + 1
+  while at > 1 and unpack_from(END, ends, at - END_SIZE) > latest do at = at - END_SIZE end
+  if at <= #ends then -- A clock was set back.
+    ends, changed = ends:sub(1, at - 1) .. pack(END, latest):rep((#ends - at + 1) / END_SIZE), true
+  end
+  for from = 1, #given_back, GIVE_BACK_SIZE do
+    local place, _, units = unpack_from(GIVE_BACK, given_back, from)
+    local slot, found = pack(END, math.max(0, place + period)), 1
+    while units > 0 and found do
+      found = ends:find(slot, found, true)
+      if found and found % END_SIZE == 1 then
+        ends, units, changed = ends:sub(1, found - 1) .. ends:sub(found + END_SIZE), units - 1, true
+      elseif found then
+        found = found + 1
+      end
+    end
+  end
+  return ends, changed
+end
+
 -- First judge all, then count all: neither knows of the other limits. What would
 -- be written is made on the way. The tables have room for some three limits: they
 -- grow by being made anew.
 local raws = call('MGET', unpack(KEYS))
 local reply = {now, 1, 0, 0, nil, nil, nil, nil, nil, nil, nil, nil, nil}
-local least_left, may_reserve = wanted * LEASED_SHARE, commit and cost > 0
+local least_left, may_reserve = wanted * LEASED_SHARE, commit and cost_of_all > 0 and costs == ''
 local is_large, may_return = true, false
 local counted, resets = {nil, nil, nil}, {nil, nil, nil} -- texts and resets, if it is admitted
 local shifts -- texts at all events
+local paid = {nil, nil, nil} -- the cost at each limit
 local expiries = {nil, nil, nil} -- moments, where the server shall keep a key until another one
 for i = 1, #KEYS do
   local kind, amount, period, shadow = unpack_from(LIMIT, params, LIMIT_SIZE * (i - 1) + 1)
   local raw, used, wait, reset = raws[i] or '', 0, 0, 0
+  local cost = costs == '' and cost_of_all or unpack_from(COST, costs, 4 * i - 3)
   if amount < LEAST_LEASED then is_large = false end
   if kind == WINDOW then
     local at, last, start, kept, moved
@@ -159,7 +193,8 @@ for i = 1, #KEYS do
       kept = now + period + floor(period / B)
       expiries[i] = kept
     end
-    if used + cost > amount then
+    if is_owed then cost = math.min(cost, MOST_USED - used) end
+    if used + cost > amount and not is_owed then
       -- Until the entries that are in the way have left the window.
       local missing = used + cost - amount
       wait = period
@@ -181,6 +216,19 @@ for i = 1, #KEYS do
     if moved then
       shifts = shifts or {}
       shifts[i] = pack(HEAD, LOG_MARK, kept, start, used) .. raw:sub(at)
+    end
+  elseif kind == CONCURRENT then
+    local ends, changed = in_flight(raw, period)
+    used, may_reserve = #ends / END_SIZE, false
+    if changed then
+      shifts = shifts or {}
+      shifts[i] = SLOTS_MARK .. ends
+      expiries[i] = ends == '' and now or unpack_from(END, ends, #ends - END_SIZE + 1)
+    end
+    if used + cost > amount and not is_owed then
+      wait, may_return = SLOT_WAIT, true
+    elseif cost > 0 then
+      counted[i], expiries[i] = SLOTS_MARK .. ends .. pack(END, now + period):rep(cost), now + period
     end
   else
     -- Every run makes its functions anew; most have no use for this one.
@@ -223,7 +271,8 @@ for i = 1, #KEYS do
       end
     end
     if used > 0 then reset = to - now end
-    if used + cost > amount then
+    if is_owed then cost = math.min(cost, MOST_USED - used) end
+    if used + cost > amount and not is_owed then
       wait, may_return = to - now, true -- A quota does not hold when it was used.
     elseif cost > 0 then
       counted[i] = pack(HEAD, QUOTA_MARK, to, from, used + cost)
@@ -232,7 +281,7 @@ for i = 1, #KEYS do
     if now < from or now + ahead >= to then may_reserve = false end
   end
   if wait > 0 and shadow == 0 then reply[2] = 0 end
-  least_left = math.min(least_left, amount - used - cost)
+  least_left, paid[i] = math.min(least_left, amount - used - cost), cost
   local place = 3 * i + 2
   reply[place], reply[place + 1], reply[place + 2] = used, wait, reset
 end
@@ -259,7 +308,7 @@ for i = 1, #KEYS do
   -- age until the clock has caught up.
   local raw = reply[2] == 1 and counted[i]
   if raw then
-    reply[3 * i + 2] = reply[3 * i + 2] + cost
+    reply[3 * i + 2] = reply[3 * i + 2] + paid[i]
     if resets[i] then reply[3 * i + 4] = resets[i] end
   else
     raw = shifts and shifts[i]

@@ -4,6 +4,7 @@ in the database that policy is written to."""
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models, router
+from django.utils.translation import gettext_lazy as _
 
 from ..errors import PolicyError
 from ..rules.networks import parse_network
@@ -124,6 +126,58 @@ class StringListField(models.JSONField):
     def formfield(self, **kwargs: Any) -> Any:
         widget = forms.Textarea(attrs={"rows": 4, "cols": 60})
         return super().formfield(**{"form_class": LinesField, "widget": widget, **kwargs})
+
+
+class UnitsFormField(forms.CharField):
+    """Amounts of units as text, such as "1000 tokens, 5000 content-bytes"."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.pop("encoder", None)
+        kwargs.pop("decoder", None)
+        super().__init__(**kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return ", ".join(f"{amount} {unit}" for unit, amount in value.items())
+
+    def to_python(self, value: Any) -> Any:
+        parts = [part.strip() for part in _COMMA.split(super().to_python(value) or "")]
+        units: dict[str, int] = {}
+        for part in filter(None, parts):
+            match = _AMOUNT_OF_UNIT.fullmatch(part)
+            if match is None or match["unit"] in units:
+                raise ValidationError(
+                    _("%(part)s: write an amount and a unit once, such as 1000 tokens."),
+                    "bad_units",
+                    {"part": part},
+                )
+            units[match["unit"]] = int(match["amount"].replace(",", ""))
+        return units
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(self.prepare_value(initial)) != self.to_python(data))
+        except ValidationError:
+            return True
+
+
+# Between two amounts; not that of "1,000 tokens".
+_COMMA = re.compile(r",(?!\d{3}\b)|\n")
+_AMOUNT_OF_UNIT = re.compile(r"(?P<amount>\d[\d,]{0,15})\s+(?P<unit>\S{1,100})", re.ASCII)
+
+
+class UnitsField(models.JSONField):
+    """A JSON object of amounts by unit, edited as text."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("default", dict)
+        kwargs.setdefault("blank", True)
+        super().__init__(*args, **kwargs)
+
+    def formfield(self, **kwargs: Any) -> Any:
+        widget = forms.TextInput(attrs={"size": 40})
+        return super().formfield(**{"form_class": UnitsFormField, "widget": widget, **kwargs})
 
 
 # What the attribute of a field may hold; foreign keys and JSON hold anything.

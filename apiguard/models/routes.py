@@ -13,10 +13,17 @@ from ..errors import PathError, PolicyError
 from ..rules.headers import check_method
 from ..rules.media import parse_media_range, parse_media_type
 from ..rules.paths import normalise_prefix
-from ..rules.rates import check_cost
+from ..rules.rates import check_cost, check_reserve
 from ..rules.scopes import check_registered, parse_scopes
 from .base import CompiledModel
-from .fields import ForeignKey, PathPrefixField, StringListField, list_problems, rule_problem
+from .fields import (
+    ForeignKey,
+    PathPrefixField,
+    StringListField,
+    UnitsField,
+    list_problems,
+    rule_problem,
+)
 from .reach import covers_a_pattern, suggest_prefixes
 
 
@@ -92,6 +99,13 @@ class Route(CompiledModel):
         default=1,
         help_text=_("How much of each limit one request uses up. Permitted: 1 or 10. Not: 0."),
     )
+    reserve = UnitsField(
+        _("reserved beforehand"),
+        help_text=_(
+            "What a request takes of other units until its view settles what it used. Limits of "
+            "these units hold on this route. Permitted: 1000 tokens. Prohibited: tokens."
+        ),
+    )
     cors_policy = ForeignKey(
         "apiguard.CorsPolicy",
         verbose_name=_("CORS policy"),
@@ -146,6 +160,7 @@ class Route(CompiledModel):
         found = [
             rule_problem("path_prefix", normalise_prefix, self.path_prefix),
             rule_problem("cost", check_cost, self.cost),
+            rule_problem("reserve", check_reserve, self.reserve),
         ]
         return [
             *(problem for problem in found if problem is not None),

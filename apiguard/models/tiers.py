@@ -10,9 +10,18 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from ..errors import PolicyError, RateError
-from ..rules.rates import MAX_AMOUNT, MAX_PERIOD, Rate, format_rate
+from ..rules.rates import (
+    MAX_AMOUNT,
+    MAX_AT_ONCE,
+    MAX_PERIOD,
+    MAX_UNIT,
+    REQUESTS,
+    Rate,
+    check_unit,
+    format_rate,
+)
 from .base import CompiledModel
-from .fields import ForeignKey
+from .fields import ForeignKey, rule_problem
 
 LIMIT_NAME = r"[a-z0-9-]{1,64}"
 
@@ -33,11 +42,16 @@ class Tier(CompiledModel):
 
 
 class Limit(CompiledModel):
-    """At most ``amount`` in any ``period`` seconds, or per UTC calendar day or month."""
+    """At most ``amount`` in any ``period`` seconds, per UTC calendar day or month, or at once."""
 
     class Kind(models.TextChoices):
         WINDOW = "window", _("sliding window")
         QUOTA = "quota", _("calendar quota")
+        CONCURRENT = "concurrent", _("requests in flight")
+
+    class Per(models.TextChoices):
+        CALLER = "caller", _("caller")
+        CALLER_ROUTE = "caller-route", _("caller and route: each route by itself")
 
     class Calendar(models.TextChoices):
         DAY = "day", _("day")
@@ -62,10 +76,31 @@ class Limit(CompiledModel):
     kind = models.CharField(_("kind"), max_length=16, choices=Kind, default=Kind.WINDOW)
     amount = models.PositiveBigIntegerField(_("amount"))
     period = models.PositiveIntegerField(
-        _("period"), null=True, blank=True, help_text=_("Seconds; for sliding windows.")
+        _("period"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Seconds; for sliding windows, and for how long a request counts as in flight at most."
+        ),
     )
     calendar = models.CharField(
         _("calendar"), max_length=16, choices=Calendar, blank=True, help_text=_("For quotas.")
+    )
+    unit = models.CharField(
+        _("unit"),
+        max_length=MAX_UNIT,
+        default=REQUESTS,
+        help_text=_(
+            "What is counted: requests, or a unit that views settle. "
+            "Permitted: tokens, content-bytes. Prohibited: Tokens used."
+        ),
+    )
+    per = models.CharField(
+        _("per"),
+        max_length=16,
+        choices=Per,
+        default=Per.CALLER,
+        help_text=_("Whether the requests of all routes are counted together."),
     )
     route = ForeignKey(
         "apiguard.Route",
@@ -96,7 +131,14 @@ class Limit(CompiledModel):
             models.CheckConstraint(
                 # NULL >= 1 is neither true nor false, and a constraint lets it pass.
                 condition=models.Q(kind="window", period__isnull=False, period__gte=1, calendar="")
-                | models.Q(kind="quota", period=None, calendar__in=["day", "month"]),
+                | models.Q(kind="quota", period=None, calendar__in=["day", "month"])
+                | models.Q(
+                    kind="concurrent",
+                    period__isnull=False,
+                    period__gte=1,
+                    calendar="",
+                    unit="requests",
+                ),
                 name="apiguard_limit_window_or_quota",
             ),
         )
@@ -108,7 +150,8 @@ class Limit(CompiledModel):
     def rate(self) -> str:
         """The limit as people say it, such as "100 per minute"."""
         calendar: Any = self.calendar
-        return format_rate(Rate(amount=self.amount, period=self.period, calendar=calendar))
+        at_once = self.kind == self.Kind.CONCURRENT
+        return format_rate(Rate(self.amount, self.period, calendar, self.unit, at_once))
 
     def rule_problems(self) -> list[PolicyError]:
         problems: list[PolicyError] = []
@@ -117,11 +160,17 @@ class Limit(CompiledModel):
             hint = "Write 1 to 64 lower-case letters, digits and hyphens."
             reason = f"{self.name!r} is no name of a limit."
             problems.append(RateError("bad_name", self.name, reason, hint, field="name"))
-        if not 1 <= self.amount <= MAX_AMOUNT:
-            problems.append(_wrong("amount", self.amount, f"Write 1 to {MAX_AMOUNT:,}."))
-        if self.kind == self.Kind.WINDOW:
+        most = MAX_AT_ONCE if self.kind == self.Kind.CONCURRENT else MAX_AMOUNT
+        if not 1 <= self.amount <= most:
+            problems.append(_wrong("amount", self.amount, f"Write 1 to {most:,}."))
+        problem = rule_problem("unit", check_unit, self.unit)
+        if problem is not None:
+            problems.append(problem)
+        elif self.kind == self.Kind.CONCURRENT and self.unit != REQUESTS:
+            problems.append(_wrong("unit", self.unit, "Only requests are counted at once."))
+        if self.kind != self.Kind.QUOTA:
             if self.calendar or not self.period or not 1 <= self.period <= MAX_PERIOD:
-                hint = f"A window has a period of 1 to {MAX_PERIOD:,} seconds and no calendar."
+                hint = f"It has a period of 1 to {MAX_PERIOD:,} seconds and no calendar."
                 problems.append(_wrong("period", self.period, hint))
         elif self.period is not None or self.calendar not in self.Calendar.values:
             hint = "A quota has a calendar (day or month) and no period."

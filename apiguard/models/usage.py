@@ -25,6 +25,11 @@ OTHERS = -1
 
 # The outcome of requests whose numbers were lost, because the database did not take them.
 LOST = "lost"
+# Requests that used more of a unit than they had reserved. They are counted under their own
+# outcome as well.
+OVERRUN = "overrun"
+NO_REQUESTS = (LOST, OVERRUN)
+
 # As in the guard's verdicts: the request reached the view, or was a preflight.
 SERVED = ("admitted", "preflight_answered")
 

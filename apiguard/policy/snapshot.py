@@ -21,6 +21,7 @@ from ..rules.limits import Limit
 from ..rules.media import MediaType
 from ..rules.origins import OriginSet
 from ..rules.paths import PrefixTable
+from ..rules.rates import IN_FLIGHT, REQUESTS
 from .keyring import Keyring
 
 
@@ -113,6 +114,8 @@ class TierPolicy:
     by_route: Mapping[Any, tuple[Limit, ...]]
     everywhere: tuple[Limit, ...]
     broken: bool = False
+    # Whether all limits count requests, on all routes alike.
+    is_plain: bool = True
 
     @property
     def all_limits(self) -> tuple[Limit, ...]:
@@ -162,6 +165,7 @@ class RoutePolicy:
     produces: tuple[MediaType, ...] = ()
     max_body_bytes: int | None = None
     cost: int = 1
+    reserve: tuple[tuple[str, int], ...] = ()
     cors: Cors | None = None
     headers: RouteHeaders = RouteHeaders()
     anonymous_tier: Any = None
@@ -172,6 +176,12 @@ class RoutePolicy:
     def enforced(self) -> bool:
         """False where the route only observes."""
         return self.mode != "observe"
+
+    def cost_of(self, unit: str) -> int | None:
+        """What a request takes of a unit beforehand; None where limits of it do not hold here."""
+        if unit == REQUESTS:
+            return self.cost
+        return 1 if unit == IN_FLIGHT else dict(self.reserve).get(unit)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import TypeVar
 
 from asgiref.sync import sync_to_async
@@ -51,6 +52,18 @@ class LoopThreads:
         run = copy_context().run
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, run, work, *arguments)
+
+    def start(self, work: Callable[..., object], *arguments: object) -> None:
+        """Have ``work`` done without waiting for it; code outside of an event loop does it itself.
+
+        ``work`` must not raise: nobody is told.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            work(*arguments)
+        else:
+            self._pool.submit(copy_context().run, partial(work, *arguments))
 
     def wait_for(self, work: Callable[..., R], *arguments: object) -> R:
         """Return the same to code that cannot await; the loop of such code stands still meanwhile.

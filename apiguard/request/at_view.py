@@ -22,6 +22,7 @@ from .context import GuardContext
 from .effects import run
 from .facts import facts_of
 from .request_id import ids_of
+from .settlement import ViewContext
 from .usage import record_usage
 from .users import signed_in_user
 from .verdict import Outcome, Verdict
@@ -40,13 +41,14 @@ class RequestRefused(Exception):
         self.verdict, self.recorded = verdict, recorded
 
 
-class ContextAtView(GuardContext):
+class ContextAtView(ViewContext):
     """A context that no middleware completes.
 
     ``is_exempt``: whether the path is never touched, so that no block holds there.
     """
 
     is_exempt = False
+    is_completed = False
 
 
 def context_of(request: HttpRequest) -> GuardContext:

@@ -17,6 +17,7 @@ from ..rules.limits import Decision
 from ..rules.networks import Address, counted_as, network_of
 from .challenge import Scheme
 from .facts import Facts
+from .holds import Holds
 from .users import CredentialUser
 from .verdict import ADMITTED, Verdict
 
@@ -79,6 +80,10 @@ class GuardContext:
     failed_behind = False
     # A body that was read ahead; closed with the response.
     spool: IO[bytes] | None = None
+    # Units and slots that the request holds until it has ended.
+    holds: Holds | None = None
+    # Whether the middleware learns when the request has ended.
+    is_completed = True
     verdict: Verdict = ADMITTED
     decision: Decision | None = None
     _address: Address | None = _UNKNOWN
@@ -122,6 +127,13 @@ class GuardContext:
     @principal.setter
     def principal(self, value: str) -> None:
         self._principal = value
+
+    @property
+    def principal_for_people(self) -> str:
+        """The same, with the network instead of an address that must not be shown."""
+        if self.address is None or self.settings.refusals_address == "full":
+            return self.principal
+        return self.principal.replace(str(self.address), network_of(self.address))
 
     @property
     def client(self) -> ClientRecord | None:

@@ -15,6 +15,7 @@ from ..conf import Settings
 from ..counters.base import CounterUnavailable, LimitCheck
 from ..counters.denials import PolicyCounter
 from ..counters.factory import counter_for
+from ..counters.leases import elapsed_microseconds
 from ..policy import jwks, lookups
 from ..policy.records import KeyRecord
 from ..policy.snapshot import IssuerPolicy
@@ -154,7 +155,16 @@ def limit_counter(settings: Settings) -> PolicyCounter:
 
 def _check_limits(check: LimitCheck, context: GuardContext) -> Decision | Failed:
     try:
-        return limit_counter(context.settings).check(context.snapshot, check)
+        counter = limit_counter(context.settings)
+        if not (check.costs and check.commit):
+            return counter.check(context.snapshot, check)
+        begun = elapsed_microseconds()
+        decision = counter.check(context.snapshot, check)
+        # Noted in the thread that has counted it: a request that is cancelled meanwhile gives
+        # it back.
+        if decision.allowed and context.holds is not None:
+            context.holds.take(counter, check, begun, decision)
+        return decision
     except CounterUnavailable as error:
         # The outage or fault behind it was logged where it was found.
         logger.debug("Limits cannot be counted: %s", error)

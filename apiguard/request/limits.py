@@ -9,11 +9,15 @@ from typing import Any
 
 from ..counters.base import LimitCheck
 from ..policy.records import ClientRecord
+from ..policy.snapshot import RoutePolicy
 from ..rules.limits import Decision, Limit
 from ..rules.networks import counted_as
+from ..rules.rates import IN_FLIGHT, REQUESTS
 from .access import RETRY_SECONDS
 from .context import GuardContext
 from .effects import Failed, Steps
+from .holds import Holds
+from .overruns import OverrunReport
 from .verdict import Outcome, Verdict
 
 
@@ -31,14 +35,39 @@ def check_user_limits(context: GuardContext, user_pk: Any) -> Steps[Verdict | No
 
 def check_more(context: GuardContext, cost: int) -> Steps[Verdict | None]:
     """Count ``cost`` more in the limits that this request was counted in."""
-    tier = context.snapshot.tiers_by_slug.get(context.tier) if context.tier else None
-    if tier is None:
-        return None
-    route = context.route
-    limits = _overridden(tier.limits_at(route.pk if route is not None else None), context)
+    limits = [limit for limit in _limits_of(context) if not limit.is_held]
     if not limits:
         return None
-    return (yield from check(context, LimitCheck(context.principal, limits, cost)))
+    return (yield from check(context, LimitCheck(context.principal, tuple(limits), cost)))
+
+
+def check_reservation(context: GuardContext, unit: str, amount: int) -> Steps[Verdict | None]:
+    """Reserve ``amount`` of a unit in all, where the request holds less."""
+    limits = tuple([limit for limit in _limits_of(context) if limit.unit == unit])
+    if context.holds is None and limits:
+        context.holds = _holds(context)
+    missing = amount - (0 if context.holds is None else context.holds.held(unit))
+    if not limits or missing <= 0:
+        return None
+    costs = (missing,) * len(limits)
+    answer = yield LimitCheck(context.principal, limits, missing, costs=costs)
+    if isinstance(answer, Failed):
+        return Verdict(Outcome.COUNTER_AWAY, retry_after=1)
+    before: Decision | None = context.decision
+    context.decision = answer if before is None else before.updated(answer)
+    return None if answer.allowed else exceeded(answer)
+
+
+def _limits_of(context: GuardContext) -> tuple[Limit, ...]:
+    """The limits of the tier in which the request was counted, those of all units."""
+    tier = context.snapshot.tiers_by_slug.get(context.tier) if context.tier else None
+    if tier is None:
+        return ()
+    route_pk = None if context.route is None else context.route.pk
+    limits = tier.limits_at(route_pk)
+    if not tier.is_plain:
+        limits = tuple([at_route(limit, route_pk) for limit in limits])
+    return _overridden(limits, context)
 
 
 def is_uncounted(context: GuardContext) -> bool:
@@ -72,7 +101,10 @@ def may_refuse(context: GuardContext) -> bool:
         tier = context.snapshot.tiers.get(pk)
         if pk is None:
             continue
-        if tier is None or tier.broken or not all(each.shadow for each in tier.limits_at(route.pk)):
+        if tier is None or tier.broken:
+            return True
+        # What a request holds must be taken before its view runs.
+        if not all(each.shadow and not each.is_held for each in tier.limits_at(route.pk)):
             return True
     return False
 
@@ -109,10 +141,58 @@ def _check_of(context: GuardContext, principal: str, tier_pk: Any) -> LimitCheck
         return _broken("the tier is broken, or newer than the policy in force")
     context.tier = tier.slug
     route = context.route
-    limits = _overridden(tier.limits_at(route.pk if route is not None else None), context)
+    limits = tier.limits_at(route.pk if route is not None else None)
+    costs: tuple[int, ...] = ()
+    if not tier.is_plain:
+        limits, costs = _applied(limits, route, is_completed=context.is_completed)
+    limits = _overridden(limits, context)
     if not limits:
         return None
-    return LimitCheck(principal, limits, route.cost if route is not None else 1)
+    if costs:
+        context.holds = _holds(context)
+    cost = route.cost if route is not None else 1
+    return LimitCheck(principal, limits, cost, costs=costs)
+
+
+def _applied(
+    limits: tuple[Limit, ...], route: RoutePolicy | None, *, is_completed: bool
+) -> tuple[tuple[Limit, ...], tuple[int, ...]]:
+    """The limits that hold on a route, and what a request costs at each of them.
+
+    Costs are empty where the request holds nothing. Limits of units that the route does
+    not reserve do not hold there; where nothing tells when the request has ended, it is
+    not counted as in flight.
+    """
+    if route is None:
+        return _applied_at(limits, None, 1, (), is_completed)
+    return _applied_at(limits, route.pk, route.cost, route.reserve, is_completed)
+
+
+@lru_cache(maxsize=4096)
+def _applied_at(
+    limits: tuple[Limit, ...],
+    route_pk: Any,
+    cost: int,
+    reserve: tuple[tuple[str, int], ...],
+    is_completed: bool,
+) -> tuple[tuple[Limit, ...], tuple[int, ...]]:
+    by_unit = {REQUESTS: cost, **dict(reserve)}
+    if is_completed:
+        by_unit[IN_FLIGHT] = 1
+    found = tuple([at_route(limit, route_pk) for limit in limits if limit.unit in by_unit])
+    if not any(limit.is_held for limit in found):
+        return found, ()
+    return found, tuple(by_unit[limit.unit] for limit in found)
+
+
+def at_route(limit: Limit, route_pk: Any) -> Limit:
+    """The limit as it is counted on a route."""
+    return replace(limit, route_pk=route_pk or 0) if limit.per_route else limit
+
+
+def _holds(context: GuardContext) -> Holds:
+    # The report has what it needs of the context, which would refer to itself through it.
+    return Holds(OverrunReport.of(context), is_closed=not context.is_completed)
 
 
 def exceeded(decision: Decision) -> Verdict:

@@ -19,7 +19,7 @@ from ..rules.imported_keys import parse_any
 from ..rules.jwt import issuer_of
 from ..rules.limits import MICROSECONDS, Counted, Limit
 from ..rules.networks import Network
-from ..rules.rates import Rate, format_rate
+from ..rules.rates import format_rate
 from .context import GuardContext
 from .credentials import find_presented
 from .verdict import Outcome, Verdict
@@ -81,7 +81,7 @@ def limit_row(limit: Limit) -> RowRef:
 
 def format_limit(limit: Limit) -> str:
     """Return the amount and the window of a limit, such as "100 per minute"."""
-    return format_rate(Rate(limit.amount, limit.period or None, limit.calendar))
+    return format_rate(limit.rate)
 
 
 def shorten(value: object) -> str:

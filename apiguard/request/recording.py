@@ -79,10 +79,8 @@ def record_refusal(context: GuardContext, verdict: Verdict) -> None:
 
 def _announce_limits(context: GuardContext, limits: tuple[str, ...], *, enforced: bool) -> None:
     client = context.client
-    hidden, address = _addresses(context)
-    principal = context.principal.replace(hidden, address) if hidden else context.principal
     background_signals.limits_reached(
-        principal,
+        context.principal_for_people,
         client="" if client is None else client.slug,
         tier=context.tier,
         limits=limits,

@@ -12,29 +12,37 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Literal, NamedTuple
 
-from .rates import Calendar
+from .rates import IN_FLIGHT, REQUESTS, Calendar, Rate
 
 MICROSECONDS = 1_000_000
 
 Header = tuple[str, str]
 
+# draft-ietf-httpapi-ratelimit-headers-10 has names for these; requests are what it means without.
+_QUOTA_UNITS = frozenset({"content-bytes", IN_FLIGHT})
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One line of a tier: ``amount`` cost units per window or calendar quota.
+    """One line of a tier: ``amount`` cost units per window or calendar quota, or at once.
 
     ``period`` is in seconds and 0 for quotas; ``calendar`` is empty for
-    windows; a ``shadow`` limit is counted but never refuses.
+    windows; a ``shadow`` limit is counted but never refuses. A ``concurrent`` limit
+    counts requests in flight, each for ``period`` seconds at most. ``route_pk`` is
+    given where the limit counts each route by itself.
     """
 
     pk: int
     name: str
-    kind: Literal["window", "quota"]
+    kind: Literal["window", "quota", "concurrent"]
     amount: int
     period: int
     calendar: Calendar = ""
     shadow: bool = False
     on_store_failure: str = "local"
+    unit: str = REQUESTS
+    per_route: bool = False
+    route_pk: int | None = None
     # Parts of response headers, computed once.
     quoted: str = field(init=False, compare=False, repr=False)
     policy_item: str = field(init=False, compare=False, repr=False)
@@ -43,17 +51,37 @@ class Limit:
     def __post_init__(self) -> None:
         quoted, window = _sf_string(self.name), self.window_seconds
         item = f"{quoted};q={self.amount}"
+        if self.unit in _QUOTA_UNITS:
+            item += f";qu={_sf_string(self.unit)}"
         object.__setattr__(self, "quoted", quoted)
         object.__setattr__(self, "policy_item", item if window is None else f"{item};w={window}")
         # Equal limits have equal numbers; decisions are looked up by their limits.
-        object.__setattr__(self, "_hash", hash((self.pk, self.amount, self.period, self.shadow)))
+        numbers = (self.pk, self.amount, self.period, self.shadow, self.route_pk)
+        object.__setattr__(self, "_hash", hash(numbers))
 
     def __hash__(self) -> int:
         return self._hash
 
     @property
+    def rate(self) -> Rate:
+        """The limit as people say it."""
+        at_once = self.kind == "concurrent"
+        unit = REQUESTS if at_once else self.unit
+        return Rate(self.amount, self.period or None, self.calendar, unit, at_once)
+
+    @property
+    def key(self) -> str:
+        """What the limit is counted under, beside the principal."""
+        return str(self.pk) if self.route_pk is None else f"{self.pk}:{self.route_pk}"
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a request holds units that it gives back, or adds to, when it has ended."""
+        return self.unit != REQUESTS
+
+    @property
     def window_seconds(self) -> int | None:
-        """The length in seconds; None for a calendar month, which has no fixed one."""
+        """The length in seconds; None for a calendar month and for requests in flight."""
         if self.kind == "window":
             return self.period
         return 86400 if self.calendar == "day" else None
@@ -90,6 +118,7 @@ class Decision(NamedTuple):
     ``reserved`` units were counted ahead, besides those in ``raw``, and may be used
     without another check. ``may_return``: of a denied request, units that others have
     reserved may be given back within about a second, before any wait is over.
+    ``is_local``: it was counted in this process's memory, because the store is away.
     """
 
     allowed: bool
@@ -98,6 +127,7 @@ class Decision(NamedTuple):
     raw: tuple[int, ...] = ()
     reserved: int = 0
     may_return: bool = False
+    is_local: bool = False
 
     @classmethod
     def of(cls, allowed: bool, now: int, counted: Iterable[Counted]) -> Decision:
@@ -105,6 +135,11 @@ class Decision(NamedTuple):
         rows = tuple(counted)
         raw = chain.from_iterable((one.used, one.wait, one.reset or 0) for one in rows)
         return cls(allowed, now, tuple(one.limit for one in rows), tuple(raw))
+
+    def updated(self, later: Decision) -> Decision:
+        """This decision with the numbers of a later one, which has some of its limits or others."""
+        rows = {one.limit: one for one in (*self.counted, *later.counted)}
+        return Decision.of(later.allowed, later.now, rows.values())
 
     @property
     def counted(self) -> tuple[Counted, ...]:
@@ -145,12 +180,14 @@ class Decision(NamedTuple):
     def closest(self) -> Counted | None:
         """The visible limit that is closest to its end, or the violated one that waits longest.
 
-        Ties go to the one that comes first in the tier; None without visible limits.
+        Ties go to the one that comes first in the tier; None without visible limits. What is
+        in flight says nothing about how often a client may call.
         """
         if self.violated:
             return max(self.violated, key=lambda one: one.wait)
         # Of two alike ``min`` takes the first.
-        return min(self.visible, key=_share_left, default=None)
+        lasting = [one for one in self.visible if one.limit.kind != "concurrent"]
+        return min(lasting, key=_share_left, default=None)
 
 
 def _share_left(one: Counted) -> float:
@@ -160,7 +197,8 @@ def _share_left(one: Counted) -> float:
 def rate_limit_headers(decision: Decision, families: Collection[str]) -> dict[str, Header]:
     """The rate-limit headers of a response, for the ``families`` that are switched on.
 
-    ``x-ratelimit`` and ``draft-6`` describe the closest limit; ``draft-10``
+    ``x-ratelimit`` and ``draft-6`` describe the closest limit, which is one on requests in
+    flight only where that refuses; ``draft-10``
     (draft-ietf-httpapi-ratelimit-headers-10) lists all as RFC 9651 lists.
     Empty where no visible limit was counted.
 
@@ -180,13 +218,13 @@ def rate_limit_headers(decision: Decision, families: Collection[str]) -> dict[st
         left.append(f"{item};t={-(-reset // MICROSECONDS)}" if reset else item)
         policy.append(limit.policy_item)
         share = remaining / limit.amount
-        if share < least:
+        if share < least and limit.kind != "concurrent":
             closest, least = (limit.amount, remaining, reset), share
-    if closest is None:
+    if not policy:
         return {}
     if not decision.allowed and (one := decision.closest):
         closest = (one.limit.amount, one.remaining, one.reset or 0)
-    headers = _of_one(*closest, decision.now, families)
+    headers = {} if closest is None else _of_one(*closest, decision.now, families)
     if "draft-10" in families:
         headers["ratelimit-policy"] = ("RateLimit-Policy", ", ".join(policy))
         headers["ratelimit"] = ("RateLimit", ", ".join(left))

@@ -15,7 +15,7 @@ from .headers import is_forbidden_response_header, is_token
 from .keys import check_namespace
 from .networks import Network, parse_network
 from .paths import PrefixTable, normalise_prefix
-from .rates import Rate, parse_rate
+from .rates import REQUESTS, Rate, parse_rate
 from .scopes import parse_scopes
 from .webhooks import parse_webhooks
 
@@ -174,8 +174,8 @@ def _rate(value: object) -> Rate | None:
     if value is None:
         return None
     rate = parse_rate(_text(value))
-    if rate.period is None:
-        raise _wrong(value, "This is a calendar quota.", 'Write a rate, such as "60/min".')
+    if rate.period is None or rate.at_once or rate.unit != REQUESTS:
+        raise _wrong(value, "This is no number per time.", 'Write a rate, such as "60/min".')
     return rate
 
 

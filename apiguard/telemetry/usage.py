@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from .. import conf
 from ..models.hourly_counts import hour_of
-from ..models.usage import LOST, NOBODY, OTHERS, UsageKey, usage_rows
+from ..models.usage import LOST, NOBODY, OTHERS, OVERRUN, UsageKey, usage_rows
 from .periodic import PeriodicThread
 
 logger = logging.getLogger("apiguard.telemetry")
@@ -66,6 +66,10 @@ class UsageRecorder:
                 return
             self._add(entry)
         self._thread.wake()
+
+    def record_overrun(self, route_pk: int, client_pk: int, key_pk: int) -> None:
+        """Count a request that used more of a unit than it had reserved."""
+        self.record(route_pk, client_pk, key_pk, OVERRUN, True)
 
     def _add(self, entry: Entry) -> None:
         counts = self._counts

@@ -18,7 +18,15 @@ from django.utils import timezone
 from ..models import ApiKey, Client, Route
 from ..models.hourly_counts import hour_of
 from ..models.state import write_alias
-from ..models.usage import LOST, NOBODY, SERVED, UsageQuerySet, usage_rows
+from ..models.usage import (
+    LOST,
+    NO_REQUESTS,
+    NOBODY,
+    OVERRUN,
+    SERVED,
+    UsageQuerySet,
+    usage_rows,
+)
 from .formatting import local_time
 
 HOUR = timedelta(hours=1)
@@ -73,10 +81,17 @@ class Selection:
 
     @property
     def rows(self) -> UsageQuerySet:
-        """The rows, without those of lost numbers, which belong to no client and no route."""
+        """The rows of requests, without lost numbers, which belong to no client and no route."""
+        return self._own().exclude(outcome__in=NO_REQUESTS).order_by()
+
+    def overruns(self) -> int:
+        """Return how many requests used more of a unit than they had reserved; one query."""
+        return int(self._own().filter(outcome=OVERRUN).aggregate(**_SUMS)["total"])
+
+    def _own(self) -> UsageQuerySet:
         named = {"client_pk": self.client_pk, "key_pk": self.key_pk, "route_pk": self.route_pk}
         only = {name: value for name, value in named.items() if value is not None}
-        return self._of_time().filter(**only).exclude(outcome=LOST).order_by()
+        return self._of_time().filter(**only)
 
     def lost(self) -> int:
         """Return how many requests of all were not recorded; one query."""

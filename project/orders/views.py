@@ -6,12 +6,17 @@ No view verifies a credential. The middleware has done so, and
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
+from collections.abc import AsyncIterator, Generator
 from typing import Any, NoReturn
 
+from django.core.exceptions import BadRequest
+from django.core.handlers.asgi import ASGIRequest
 from django.db.models import QuerySet
-from django.http import HttpRequest, JsonResponse
-from django.views.decorators.http import require_http_methods, require_safe
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics
 from rest_framework.permissions import SAFE_METHODS
@@ -41,6 +46,64 @@ def plain(request: HttpRequest) -> JsonResponse:
             "json": _json_or_none(request.body),
         }
     )
+
+
+MOST_WORDS = 2_000
+MOST_SECONDS = 2.0
+
+
+@require_POST
+def complete(request: HttpRequest) -> StreamingHttpResponse:
+    """Stream ``words`` words, or ``stop_after`` of them; settle as many tokens as were sent."""
+    wanted = _json_or_none(request.body)
+    wanted = wanted if isinstance(wanted, dict) else {}
+    words = _whole_number(wanted.get("words"), "words", MOST_WORDS)
+    if "stop_after" in wanted:
+        words = min(words, _whole_number(wanted["stop_after"], "stop_after", MOST_WORDS))
+    is_asgi = isinstance(request, ASGIRequest)
+    parts = _stream_async(request, words) if is_asgi else _stream(request, words)
+    return StreamingHttpResponse(parts, content_type="text/plain; charset=utf-8")
+
+
+def _stream(request: HttpRequest, words: int) -> Generator[bytes, None, None]:
+    sent = 0
+    try:
+        for number in range(words):
+            sent += 1
+            yield b"word%d " % number
+    finally:
+        # Also where the client has gone away.
+        request.apiguard.settle(tokens=sent)  # type: ignore[attr-defined]
+
+
+async def _stream_async(request: HttpRequest, words: int) -> AsyncIterator[bytes]:
+    # A server that waits for the network between two parts notices that a client is gone.
+    parts = _stream(request, words)
+    try:
+        for part in parts:
+            yield part
+            await asyncio.sleep(0)
+    finally:
+        parts.close()
+
+
+@require_safe
+def report(request: HttpRequest) -> JsonResponse:
+    """Take ``seconds``, as a report does that is expensive to make."""
+    try:
+        seconds = float(request.GET.get("seconds", "1"))
+    except ValueError as error:
+        raise BadRequest("seconds is no number") from error
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise BadRequest(f"seconds is no number from 0 to {MOST_SECONDS}")
+    time.sleep(seconds)
+    return JsonResponse({"seconds": seconds})
+
+
+def _whole_number(value: object, name: str, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise BadRequest(f"{name} is no whole number from 0 to {most}")
+    return value
 
 
 def boom(request: HttpRequest) -> NoReturn:

@@ -38,12 +38,30 @@ def add_limit(browser, tier, rate, **typed):
         pytest.param("1,000/h", ("window", 1000, 3600, ""), id="short"),
         pytest.param("50000 per calendar month", ("quota", 50000, None, "month"), id="month"),
         pytest.param("7 per calendar day", ("quota", 7, None, "day"), id="day"),
+        pytest.param("10000 tokens per minute", ("window", 10000, 60, "", "tokens"), id="unit"),
+        pytest.param("2 at once", ("concurrent", 2, 600, ""), id="in flight"),
+        pytest.param("2 at once for 1 hour", ("concurrent", 2, 3600, ""), id="in flight, longer"),
     ],
 )
 def test_a_rate_is_stored_as_what_it_means(admin_client, tier, text, stored):
     assert add_limit(admin_client, tier, text).status_code == 302
     limit = Limit.objects.get(name="new")
-    assert (limit.kind, limit.amount, limit.period, limit.calendar) == stored
+    kept = (limit.kind, limit.amount, limit.period, limit.calendar, limit.unit)
+    assert kept == (*stored, "requests")[:5]
+    assert limit.per == "caller"
+
+
+def test_a_limit_may_count_each_route_by_itself(admin_client, tier):
+    assert add_limit(admin_client, tier, "5 per minute", per="caller-route").status_code == 302
+    page = admin_client.get(url("tier_changelist")).content.decode()
+    assert "5 per minute, each route by itself" in page
+
+
+def test_a_limit_turns_into_one_on_requests_in_flight_and_back(admin_client, tier):
+    for text in ("2 at once", "10 tokens per minute", "10 per minute"):
+        typed = {"limits-0-rate": text}
+        assert fill_in(admin_client, url("tier_change", tier.pk), **typed).status_code == 302
+        assert tier.limits.get().rate == text
 
 
 def test_a_limit_may_turn_from_a_window_into_a_quota_and_back(admin_client, tier):

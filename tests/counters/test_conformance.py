@@ -53,6 +53,11 @@ def window(amount: int, period: int = 60, **more) -> Limit:
     return Limit(more.pop("pk", 1), "window", "window", amount, period, **more)
 
 
+def at_once(amount: int, period: int = 600, **more) -> Limit:
+    unit = "concurrent-requests"
+    return Limit(more.pop("pk", 3), "at-once", "concurrent", amount, period, unit=unit, **more)
+
+
 def quota(amount: int, calendar: str = "day", **more) -> Limit:
     return Limit(more.pop("pk", 2), "quota", "quota", amount, 0, calendar, **more)
 
@@ -646,3 +651,151 @@ def test_both_counters_reserve_and_take_back_alike(redis_client, trace):
         one = LimitCheck(principal, limits, cost, True, units, 2 * SECOND, tuple(given_back))
         ours, theirs = (counter.check(one) for counter in counters)
         assert ours == theirs
+
+
+# Units that are settled, and requests in flight ----------------------------------
+
+
+def admit(counter, limit: Limit, principal: str = "p"):
+    return counter.check(LimitCheck(principal, (limit,), 1))
+
+
+def release(counter, clock, limit: Limit, admitted_at: int, principal: str = "p") -> None:
+    back = GiveBack(admitted_at, clock.now - admitted_at, 1)
+    counter.check(LimitCheck(principal, (limit,), 0, given_back=(back,)))
+
+
+def in_flight(counter, limit: Limit) -> int:
+    return counter.read("p", (limit,)).counted[0].used
+
+
+def test_each_limit_may_have_a_cost_of_its_own_all_or_nothing(counter):
+    limits = (window(10), window(1000, pk=2, unit="tokens"))
+    first = counter.check(LimitCheck("p", limits, 1, costs=(1, 600)))
+    assert [one.used for one in first.counted] == [1, 600]
+    refused = counter.check(LimitCheck("p", limits, 1, costs=(1, 600)))
+    assert [one.limit.pk for one in refused.violated] == [2]
+    assert [one.used for one in counter.read("p", limits).counted] == [1, 600]
+
+
+@pytest.mark.parametrize("limit", [window(100, unit="tokens"), quota(100, unit="tokens")])
+def test_what_is_owed_is_counted_whether_it_fits_or_not(counter, clock, limit):
+    check(counter, "p", [limit], 60)
+    owed = counter.check(LimitCheck("p", (limit,), 90, is_owed=True))
+    assert (owed.allowed, owed.counted[0].used, owed.counted[0].remaining) == (True, 150, 0)
+    assert not check(counter, "p", [limit], 1).allowed
+    # A number of four bytes is never exceeded.
+    for _ in range(6):
+        owed = counter.check(LimitCheck("p", (limit,), 10**9, is_owed=True))
+    assert owed.counted[0].used == 4 * 10**9
+
+
+def test_an_overrun_leaves_the_window_like_any_other_unit(counter, clock):
+    limit = window(100, unit="tokens")
+    counter.check(LimitCheck("p", (limit,), 250, is_owed=True))
+    assert check(counter, "p", [limit], 1).counted[0].wait == 60 * SECOND
+    clock.advance(60 * SECOND)
+    assert check(counter, "p", [limit], 100).allowed
+
+
+def test_so_many_requests_are_in_flight_and_not_one_more(counter, clock):
+    limit = at_once(2)
+    assert [admit(counter, limit).allowed for _ in range(3)] == [True, True, False]
+    refused = admit(counter, limit)
+    assert (refused.retry_after, refused.counted[0].used, refused.counted[0].reset) == (1, 2, None)
+    assert admit(counter, limit, "q").allowed
+
+
+def test_a_request_that_has_ended_makes_room_for_one(counter, clock):
+    limit = at_once(2)
+    first = admit(counter, limit).now
+    clock.advance(SECOND)
+    admit(counter, limit)
+    release(counter, clock, limit, first)
+    assert [admit(counter, limit).allowed for _ in range(2)] == [True, False]
+
+
+def test_a_request_frees_its_own_place_and_once(counter, clock):
+    limit = at_once(3)
+    first = admit(counter, limit).now
+    clock.advance(1)
+    admit(counter, limit)
+    for _ in range(3):
+        release(counter, clock, limit, first)
+    release(counter, clock, limit, first + 2)
+    assert in_flight(counter, limit) == 1
+
+
+def test_a_place_that_nobody_frees_ends_with_the_period(counter, clock):
+    limit = at_once(1, 10)
+    admit(counter, limit)
+    clock.advance(10 * SECOND - 1)
+    assert not admit(counter, limit).allowed
+    clock.advance(1)
+    assert admit(counter, limit).allowed
+
+
+def test_a_clock_that_steps_back_holds_a_place_no_longer_than_the_period(counter, clock):
+    limit = at_once(2, 10)
+    admit(counter, limit)
+    admit(counter, limit)
+    clock.advance(-3600 * SECOND)
+    assert not admit(counter, limit).allowed
+    clock.advance(10 * SECOND)
+    assert [admit(counter, limit).allowed for _ in range(3)] == [True, True, False]
+
+
+def test_a_place_is_not_taken_where_another_limit_refuses(counter):
+    limits = (at_once(5), window(1))
+    counter.check(LimitCheck("p", limits, 1))
+    assert not counter.check(LimitCheck("p", limits, 1)).allowed
+    assert in_flight(counter, limits[0]) == 1
+
+
+def test_a_limit_that_changes_its_kind_to_requests_in_flight_starts_anew(counter):
+    check(counter, "p", [window(2, pk=3)], 2)
+    assert admit(counter, at_once(2)).counted[0].used == 1
+    assert check(counter, "p", [window(2, pk=3)], 2).allowed
+
+
+def test_routes_are_counted_apart_where_a_limit_says_so(counter):
+    here, there = (window(1, per_route=True, route_pk=pk) for pk in (7, 8))
+    assert check(counter, "p", [here], 1).allowed
+    assert check(counter, "p", [there], 1).allowed
+    assert not check(counter, "p", [here], 1).allowed
+    counter.reset("p", [here.key])
+    assert check(counter, "p", [here], 1).allowed
+    assert not check(counter, "p", [there], 1).allowed
+
+
+MOMENTS = st.one_of(st.integers(0, 3 * SECOND), st.integers(-SECOND, WINDOW))
+
+
+@settings(
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    trace=st.lists(
+        st.tuples(
+            MOMENTS, st.integers(0, 3), st.integers(0, 400), st.booleans(), st.integers(0, 9)
+        ),
+        max_size=60,
+    )
+)
+def test_both_counters_settle_and_free_places_alike(redis_client, trace):
+    clock, principal = Clock(), f"settled:{next(FRESH)}"
+    counters: list[Counter] = [
+        MemoryCounter(clock),
+        RedisCounter(lambda: redis_client, "test", clock=clock),
+    ]
+    limits = (window(300, PERIOD, unit="tokens"), at_once(4, PERIOD), quota(900, unit="tokens"))
+    moments = [clock.now]
+    for step, slots, units, is_owed, ended in trace:
+        clock.advance(step)
+        back = GiveBack(moments[ended % len(moments)], 0, units % 3)
+        one = LimitCheck(principal, limits, 1, given_back=(back,), costs=(units, slots, units))
+        ours, theirs = (counter.check(one._replace(is_owed=is_owed)) for counter in counters)
+        assert ours == theirs
+        moments.append(ours.now)

@@ -27,17 +27,24 @@ def arguments(check: LimitCheck, prefix: str = "test") -> list[object]:
 
 
 LIMITS = st.builds(
-    lambda pk, name, kind, amount, shadow, policy: Limit(
-        pk, name, kind[0], amount, kind[1], kind[2], shadow, policy
+    lambda pk, name, kind, amount, shadow, policy, route: Limit(
+        pk, name, kind[0], amount, kind[1], kind[2], shadow, policy, route_pk=route
     ),
     st.integers(1, 3),
     st.sampled_from(["a", "b"]),
     st.sampled_from(
-        [("window", 1, ""), ("window", 60, ""), ("quota", 0, "day"), ("quota", 0, "month")]
+        [
+            ("window", 1, ""),
+            ("window", 60, ""),
+            ("quota", 0, "day"),
+            ("quota", 0, "month"),
+            ("concurrent", 60, ""),
+        ]
     ),
     st.integers(1, 3),
     st.booleans(),
     st.sampled_from(["local", "closed"]),
+    st.sampled_from([None, 4]),
 )
 CHECKS = st.builds(
     LimitCheck,
@@ -48,13 +55,18 @@ CHECKS = st.builds(
     st.sampled_from([0, 7]),
     st.sampled_from([0, 2_000_000]),
     st.lists(st.builds(GiveBack, *(st.integers(0, 1) for _ in range(3))), max_size=2).map(tuple),
+    costs=st.sampled_from([(), (1, 2, 3), (3, 2, 1)]),
+    is_owed=st.booleans(),
+    is_local=st.booleans(),
 )
 
 
 def seen_by_the_script(check: LimitCheck) -> object:
     """Names, and what happens without a store, stay in this process."""
-    limits = tuple((x.pk, x.calendar, x.amount, x.period, x.shadow) for x in check.limits)
-    return check.principal, limits, *check[2:]
+    limits = tuple((x.key, x.kind, x.calendar, x.amount, x.period, x.shadow) for x in check.limits)
+    # What is owed is counted; what is not committed is not, whatever it is.
+    is_owed = check.commit and check.is_owed
+    return check.principal, limits, *check[2:7], check.costs, is_owed
 
 
 @settings(max_examples=examples(60))

@@ -2,8 +2,8 @@
 
 A trace is any order of: requests of several principals at any cost, under one
 to four limits (windows, quotas, shadows); clocks that run, jump ahead or are
-set back; staff who raise or lower an amount, change a period, or make a limit a
-shadow, while it is counted.
+set back; requests in flight that end; staff who raise or lower an amount, change a
+period, or make a limit a shadow, while it is counted.
 
 Four properties hold at every step. *Age* is measured as the store does: if the
 clock reads less than at the newest admission of a limit, that admission is
@@ -43,12 +43,11 @@ from hypothesis.stateful import (
 from redis import Redis
 
 from apiguard.counters import memory
-from apiguard.counters.base import hash_principal, key_for
+from apiguard.counters.base import GiveBack, LimitCheck, hash_principal, key_for
 from apiguard.counters.memory import MemoryCounter
 from apiguard.counters.merged_log import LONGEST_LEASE, MAX_ENTRIES, B, MergedLog
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS, Decision, Limit
-from tests.counters.checking import check
 from tests.examples import examples
 
 START = 1_790_000_000_123_456
@@ -78,6 +77,16 @@ LIMITS = st.one_of(
         period=st.just(0),
         calendar=st.sampled_from(["day", "month"]),
         shadow=SHADOW,
+    ),
+    st.builds(
+        Limit,
+        pk=st.just(0),
+        name=st.just("at-once"),
+        kind=st.just("concurrent"),
+        amount=st.integers(1, 8),
+        period=st.sampled_from(PERIODS),
+        shadow=SHADOW,
+        unit=st.just("concurrent-requests"),
     ),
 )
 
@@ -133,6 +142,17 @@ class Unit:
         self.begin = begin
 
 
+@dataclass
+class Flight:
+    """What is in flight of one principal at one limit: admitted at, and ends at the latest at."""
+
+    slots: list[tuple[int, int]] = field(default_factory=list)
+
+    def look(self, now: int, length: int) -> None:
+        # If the clock was set back, none ends later than one that begins now.
+        self.slots = [(at, min(end, now + length)) for at, end in self.slots if end > now]
+
+
 class Lockstep(RuleBasedStateMachine):
     def __init__(self, client: Redis) -> None:
         super().__init__()
@@ -141,6 +161,7 @@ class Lockstep(RuleBasedStateMachine):
         self.redis = RedisCounter(lambda: client, f"trace-{self.trace}", clock=lambda: self.now)
         self.pasts: dict[tuple[str, int], Past] = {}
         self.units: dict[tuple[str, int], Unit] = {}
+        self.flights: dict[tuple[str, int], Flight] = {}
 
     @initialize(limits=st.lists(LIMITS, min_size=1, max_size=4))
     def tier(self, limits: list[Limit]) -> None:
@@ -221,19 +242,33 @@ class Lockstep(RuleBasedStateMachine):
     def one_request_is_only_judged(self, principal: str, cost: int) -> None:
         self.both(principal, cost, commit=False)
 
+    @rule(principal=st.sampled_from(PRINCIPALS), which=st.integers(0, 3), of=st.integers(0, 7))
+    def a_request_ends(self, principal: str, which: int, of: int) -> None:
+        limit = self.limits[which % len(self.limits)]
+        flight = self.flights.get((principal, limit.pk))
+        if limit.kind != "concurrent" or flight is None or not flight.slots:
+            return
+        flight.look(self.now, limit.period * MICROSECONDS)
+        if not flight.slots:
+            return
+        at, end = flight.slots[of % len(flight.slots)]
+        back = (GiveBack(at, self.now - at, 1),)
+        one = LimitCheck(principal, (limit,), 0, given_back=back)
+        assert self.redis.check(one) == self.memory.check(one)
+        # After a clock was set back a slot may not be found, and then ends by itself.
+        if end == at + limit.period * MICROSECONDS:
+            flight.slots.remove((at, end))
+
     def both(self, principal: str, cost: int, *, commit: bool) -> Decision:
-        decision = check(self.memory, principal, self.limits, cost, commit=commit)
-        assert check(self.redis, principal, self.limits, cost, commit=commit) == decision  # 3
+        costs = tuple(1 if limit.kind == "concurrent" else cost for limit in self.limits)
+        one = LimitCheck(principal, tuple(self.limits), cost, commit, costs=costs)
+        decision = self.memory.check(one)
+        assert self.redis.check(one) == decision  # 3
         return decision
 
     def request(self, principal: str, cost: int) -> None:
         decision = self.both(principal, cost, commit=True)
-        fits = [
-            self.window_holds(decision, principal, cost, limit)
-            if limit.kind == "window"
-            else self.quota_holds(decision, principal, cost, limit)
-            for limit in self.limits
-        ]
+        fits = [_HOLDS[limit.kind](self, decision, principal, cost, limit) for limit in self.limits]
         real = [fit for fit, limit in zip(fits, self.limits, strict=True) if not limit.shadow]
         assert decision.allowed == all(real)
         if not decision.allowed:
@@ -266,8 +301,26 @@ class Lockstep(RuleBasedStateMachine):
             self.units[principal, limit.pk] = seen
         return counted.allowed
 
+    def slot_holds(self, decision: Decision, principal: str, cost: int, limit: Limit) -> bool:
+        flight = self.flights.setdefault((principal, limit.pk), Flight())
+        length = limit.period * MICROSECONDS
+        seen = Flight(list(flight.slots))
+        seen.look(self.now, length)
+        fits = decision.counted[limit.pk].allowed
+        assert fits == (len(seen.slots) < limit.amount)
+        if fits and decision.allowed:
+            seen.slots.append((self.now, self.now + length))
+        # A decision that is refused is written only where the clock was set back.
+        is_set_back = any(end > self.now + length for _, end in flight.slots)
+        if (fits and decision.allowed) or is_set_back:
+            self.flights[principal, limit.pk] = seen
+        return fits
+
     def waiting_helps(self, decision: Decision, principal: str, cost: int) -> None:
         if any(cost > one.limit.amount for one in decision.violated):
+            return
+        # When a request in flight will end is not known.
+        if any(one.limit.kind == "concurrent" for one in decision.violated):
             return
         came, told = self.now, decision.retry_after * MICROSECONDS
         self.now = came + told
@@ -281,6 +334,13 @@ class Lockstep(RuleBasedStateMachine):
         assert isinstance(tally, MergedLog)
         assert len(tally.last) <= MAX_ENTRIES
         return len(tally.last)
+
+
+_HOLDS = {
+    "window": Lockstep.window_holds,
+    "quota": Lockstep.quota_holds,
+    "concurrent": Lockstep.slot_holds,
+}
 
 
 @pytest.mark.slow

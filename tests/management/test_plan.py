@@ -230,7 +230,7 @@ def test_json_is_read_without_pyyaml(run, exported, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("old", "new", "text"),
     [
-        ("mode: observe", "mode: observ", "line 115, column 9, routes[0].mode: Value 'observ'"),
+        ("mode: observe", "mode: observ", "line 123, column 9, routes[0].mode: Value 'observ'"),
         ("accepts:", "acepts:", "routes[0].acepts: 'acepts' is no field. Did you mean 'accepts'?"),
         ("routes:", "rutes:", "rutes: 'rutes' is no section. Did you mean 'routes'?"),
         ("cost: 1", "cost: true", "This is True, not a whole number."),

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from apiguard.errors import RateError
 from apiguard.rules.rates import (
+    AT_ONCE_PERIOD,
     MAX_AMOUNT,
+    MAX_AT_ONCE,
     MAX_PERIOD,
     Rate,
     check_amount,
@@ -39,6 +41,14 @@ from apiguard.rules.rates import (
         ("50000 per calendar day", Rate(50000, None, "day")),
         ("50,000 per calendar month", Rate(50000, None, "month")),
         ("1000000000/s", Rate(MAX_AMOUNT, 1)),
+        ("10000 tokens per minute", Rate(10_000, 60, unit="tokens")),
+        ("1,000 Tokens/min", Rate(1000, 60, unit="tokens")),
+        ("5 content-bytes per calendar day", Rate(5, None, "day", "content-bytes")),
+        ("100 requests per minute", Rate(100, 60)),
+        ("1 request per minute", Rate(1, 60)),
+        ("2 at once", Rate(2, AT_ONCE_PERIOD, at_once=True)),
+        ("2 requests at once", Rate(2, AT_ONCE_PERIOD, at_once=True)),
+        ("1,000 at once for 2 hours", Rate(1000, 7200, at_once=True)),
     ],
 )
 def test_rates_that_people_write_are_read(text, rate):
@@ -60,6 +70,15 @@ def test_rates_that_people_write_are_read(text, rate):
         ("100 per minute per hour", "bad_rate"),
         ("1" * 200 + " per minute", "bad_rate"),
         (None, "bad_rate"),
+        ("5 per per minute", "bad_unit"),
+        ("5 concurrent-requests per minute", "bad_unit"),
+        ("5 tokens- per minute", "bad_unit"),
+        (f"5 {'a' * 33} per minute", "bad_unit"),
+        ("5 tokens at once", "bad_rate"),
+        ("0 at once", "bad_amount"),
+        ("10,001 at once", "bad_amount"),
+        ("5 at once for 0 seconds", "bad_period"),
+        ("5 at once for 1 month", "month_has_no_length"),
         (60, "bad_rate"),
         ("0 per minute", "bad_amount"),
         ("1,000,000,001 per minute", "bad_amount"),
@@ -103,22 +122,31 @@ def test_a_near_miss_comes_with_what_would_be_accepted(text, suggestion):
         (Rate(1, 604800), "1 per week"),
         (Rate(1, 3 * 86400), "1 per 3 days"),
         (Rate(50000, None, "month"), "50,000 per calendar month"),
+        (Rate(50000, None, "day", "tokens"), "50,000 tokens per calendar day"),
+        (Rate(2, AT_ONCE_PERIOD, at_once=True), "2 at once"),
+        (Rate(2, 3600, at_once=True), "2 at once for 1 hour"),
     ],
 )
 def test_a_rate_has_one_canonical_text(rate, text):
     assert format_rate(rate) == text
 
 
-windows = st.builds(Rate, st.integers(1, MAX_AMOUNT), st.integers(1, MAX_PERIOD))
-quotas = st.builds(Rate, st.integers(1, MAX_AMOUNT), st.none(), st.sampled_from(["day", "month"]))
+amounts, periods = st.integers(1, MAX_AMOUNT), st.integers(1, MAX_PERIOD)
+units = st.sampled_from(["requests", "tokens", "content-bytes", "b2", "perhaps", "at-most"])
+windows = st.builds(Rate, amounts, periods, unit=units)
+quotas = st.builds(Rate, amounts, st.none(), st.sampled_from(["day", "month"]), units)
+at_once = st.builds(Rate, st.integers(1, MAX_AT_ONCE), periods, at_once=st.just(True))
 
 
-@given(windows | quotas)
+@given(windows | quotas | at_once)
 def test_every_rate_is_read_back_from_its_text(rate):
     assert parse_rate(format_rate(rate)) == rate
 
 
-@given(st.text() | st.from_regex(r"[0-9,]{1,30} ?(/|per) ?[a-z0-9 ]{1,20}", fullmatch=True))
+AMOUNT = r"[0-9,]{1,30} ?([a-z-]{0,9} ?(/|per) ?[a-z0-9 ]{1,20}|at once( for [a-z0-9 ]{1,9})?)"
+
+
+@given(st.text() | st.from_regex(AMOUNT, fullmatch=True))
 def test_no_text_raises_anything_else(text):
     with suppress(RateError):
         rate = parse_rate(text)

@@ -31,8 +31,7 @@ def _snapshot() -> Snapshot:
         raise used_wrongly("The policy cannot be read: the database does not answer.") from error
 
 
-def _limits_of(client: Client) -> tuple[Limit, ...]:
-    snapshot = _snapshot()
+def _limits_of(snapshot: Snapshot, client: Client) -> tuple[Limit, ...]:
     # Never empty: a client without a key is answered with a record all the same.
     records = lookups.read_client_keys(snapshot, client.slug)
     return limit_use.client_limits(snapshot, records[0].client)
@@ -44,21 +43,25 @@ def _show_arguments(parser: ArgumentParser) -> None:
 
 def _show(console: Console, options: Options) -> None:
     client = named(Client, "slug", options["client"])
-    limits = _limits_of(client)
+    snapshot = _snapshot()
+    limits = _limits_of(snapshot, client)
     if conf.current().counter == "memory" and limits:
         raise used_wrongly(IN_MEMORY)
     try:
         used = limit_use.read_use(conf.current(), limit_use.principal_of(client.pk), limits)
     except CounterUnavailable as error:
         raise used_wrongly(f"{error}. Nothing is known of what is used.") from error
-    rows = [_row(limit, used) for limit in limits]
+    routes = limit_use.route_names(snapshot)
+    rows = [_row(used[limit.key], routes) for limit in limits]
     console.answer({"client": client.slug, "limits": rows}, _lines(client, rows))
 
 
-def _row(limit: Limit, used: Mapping[int, Counted]) -> dict[str, Any]:
-    one = used[limit.pk]
+def _row(one: Counted, routes: Mapping[Any, str]) -> dict[str, Any]:
+    limit = one.limit
     return {
         "limit": limit.name,
+        "unit": limit.unit,
+        "route": routes.get(limit.route_pk),
         "rate": format_limit(limit),
         "amount": limit.amount,
         "used": one.used,
@@ -73,7 +76,9 @@ def _lines(client: Client, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         return
     cells = (
         (
-            row["limit"] + (" (shadow)" if row["shadow"] else ""),
+            row["limit"]
+            + (f" on {row['route']}" if row["route"] else "")
+            + (" (shadow)" if row["shadow"] else ""),
             f"{row['used']:,}",
             f"{row['remaining']:,}",
             row["rate"],
@@ -90,19 +95,22 @@ def _reset_arguments(parser: ArgumentParser) -> None:
 
 def _reset(console: Console, options: Options) -> None:
     client = named(Client, "slug", options["client"])
-    limits = [one for one in _limits_of(client) if options["limit"] in (None, one.name)]
+    limits = [
+        one for one in _limits_of(_snapshot(), client) if options["limit"] in (None, one.name)
+    ]
     if not limits:
         of = f" of the name {options['limit']!r}" if options["limit"] else ""
         raise found(f"{client.slug} has no limit{of}. See: apiguard counters show {client.slug}")
     if conf.current().counter == "memory":
         raise used_wrongly(IN_MEMORY)
-    names, principal = [one.name for one in limits], limit_use.principal_of(client.pk)
+    names = list(dict.fromkeys(one.name for one in limits))
+    principal = limit_use.principal_of(client.pk)
     try:
         with (
             acting(name="apiguard counters reset (command line)"),
             recorded_reset(client, names),
         ):
-            limit_use.reset_use(conf.current(), principal, [one.pk for one in limits])
+            limit_use.reset_use(conf.current(), principal, [one.key for one in limits])
     except CounterUnavailable as error:
         raise used_wrongly(f"{error}. Nothing is known of what was reset; try again.") from error
     answer = {"client": client.slug, "limits": names}
@@ -124,7 +132,11 @@ def _unlock(console: Console, options: Options) -> None:
     principal, settings = options["address"], conf.current()
     snapshot = _snapshot()
     # An address is counted in the anonymous tiers of routes; in the others it has used nothing.
-    limits = {limit.pk for tier in snapshot.tiers.values() for limit in tier.all_limits}
+    limits = {
+        limit.key
+        for tier in snapshot.tiers.values()
+        for limit in limit_use.on_each_route(tier, snapshot)
+    }
     try:
         with acting(name="apiguard unlock (command line)"), recorded_unlock(principal):
             if settings.counter != "memory":

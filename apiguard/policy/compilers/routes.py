@@ -17,6 +17,7 @@ from ...errors import BrokenReference, PathError, RateError
 from ...models import Limit, Route
 from ...rules.media import parse_media_range, parse_media_type
 from ...rules.paths import normalise_prefix
+from ...rules.rates import IN_FLIGHT
 from ..groups import pk_order
 from ..pacing import paced
 from ..rows import Delta, Problems, missing
@@ -153,6 +154,7 @@ def _draft(row: Route) -> _Draft:
         produces=tuple(produces),
         max_body_bytes=None if own else row.max_body_bytes,
         cost=1 if own else row.cost,
+        reserve=() if own else tuple(sorted(row.reserve.items())),
         anonymous_tier=row.anonymous_tier_id,
         user_tier=row.user_tier_id,
         broken=tuple(own),
@@ -255,13 +257,17 @@ def _with_costs(route: RoutePolicy, limits: Iterable[Limit], problems: Problems)
     """A limit of this route that no request of it fits into is an error."""
     noted: list[RowProblem] = []
     for limit in sorted(limits, key=lambda limit: pk_order(limit.pk)):
-        if limit.problems() or route.cost <= limit.amount:
+        if limit.problems():
+            continue
+        cost = route.cost_of(limit.unit if limit.kind != Limit.Kind.CONCURRENT else IN_FLIGHT)
+        if cost is None or cost <= limit.amount:
             continue
         error = RateError(
             "cost_above_amount",
             limit.amount,
-            f"One request of {route.name!r} costs {route.cost}; this limit admits {limit.amount}.",
-            "Raise the amount, or lower the route's cost.",
+            f"One request of {route.name!r} costs {cost} {limit.unit}; this limit admits "
+            f"{limit.amount}.",
+            "Raise the amount, or lower what the route costs or reserves.",
             field="amount",
         )
         noted += problems.of(limit, [error])

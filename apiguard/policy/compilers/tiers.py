@@ -9,6 +9,7 @@ from typing import Any
 
 from ...models import Limit, Tier
 from ...rules.limits import Limit as CountedLimit
+from ...rules.rates import IN_FLIGHT, REQUESTS
 from ..groups import Group, Groups, Writes
 from ..pacing import paced
 from ..rows import Delta, Problems, missing
@@ -79,6 +80,12 @@ def _tier(row: Tier, limits: list[Limit], broken: bool) -> TierPolicy:
         by_route={at: _in_order(everywhere + own) for at, own in at_routes.items()},
         everywhere=_in_order(everywhere),
         broken=broken,
+        is_plain=not any(
+            limit.per == Limit.Per.CALLER_ROUTE
+            or limit.kind == Limit.Kind.CONCURRENT
+            or limit.unit != REQUESTS
+            for limit in limits
+        ),
     )
 
 
@@ -90,10 +97,12 @@ def _limit(row: Limit) -> CountedLimit:
     return CountedLimit(
         pk=row.pk,
         name=row.name,
-        kind="window" if row.kind == Limit.Kind.WINDOW else "quota",
+        kind=row.kind,  # type: ignore[arg-type]
         amount=row.amount,
         period=row.period or 0,
         calendar=row.calendar,  # type: ignore[arg-type]
         shadow=row.mode == Limit.Mode.SHADOW,
         on_store_failure=row.on_store_failure,
+        unit=IN_FLIGHT if row.kind == Limit.Kind.CONCURRENT else row.unit,
+        per_route=row.per == Limit.Per.CALLER_ROUTE,
     )

@@ -28,24 +28,25 @@ def _impossible_costs(snapshot: Snapshot, callers: Callers) -> Iterator[RowProbl
     claimed = any(issuer.tier_claim for issuer in snapshot.issuers.values())
     for pk, tier in snapshot.tiers.items():
         is_anywhere = claimed or bool(callers.clients.get(pk)) or _has_tokens(snapshot, pk)
-        dearest: dict[Limit, RoutePolicy] = {}
+        dearest: dict[Limit, tuple[int, RoutePolicy]] = {}
         for _, route in routes_of(snapshot):
-            if route.cost == 1 or route.broken or not (is_anywhere or _is_counted(route, pk)):
+            is_cheap = route.cost == 1 and not route.reserve
+            if is_cheap or route.broken or not (is_anywhere or _is_counted(route, pk)):
                 continue
             for limit in tier.limits_at(route.pk):
-                known = dearest.get(limit)
-                if limit.amount < route.cost and (known is None or known.cost < route.cost):
-                    dearest[limit] = route
-        for limit, route in dearest.items():
+                cost = route.cost_of(limit.unit) or 0
+                if limit.amount < cost > dearest.get(limit, (0, route))[0]:
+                    dearest[limit] = cost, route
+        for limit, (cost, route) in dearest.items():
             if not limit.shadow:
-                yield _impossible_cost(tier, limit, route)
+                yield _impossible_cost(tier, limit, cost, route)
 
 
-def _impossible_cost(tier: TierPolicy, limit: Limit, route: RoutePolicy) -> RowProblem:
+def _impossible_cost(tier: TierPolicy, limit: Limit, cost: int, route: RoutePolicy) -> RowProblem:
     error = RateError(
         COST,
         limit.amount,
-        f"One request to the route {route.name!r} costs {route.cost}, and this limit admits "
+        f"One request to the route {route.name!r} costs {cost}, and this limit admits "
         f"{limit.amount}: every request that it counts there is refused.",
         "Raise the amount, or lower the cost of the route.",
         field="amount",

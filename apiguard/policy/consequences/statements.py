@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from ...rules.limits import Limit
-from ...rules.rates import Rate, format_rate
+from ...rules.rates import format_rate
 
 WHERE = "{where}"
 """Stands in the text of a ``Draft`` for the paths that it is about."""
@@ -111,5 +111,4 @@ def count_of(number: int, noun: str) -> str:
 
 def rate_of(limit: Limit) -> str:
     """Return the rate of a limit as people write it."""
-    period = limit.period if limit.kind == "window" else None
-    return format_rate(Rate(limit.amount, period, limit.calendar))
+    return format_rate(limit.rate)
