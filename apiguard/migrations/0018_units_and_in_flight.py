@@ -5,43 +5,96 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('apiguard', '0017_webhook_status'),
+        ("apiguard", "0017_webhook_status"),
     ]
 
     operations = [
         migrations.RemoveConstraint(
-            model_name='limit',
-            name='apiguard_limit_window_or_quota',
+            model_name="limit",
+            name="apiguard_limit_window_or_quota",
         ),
         migrations.AddField(
-            model_name='limit',
-            name='per',
-            field=models.CharField(choices=[('caller', 'caller'), ('caller-route', 'caller and route: each route by itself')], default='caller', help_text='Whether the requests of all routes are counted together.', max_length=16, verbose_name='per'),
+            model_name="limit",
+            name="per",
+            field=models.CharField(
+                choices=[
+                    ("caller", "caller"),
+                    ("caller-route", "caller and route: each route by itself"),
+                ],
+                default="caller",
+                help_text="Whether the requests of all routes are counted together.",
+                max_length=16,
+                verbose_name="per",
+            ),
         ),
         migrations.AddField(
-            model_name='limit',
-            name='unit',
-            field=models.CharField(default='requests', help_text='What is counted: requests, or a unit that views settle. Permitted: tokens, content-bytes. Prohibited: Tokens used.', max_length=32, verbose_name='unit'),
+            model_name="limit",
+            name="unit",
+            field=models.CharField(
+                default="requests",
+                help_text="What is counted: requests, or a unit that views settle. Permitted: tokens, content-bytes. Prohibited: Tokens used.",
+                max_length=32,
+                verbose_name="unit",
+            ),
         ),
         migrations.AddField(
-            model_name='route',
-            name='reserve',
-            field=apiguard.models.fields.UnitsField(blank=True, default=dict, help_text='What a request takes of other units until its view settles what it used. Limits of these units hold on this route. Permitted: 1000 tokens. Prohibited: tokens.', verbose_name='reserved beforehand'),
+            model_name="route",
+            name="reserve",
+            field=apiguard.models.fields.UnitsField(
+                blank=True,
+                default=dict,
+                help_text="What a request takes of other units until its view settles what it used. Limits of these units hold on this route. Permitted: 1000 tokens. Prohibited: tokens.",
+                verbose_name="reserved beforehand",
+            ),
         ),
         migrations.AlterField(
-            model_name='limit',
-            name='kind',
-            field=models.CharField(choices=[('window', 'sliding window'), ('quota', 'calendar quota'), ('concurrent', 'requests in flight')], default='window', max_length=16, verbose_name='kind'),
+            model_name="limit",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("window", "sliding window"),
+                    ("quota", "calendar quota"),
+                    ("concurrent", "requests in flight"),
+                ],
+                default="window",
+                max_length=16,
+                verbose_name="kind",
+            ),
         ),
         migrations.AlterField(
-            model_name='limit',
-            name='period',
-            field=models.PositiveIntegerField(blank=True, help_text='Seconds; for sliding windows, and for how long a request counts as in flight at most.', null=True, verbose_name='period'),
+            model_name="limit",
+            name="period",
+            field=models.PositiveIntegerField(
+                blank=True,
+                help_text="Seconds; for sliding windows, and for how long a request counts as in flight at most.",
+                null=True,
+                verbose_name="period",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='limit',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('calendar', ''), ('kind', 'window'), ('period__gte', 1), ('period__isnull', False)), models.Q(('calendar__in', ['day', 'month']), ('kind', 'quota'), ('period', None)), models.Q(('calendar', ''), ('kind', 'concurrent'), ('period__gte', 1), ('period__isnull', False), ('unit', 'requests')), _connector='OR'), name='apiguard_limit_window_or_quota'),
+            model_name="limit",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("calendar", ""),
+                        ("kind", "window"),
+                        ("period__gte", 1),
+                        ("period__isnull", False),
+                    ),
+                    models.Q(
+                        ("calendar__in", ["day", "month"]), ("kind", "quota"), ("period", None)
+                    ),
+                    models.Q(
+                        ("calendar", ""),
+                        ("kind", "concurrent"),
+                        ("period__gte", 1),
+                        ("period__isnull", False),
+                        ("unit", "requests"),
+                    ),
+                    _connector="OR",
+                ),
+                name="apiguard_limit_window_or_quota",
+            ),
         ),
     ]
