@@ -8,11 +8,14 @@ showing them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import MAXYEAR, MINYEAR, datetime
 from typing import Any, ClassVar
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.utils import timezone
 
 from ..models import PolicyModel
+from ..telemetry.formatting import local_time
 from .edit_merge import MergeForm
 
 
@@ -24,6 +27,12 @@ class PolicyForm(MergeForm):
     """
 
     shown_as: ClassVar[Mapping[str, str]] = {}
+
+    def get_initial_for_field(self, field: Any, field_name: str) -> Any:
+        value = super().get_initial_for_field(field, field_name)
+        # Django's widgets fail on what ``local_time`` cannot convert; a naive time they show.
+        is_aware = isinstance(value, datetime) and timezone.is_aware(value)
+        return local_time(value).replace(tzinfo=None) if is_aware and _is_extreme(value) else value
 
     def add_error(self, field: str | None, error: Any) -> None:
         """Add what validation found, but for errors of the row that is stored already."""
@@ -47,6 +56,10 @@ class PolicyForm(MergeForm):
                     text = with_value(value, error.messages[0])
                     added.setdefault(place, []).append(ValidationError(text, error.code))
         return added
+
+
+def _is_extreme(at: datetime) -> bool:
+    return not MINYEAR < at.year < MAXYEAR
 
 
 def with_value(value: object, text: str) -> str:

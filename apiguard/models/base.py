@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..errors import PolicyError
 from .audit import record_entries
-from .fields import type_problems
+from .fields import moment_problems, type_problems
 from .row_changes import StoredRow, compare_row, compare_rows, read_rows, stored_row
 from .state import NAMED, Change, What, one_revision, publish
 
@@ -264,7 +264,7 @@ class PolicyModel(models.Model):
         super().clean()
         # The field itself reports a value of a wrong type.
         if not type_problems(self):
-            raise_problems(self, self.rule_problems())
+            raise_problems(self, [*self.rule_problems(), *moment_problems(self)])
 
     def _stored(self, using: str) -> Self | None:
         """Return this row as the database has it."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -221,6 +221,17 @@ def _typed_fields(
         if not field.primary_key
     ]
     return tuple((field, kind, dict(field.flatchoices)) for field, kind in kinds if kind)
+
+
+def moment_problems(row: models.Model) -> Iterator[PolicyError]:
+    """Times so early or late that some time zones cannot write them: no page could show them."""
+    for field in row._meta.concrete_fields:
+        at = getattr(row, field.attname) if isinstance(field, models.DateTimeField) else None
+        if isinstance(at, datetime) and not MINYEAR < at.year < MAXYEAR:
+            hint = f"Write a year before {MAXYEAR}"
+            hint += ", or leave it empty: for good." if field.null else "."
+            reason = "This time cannot be shown in every time zone."
+            yield PolicyError("out_of_range", at, reason, hint, field=field.name)
 
 
 def number_problem(row: models.Model, field: str, least: int, most: int) -> list[PolicyError]:

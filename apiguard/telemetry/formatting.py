@@ -20,8 +20,14 @@ def format_duration(seconds: float) -> str:
 
 
 def local_time(at: datetime) -> datetime:
-    """Return ``at`` in the current time zone; where ``USE_TZ`` is off, it is already."""
-    return at if timezone.is_naive(at) else timezone.localtime(at)
+    """Return ``at`` in the current time zone; where ``USE_TZ`` is off, it is already.
+
+    The first and last days of the calendar, which not every zone has, stay as they are.
+    """
+    try:
+        return at if timezone.is_naive(at) else timezone.localtime(at)
+    except OverflowError:
+        return at
 
 
 def format_time(at: datetime, now: datetime) -> str:

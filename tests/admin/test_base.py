@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.apps import apps
 from django.contrib.admin import AdminSite
@@ -13,12 +15,14 @@ from apiguard.admin import register
 from apiguard.models import (
     AllowedOrigin,
     ApiKey,
+    BlockedNetwork,
     Client,
     CorsPolicy,
     HeaderPolicy,
     HourlyCount,
     JwtIssuer,
     Limit,
+    LimitOverride,
     PolicyChange,
     PolicyState,
     ResponseHeader,
@@ -236,3 +240,29 @@ def test_a_query_fills_in_a_date_and_a_row(admin_client, acme):
     ).content.decode()
     assert "2030-01-02" in page
     assert f'value="{acme.pk}" selected' in page
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("at", [datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)])
+def test_rows_with_the_last_and_first_moments_of_the_calendar_are_shown(
+    admin_client, settings, route, key, zone, at
+):
+    settings.TIME_ZONE = zone
+    block = BlockedNetwork.objects.create(network="10.0.0.0/8", until=at, reason="x")
+    limit = key.client.tier.limits.get()
+    LimitOverride.objects.create(client=key.client, limit=limit, amount=5, until=at)
+    ApiKey.objects.update(expires_at=at)
+    pages = [
+        *(url("blockednetwork_changelist"), url("blockednetwork_change", block.pk)),
+        *(url("apikey_changelist"), url("apikey_change", key.pk)),
+        *(url("client_change", key.client_id), url("overview")),
+        *(url("policychange_change", change.pk) for change in PolicyChange.objects.all()),
+    ]
+    assert {admin_client.get(page).status_code for page in pages} == {200}
+
+
+def test_a_form_refuses_a_time_that_not_every_time_zone_has(admin_client):
+    address = url("blockednetwork_add")
+    typed = {"network": "10.0.0.0/8", "reason": "x", "until_0": "9999-12-31", "until_1": "12:00"}
+    assert "Write a year before 9999" in fill_in(admin_client, address, **typed).content.decode()
+    assert not BlockedNetwork.objects.exists()

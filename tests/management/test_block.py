@@ -42,6 +42,7 @@ def test_a_date_and_time_is_an_end(run):
         (["192.0.2.7/24", "--until", "2h", "--reason", "x"], "Did you mean '192.0.2.0/24'?"),
         (["0.0.0.0/0", "--until", "2h", "--reason", "x"], "blocks everybody"),
         (["192.0.2.7", "--until", "2h", "--reason", "x" * 300], "255"),
+        (["192.0.2.7", "--until", "9999-12-31T23:59:59Z", "--reason", "x"], "before 9999"),
     ],
 )
 def test_what_cannot_be_blocked_is_refused_with_a_reason(run, arguments, text):
