@@ -19,7 +19,6 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import Limit, LimitOverride
 from ..telemetry.formatting import local_time
-from ..telemetry.formatting import local_time
 from .base import PolicyInline
 from .client_support import has_expired
 from .display import DASH, badge, format_rate
