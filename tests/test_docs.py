@@ -56,7 +56,8 @@ def lines_of(page: Path) -> Iterator[str]:
     """The shell lines of a page, without comments."""
     for language, text in blocks(page):
         if language == "sh":
-            yield from (line.split("  #")[0].strip() for line in text.splitlines())
+            lines = (line.split("  #")[0].strip() for line in text.splitlines())
+            yield from (line for line in lines if not line.startswith("# "))
 
 
 # -- links and names --------------------------------------------------------------
@@ -330,7 +331,7 @@ def check_logging(config: dict[str, Any]) -> None:
 def test_every_program_in_a_shell_block_exists(page: Path) -> None:
     for line in lines_of(page) if page.name != "tutorial.md" else ():
         words = shlex.split(line)
-        if words[:2] == ["python", "manage.py"] or words[0] in ("pip", "curl"):
+        if words[:2] == ["python", "manage.py"] or words[0] in ("pip", "curl", "export"):
             continue  # Run below, and in test_five_minutes.py.
         if words[0] == "python":
             assert words[1] == "-m", line
