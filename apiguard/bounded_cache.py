@@ -39,7 +39,7 @@ class BoundedCache(Generic[K, V]):
         return len(self.values())
 
     def values(self) -> list[V]:
-        """All values as they are now, each once."""
+        """Return all values as they are now, each once."""
         with self._lock:
             newer, older = self._generations
             return list({**older, **newer}.values())

@@ -73,7 +73,7 @@ class PolicyError(ValueError):
         self.suggestion = suggestion
 
     def at(self, field: str) -> Self:
-        """The same mistake, said of ``field``."""
+        """Return the same mistake, said of ``field``."""
         return type(self)(
             self.code,
             self.value,
@@ -107,7 +107,7 @@ class PolicyError(ValueError):
         return f"{type(self).__name__}({self.code!r}, {self.value!r}, field={self.field!r})"
 
     def as_dict(self) -> dict[str, Any]:
-        """The mistake as JSON-ready members, for ``--json`` outputs."""
+        """Return the mistake as JSON-ready members, for ``--json`` outputs."""
         return {
             "code": self.code,
             "field": self.field,
@@ -176,7 +176,7 @@ class DocumentError(PolicyError):
         self.position = position
 
     def at(self, field: str) -> Self:
-        """The same mistake, at the same position, said of ``field``."""
+        """Return the same mistake, at the same position, said of ``field``."""
         moved = super().at(field)
         moved.position = self.position
         return moved
@@ -191,6 +191,6 @@ class DocumentError(PolicyError):
         return f"{place}: {text}" if place else text
 
     def as_dict(self) -> dict[str, Any]:
-        """The same with ``line`` and ``column``."""
+        """Return the same with ``line`` and ``column``."""
         line, column = self.position or (None, None)
         return {**super().as_dict(), "line": line, "column": column}

@@ -203,7 +203,7 @@ def snapshot_of(*rows: PolicyModel) -> Snapshot:
 def make_key(
     client: Client, name: str = "test", scopes: tuple[str, ...] = (), **fields: Any
 ) -> tuple[ApiKey, str]:
-    """An unsaved key for ``override_policy``, and its text."""
+    """Return an unsaved key for ``override_policy``, and its text."""
     return ApiKey.objects.build(client, name, scopes, **fields)
 
 
@@ -228,7 +228,7 @@ def make_token(issuer: JwtIssuer, subject: str = "alice", scope: str = "", **cla
 
 
 def make_tier(slug: str, *amounts: int, period: int = 60) -> list[Any]:
-    """An unsaved tier for ``override_policy``, followed by a limit for each of ``amounts``.
+    """Return an unsaved tier for ``override_policy``, followed by a limit for each of ``amounts``.
 
     Args:
         amounts: requests per ``period`` seconds.

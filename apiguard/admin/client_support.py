@@ -112,7 +112,7 @@ def _is_broken(client: Client) -> bool:
 
 
 def _limits(client: Client) -> tuple[list[ShownLimit], str]:
-    """The client's limits, and why what is used is not known; "" where it is."""
+    """Return the client's limits, and why what is used is not known; "" where it is."""
     snapshot = current_snapshot()
     if client.tier is None:
         return [], ""

@@ -85,7 +85,7 @@ class PolicyChangeAdmin(UndoMixin, Screen):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """The changes of rows that the user may see: a difference shows their values."""
+        """Return the changes of rows that the user may see: a difference shows their values."""
         changes: QuerySet[Any] = (
             super().get_queryset(request).exclude(model__in=hidden_kinds(request))
         )

@@ -131,6 +131,6 @@ class IssuerForm(PolicyForm):
 
 
 def source_of(issuer: JwtIssuer) -> str:
-    """The field that says where the keys come from; empty where that is not clear."""
+    """Return the field that says where the keys come from; empty where that is not clear."""
     given = [name for name in KEY_SOURCES if getattr(issuer, name)]
     return given[0] if len(given) == 1 else ""

@@ -131,7 +131,7 @@ class ClientForm(PolicyForm):
         return cleaned
 
     def _widened(self) -> list[str]:
-        """The fields that were changed so that more requests are accepted."""
+        """Return the fields that were changed so that more requests are accepted."""
         stored, widened = self.instance, []
         if stored.pk is None:
             return []

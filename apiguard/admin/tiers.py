@@ -129,7 +129,7 @@ class LimitInline(PolicyInline):
 
 
 def shadow_limits(tier: Tier) -> list[Limit]:
-    """The limits of ``tier`` that only count."""
+    """Return the limits of ``tier`` that only count."""
     return [limit for limit in tier.limits.all() if limit.mode == Limit.Mode.SHADOW]
 
 

@@ -248,12 +248,12 @@ class UsagePage:
         return Cell(key.name, row_url(self.request, self.site, "apikey", key.pk), public_part(key))
 
     def _url(self, **chosen: str) -> str:
-        """The URL of this page for another choice."""
+        """Return the URL of this page for another choice."""
         address = reverse("admin:apiguard_usage", current_app=self.site.name)
         return f"{address}?{urlencode(chosen | {'days': str(self.days)})}"
 
     def _unused_keys(self) -> list[Cell]:
-        """How many live keys nobody has used for some days, of the client or of all."""
+        """Return how many live keys nobody has used for some days, of the client or of all."""
         if not may(self.request, "view", "apikey"):
             return []
         keys = ApiKey.objects.using(write_alias())
@@ -280,5 +280,5 @@ def _number_texts(totals: Totals) -> dict[str, str]:
 
 
 def _last(share: Share) -> str:
-    """The hour or day of the last request."""
+    """Return the hour or day of the last request."""
     return date_format(local_time(share.last), "j M Y, H:i")

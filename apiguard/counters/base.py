@@ -119,7 +119,7 @@ def hash_principal(principal: str) -> str:
 
 
 def key_for(prefix: str, principal_hash: str, limit_key: int | str) -> str:
-    """The store's key of one limit (``Limit.key``) of one principal.
+    """Return the store's key of one limit (``Limit.key``) of one principal.
 
     The braces keep all keys of a principal on one slot of a Redis cluster. No
     policy revision is part of it: every save would grant the quota again.
@@ -135,6 +135,6 @@ def decision_of(
     reserved: int = 0,
     may_return: bool = False,
 ) -> Decision:
-    """A decision from plain (limit, fits, used, wait, reset) rows."""
+    """Return a decision from plain (limit, fits, used, wait, reset) rows."""
     decision = Decision.of(allowed, now, [Counted(*row) for row in counted])
     return decision._replace(reserved=reserved, may_return=may_return)

@@ -40,7 +40,7 @@ def is_cluster(name: str) -> bool:
 
 
 def cluster_host(url: str) -> str:
-    """Host and port of a cluster's URL, without what may be a password."""
+    """Return host and port of a cluster's URL, without what may be a password."""
     return urlsplit(url).netloc.rpartition("@")[2]
 
 

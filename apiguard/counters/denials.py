@@ -231,7 +231,7 @@ def _is_slot(one: Counted) -> bool:
 
 
 def _aged(decision: Decision, costs: Mapping[Limit, int], elapsed: int) -> Decision:
-    """The same decision ``elapsed`` microseconds later, if nothing else happened."""
+    """Return the same decision ``elapsed`` microseconds later, if nothing else happened."""
     aged = [_aged_one(one, costs[one.limit], elapsed) for one in decision.counted]
     return Decision.of(decision.allowed, decision.now + elapsed, aged)
 

@@ -36,7 +36,7 @@ class _Skipped:
 
 
 def epoch_microseconds() -> int:
-    """The wall clock, in microseconds since the epoch."""
+    """Return the wall clock, in microseconds since the epoch."""
     return time.time_ns() // 1000 + _Skipped.microseconds
 
 
@@ -128,7 +128,7 @@ class MemoryCounter:
         return decision_of(now, rows, allowed=allowed, reserved=reserved, may_return=may_return)
 
     def _tally(self, key: str, limit: Limit) -> Tally:
-        """A copy of what is held: what is not counted must change nothing."""
+        """Return a copy of what is held: what is not counted must change nothing."""
         held = self._held.get(key)
         tally = new_tally(limit)
         # A limit that changed its kind starts anew.

@@ -97,7 +97,7 @@ class Tally(Protocol):
         """
 
     def wait(self, now: int, limit: Limit, cost: int) -> int:
-        """Microseconds until ``cost`` fits; 0 if it does, all of it if it never will."""
+        """Return microseconds until ``cost`` fits; 0 if it does, all of it if it never will."""
 
     def add(self, at: int, limit: Limit, units: int) -> None:
         """Count units at a moment that is now or, for a reservation, ahead."""
@@ -112,10 +112,10 @@ class Tally(Protocol):
         """Whether reserved units may be held now that are given back soon."""
 
     def reset(self, now: int, limit: Limit) -> int | None:
-        """Microseconds until some quota returns; None when nothing is used."""
+        """Return microseconds until some quota returns; None when nothing is used."""
 
     def expires(self, limit: Limit) -> int:
-        """The moment from which nothing of it matters."""
+        """Return the moment from which nothing of it matters."""
 
     def copy(self) -> Self: ...
 
@@ -263,7 +263,7 @@ class CalendarQuota:
 
 
 def lease_length(limits: Sequence[Limit]) -> int:
-    """Microseconds for which units of all these limits may be reserved ahead."""
+    """Return microseconds for which units of all these limits may be reserved ahead."""
     windows = [_window(limit) // B for limit in limits if limit.kind == "window"]
     return min([LONGEST_LEASE, *windows])
 
@@ -276,14 +276,14 @@ def largest_lease(limits: Sequence[Limit], left: Sequence[int], units: int) -> i
 
 
 def new_tally(limit: Limit) -> Tally:
-    """An empty tally of the kind that ``limit`` needs."""
+    """Return an empty tally of the kind that ``limit`` needs."""
     if limit.kind == "concurrent":
         return Slots()
     return MergedLog() if limit.kind == "window" else CalendarQuota()
 
 
 def calendar_bounds(now: int, calendar: str) -> tuple[int, int]:
-    """The UTC day or month that holds ``now``: its begin and the begin of the next."""
+    """Return the UTC day or month that holds ``now``: its begin and the begin of the next."""
     today = now - now % DAY
     if calendar == "day":
         return today, today + DAY

@@ -68,7 +68,7 @@ def default_actor(user: AbstractBaseUser | None, reason: str) -> Iterator[None]:
 
 
 def current_actor() -> AbstractBaseUser | None:
-    """The user on whose behalf policy is being changed, if it is one."""
+    """Return the user on whose behalf policy is being changed, if it is one."""
     actor = _actor.get()
     return None if actor is None else actor.user
 

@@ -208,33 +208,33 @@ class PolicyModel(models.Model):
     # -- what workers must know of a write; called when the lock is held ---------------
 
     def change_by_save(self, before: Self | None) -> Change:
-        """What changes with this row, which is stored as ``before``."""
+        """Return what changes with this row, which is stored as ``before``."""
         rows = [self] if before is None else [before, self]
         named = dict.fromkeys(getattr(row, self.named_by) for row in rows)
         return Change.of(self.publishes, [name for name in named if name is not None])
 
     @classmethod
     def change_by_update(cls, rows: models.QuerySet[Any], names: Collection[str]) -> Change:
-        """What changes when these columns of all ``rows`` are written."""
+        """Return what changes when these columns of all ``rows`` are written."""
         moved = _names_of(cls, "pk", cls.named_by) & set(names)
         return Change.of(cls.publishes, None if moved else cls._named(rows))
 
     @classmethod
     def change_by_insert(cls, rows: Iterable[Self], *, is_upsert: bool = False) -> Change:
-        """What changes with new rows; an upsert may touch any row."""
+        """Return what changes with new rows; an upsert may touch any row."""
         # Keys and clients that are new have no records to forget.
         named = [] if cls.named_by == "pk" else [getattr(row, cls.named_by) for row in rows]
         return Change.of(cls.publishes, None if is_upsert else dict.fromkeys(named))
 
     @classmethod
     def change_by_delete(cls, rows: models.QuerySet[Any], row: Self | None = None) -> Change:
-        """What changes when all ``rows`` (only this ``row``, if given) are deleted."""
+        """Return what changes when all ``rows`` (only this ``row``, if given) are deleted."""
         named = [row.pk] if row is not None and cls.named_by == "pk" else cls._named(rows)
         return Change.of(cls.publishes, named)
 
     @classmethod
     def stamp(cls, revision: int) -> dict[str, int]:
-        """The columns that mark a row as written by this revision."""
+        """Return the columns that mark a row as written by this revision."""
         return {}
 
     @classmethod
@@ -246,11 +246,11 @@ class PolicyModel(models.Model):
         return list(named[: NAMED + 1])
 
     def problems(self) -> list[PolicyError]:
-        """Everything that is wrong with this row taken by itself; never raises."""
+        """Return everything that is wrong with this row taken by itself; never raises."""
         return type_problems(self) or self.rule_problems()
 
     def rule_problems(self) -> list[PolicyError]:
-        """What ``rules/`` say of this row, whose values are of their fields' types."""
+        """Return what ``rules/`` say of this row, whose values are of their fields' types."""
         return []
 
     def check_change(self, before: Self) -> None:
@@ -310,7 +310,7 @@ class CompiledModel(PolicyModel):
 
 
 def _names_of(model: type[models.Model], *columns: str) -> set[str]:
-    """Every name by which these columns can be written."""
+    """Return every name by which these columns can be written."""
     pk = model._meta.pk.attname
     wanted = {pk if column == "pk" else column for column in columns}
     fields = [field for field in model._meta.concrete_fields if field.attname in wanted]

@@ -18,7 +18,7 @@ LONGEST_MAX_AGE = 31_536_000
 
 
 def check_listed_name(name: str) -> str:
-    """The name itself, if a list of request or response headers may hold it.
+    """Return the name itself, if a list of request or response headers may hold it.
 
     Raises:
         HeaderError: ``wildcard_header``, and all of ``check_field_name``.

@@ -191,7 +191,7 @@ _TYPES: tuple[tuple[type[models.Field[Any, Any]], type], ...] = (
 
 
 def type_problems(row: models.Model) -> list[PolicyError]:
-    """Values that are not of their field's type or choices, as raw SQL may leave them."""
+    """Return values that are not of their field's type or choices, as raw SQL may leave them."""
     return list(_type_problems(row))
 
 
@@ -214,7 +214,7 @@ def _type_problems(row: models.Model) -> Iterator[PolicyError]:
 def _typed_fields(
     model: type[models.Model],
 ) -> tuple[tuple[models.Field[Any, Any], type, dict[Any, Any]], ...]:
-    """The fields whose type is known, with that type and their choices."""
+    """Return the fields whose type is known, with that type and their choices."""
     kinds = [
         (field, next((type_ for kind, type_ in _TYPES if isinstance(field, kind)), None))
         for field in model._meta.concrete_fields
@@ -235,7 +235,7 @@ def moment_problems(row: models.Model) -> Iterator[PolicyError]:
 
 
 def number_problem(row: models.Model, field: str, least: int, most: int) -> list[PolicyError]:
-    """What is wrong with a number that has to lie between ``least`` and ``most``."""
+    """Return what is wrong with a number that has to lie between ``least`` and ``most``."""
     value = getattr(row, field)
     if value is None or least <= value <= most:
         return []
@@ -246,7 +246,7 @@ def number_problem(row: models.Model, field: str, least: int, most: int) -> list
 def list_problems(
     row: models.Model, field: str, rule: Callable[[str], object]
 ) -> list[PolicyError]:
-    """What ``rule`` says of every member of a ``StringListField``."""
+    """Return what ``rule`` says of every member of a ``StringListField``."""
     value = getattr(row, field)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         return [
@@ -264,7 +264,7 @@ def list_problems(
 def rule_problem(
     field: str, rule: Callable[..., object], *args: Any, **kwargs: Any
 ) -> PolicyError | None:
-    """What ``rule`` says of one value, as an error at ``field``."""
+    """Return what ``rule`` says of one value, as an error at ``field``."""
     try:
         rule(*args, **kwargs)
     except PolicyError as error:

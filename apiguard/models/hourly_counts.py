@@ -22,7 +22,7 @@ M = TypeVar("M", bound=models.Model)
 
 
 def hour_of(at: datetime) -> datetime:
-    """The beginning of the hour that ``at`` is in."""
+    """Return the beginning of the hour that ``at`` is in."""
     return at.replace(minute=0, second=0, microsecond=0)
 
 
@@ -121,7 +121,7 @@ class ShadowCountQuerySet(GrowingQuerySet["ShadowCount"]):
         self._grow({"count": count}, hour=hour_of(at), limit_pk=limit_pk, principal=principal)
 
     def since(self, at: datetime) -> Self:
-        """The counts of the hour of ``at`` and all later ones."""
+        """Return the counts of the hour of ``at`` and all later ones."""
         return self.filter(hour__gte=hour_of(at))
 
     def forget(self, now: datetime) -> None:

@@ -38,11 +38,11 @@ class CounterOutageQuerySet(models.QuerySet["CounterOutage"]):
         self.filter(process=process, ended_at=None).update(seen_at=at)
 
     def open(self, now: datetime) -> Self:
-        """Those that last: not ended, by processes that reported it a moment ago."""
+        """Return those that last: not ended, by processes that reported it a moment ago."""
         return self.filter(ended_at=None, seen_at__gte=now - SILENCE)
 
     def ended_since(self, at: datetime, now: datetime) -> Self:
-        """Those that ended after ``at``, or whose process fell silent after it."""
+        """Return those that ended after ``at``, or whose process fell silent after it."""
         ended = self.filter(models.Q(ended_at__isnull=False) | models.Q(seen_at__lt=now - SILENCE))
         return ended.filter(seen_at__gte=at)
 
@@ -91,7 +91,7 @@ class CounterFaultQuerySet(models.QuerySet["CounterFault"]):
         update_or_insert(self, key, change, count=count, first_seen=at, last_seen=at)
 
     def since(self, at: datetime) -> Self:
-        """Faults that were seen after ``at``."""
+        """Return faults that were seen after ``at``."""
         return self.filter(last_seen__gte=at)
 
     def forget(self, now: datetime) -> None:
@@ -140,7 +140,7 @@ class UntrustedProxyQuerySet(models.QuerySet["UntrustedProxy"]):
         update_or_insert(self, {"address": address}, {"last_seen": at}, first_seen=at, last_seen=at)
 
     def since(self, at: datetime) -> Self:
-        """Those that were seen after ``at``."""
+        """Return those that were seen after ``at``."""
         return self.filter(last_seen__gte=at)
 
     def forget(self, now: datetime) -> None:

@@ -17,7 +17,7 @@ FILTERABLE = tuple(state for state in KeyState if state is not KeyState.BROKEN)
 
 
 def in_state(state: KeyState, now: datetime) -> Q:
-    """Keys whose ``state()`` is this one; broken ones are among the ``VALID``."""
+    """Return keys whose ``state()`` is this one; broken ones are among the ``VALID``."""
     settings = conf.current()
     never = Q(pk__in=())
     known = ["", *settings.key_peppers]
@@ -39,26 +39,26 @@ def in_state(state: KeyState, now: datetime) -> Q:
 
 
 def ending_soon(now: datetime) -> Q:
-    """Valid keys that end within ``SOON``."""
+    """Return valid keys that end within ``SOON``."""
     return in_state(KeyState.VALID, now) & Q(expires_at__lte=now + SOON)
 
 
 def alive(now: datetime) -> Q:
-    """Keys that are neither revoked nor expired, and so worth an end."""
+    """Return keys that are neither revoked nor expired, and so worth an end."""
     return Q(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
 
 
 def unused(now: datetime, days: int) -> Q:
-    """Living keys that were made, and last used if ever, at least ``days`` days ago."""
+    """Return living keys that were made, and last used if ever, at least ``days`` days ago."""
     since = now - timedelta(days=days)
     return alive(now) & (Q(last_used_at__lte=since) | Q(last_used_at=None, created_at__lte=since))
 
 
 def never_used(now: datetime) -> Q:
-    """Living keys that no request ever brought."""
+    """Return living keys that no request ever brought."""
     return alive(now) & Q(last_used_at=None)
 
 
 def hashed_with(pepper_id: str, now: datetime) -> Q:
-    """Living keys that die when this pepper is taken out of the settings."""
+    """Return living keys that die when this pepper is taken out of the settings."""
     return alive(now) & Q(pepper_id=pepper_id)

@@ -44,7 +44,7 @@ class Identified:
 
 
 def identify(given: Iterable[KeyParts], now: datetime) -> list[Identified]:
-    """What each of ``given`` is, in their order. One query."""
+    """Return what each of ``given`` is, in their order. One query."""
     parts = list(given)
     keys = ApiKey.objects.using(write_alias()).select_related("client")
     rows = {key.key_id: key for key in keys.filter(key_id__in={part.key_id for part in parts})}

@@ -32,7 +32,7 @@ class ApiKeyManager(PolicyManager.from_queryset(ApiKeyQuerySet), Generic[Key]): 
         expires_at: datetime | None = None,
         **fields: Any,
     ) -> tuple[Key, str]:
-        """An unsaved key and its text.
+        """Return an unsaved key and its text.
 
         Raises:
             ScopeError: a scope is not an RFC 6749 scope token.

@@ -24,7 +24,7 @@ USED_RESOLUTION = timedelta(minutes=1)
 
 
 def irreversible() -> ValidationError:
-    """What is said to whoever tries to bring a revoked key back."""
+    """Return the error of an attempt to bring a revoked key back."""
     return ValidationError({"revoked_at": _("A key is revoked for good. Issue a new one.")})
 
 
@@ -38,7 +38,7 @@ class ApiKeyQuerySet(PolicyQuerySet[Any]):
     """Keys by what they can still do, and the writes that requests cause."""
 
     def usable(self, at: datetime | None = None) -> ApiKeyQuerySet:
-        """Keys that are neither revoked nor expired nor not yet valid."""
+        """Return keys that are neither revoked nor expired nor not yet valid."""
         at = at or timezone.now()
         return self.filter(
             Q(not_before=None) | Q(not_before__lte=at),
@@ -111,7 +111,7 @@ class ApiKeyQuerySet(PolicyQuerySet[Any]):
             return models.QuerySet.update(mine, **written) if free else 0
 
     def ending_unannounced(self, now: datetime, within: timedelta) -> ApiKeyQuerySet:
-        """Keys that end soon, and whose end was not announced yet; the first to end first.
+        """Return keys that end soon, and whose end was not announced yet; the first to end first.
 
         Without those that have a successor, and those that were made for a shorter time.
         """
@@ -137,7 +137,7 @@ class ApiKeyQuerySet(PolicyQuerySet[Any]):
 
 
 def _networks_of(pks: Iterable[int], networks: Mapping[int, str]) -> dict[str, Any]:
-    """The column of the last network of these keys; nothing where none is known."""
+    """Return the column of the last network of these keys; nothing where none is known."""
     by_network: dict[str, list[int]] = {}
     for pk in pks:
         if network := networks.get(pk):

@@ -166,7 +166,7 @@ class ApiKey(PolicyModel):
     # -- its life ---------------------------------------------------------------
 
     def state(self, now: datetime | None = None) -> KeyState:
-        """What this key can do at ``now``; reads ``client``."""
+        """Return what this key can do at ``now``; reads ``client``."""
         settings_ = conf.current()
         return key_state(
             now or timezone.now(),
@@ -283,7 +283,7 @@ _REVOCATION = ("revoked_at", "revoke_reason", "revoked_by")
 
 
 def already_rotated() -> ValidationError:
-    """What is said to the second of two who rotate one key at once."""
+    """Return the error of the second of two rotations of one key."""
     return ValidationError(
         _(
             "Somebody else has rotated this key meanwhile, and it has a successor. "

@@ -26,7 +26,7 @@ class ObservedHeaderQuerySet(models.QuerySet["ObservedHeader"]):
         update_or_insert(self, key, values, **values)
 
     def of_route(self, route_pk: Any, revision: int) -> Self:
-        """Those of a route as it has been since ``revision`` wrote it."""
+        """Return those of a route as it has been since ``revision`` wrote it."""
         return self.filter(route_pk=route_pk, revision__gte=revision)
 
     def forget(self, now: datetime) -> None:

@@ -171,7 +171,7 @@ class Route(CompiledModel):
         ]
 
     def oddities(self) -> list[PolicyError]:
-        """What is enforced as it stands, but can hardly be meant."""
+        """Return what is enforced as it stands, but can hardly be meant."""
         return [*self._oversized_bodies(), *self._unreachable_prefix()]
 
     def _unreachable_prefix(self) -> list[PolicyError]:

@@ -91,7 +91,7 @@ class PendingChange:
 
     @classmethod
     def newest(cls, using: str) -> PendingChange | None:
-        """The last change that the open transaction of this thread made."""
+        """Return the last change that the open transaction of this thread made."""
         if not cls.alive:
             return None
         for entry in reversed(connections[using].run_on_commit):
@@ -127,7 +127,7 @@ committed = Committed()
 
 
 def write_alias() -> str:
-    """The database that policy is written to, and therefore read from."""
+    """Return the database that policy is written to, and therefore read from."""
     return router.db_for_write(PolicyState)
 
 
@@ -157,7 +157,7 @@ class PolicyState(models.Model):
         return f"revision {self.revision}"
 
     def changes_since(self, revision: int, stamp: str) -> list[Change] | None:
-        """What was changed after (revision, stamp), or ``None`` if that cannot be told."""
+        """Return what was changed after (revision, stamp), or ``None`` if that cannot be told."""
         known = [(entry[0], entry[1]) for entry in self.recent]
         if (revision, stamp) not in known:
             return None
@@ -259,7 +259,7 @@ _SIGNALS = object()
 
 
 def publish_once(change: Change, using: str) -> int:
-    """The same, for signals that come row by row: one revision for all of a transaction."""
+    """Take one revision for all signals of a transaction, which come row by row; return it."""
     pending = PendingChange.newest(using)
     if pending is not None and pending.held is None and pending.change == change:
         return pending.revision

@@ -49,7 +49,7 @@ class UsageKey(NamedTuple):
 
 
 def day_of(at: datetime) -> datetime:
-    """The beginning of the day (UTC) that ``at`` is in."""
+    """Return the beginning of the day (UTC) that ``at`` is in."""
     return hour_of(at).replace(hour=0)
 
 

@@ -48,7 +48,7 @@ class WebhookStatusQuerySet(models.QuerySet["WebhookStatus"]):
         row.update(**change)
 
     def by_name(self, names: Iterable[str]) -> dict[str, WebhookStatus]:
-        """The rows of these webhooks; one without any event has none."""
+        """Return the rows of these webhooks; one without any event has none."""
         return {row.name: row for row in self.filter(name__in=list(names))}
 
 

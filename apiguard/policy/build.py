@@ -41,7 +41,7 @@ class Reading:
 
 
 def full(state: PolicyState | None = None) -> Reading:
-    """All policy, read and compiled now.
+    """Return all policy, read and compiled now.
 
     Raises:
         django.db.Error, load.PolicyMoved: it cannot be read.
@@ -52,7 +52,7 @@ def full(state: PolicyState | None = None) -> Reading:
 
 
 def incremental(held: Snapshot | None, state: PolicyState) -> Reading:
-    """The policy of ``state``, sharing with ``held`` whatever did not change.
+    """Return the policy of ``state``, sharing with ``held`` whatever did not change.
 
     Raises:
         django.db.Error, load.PolicyMoved: it cannot be read.
@@ -125,7 +125,7 @@ def _successor(held: Snapshot, compiled: Snapshot, state: PolicyState) -> Readin
 
 
 def _unlocked(state: PolicyState) -> tuple[tuple[int, str], ...]:
-    """The addresses that recent changes unlocked, each with its revision."""
+    """Return the addresses that recent changes unlocked, each with its revision."""
     return tuple(
         (revision, str(pk))
         for revision, _stamp, what, pks in state.recent
@@ -135,7 +135,7 @@ def _unlocked(state: PolicyState) -> tuple[tuple[int, str], ...]:
 
 
 def _kept(keyring: Keyring, changes: list[Change] | None) -> Keyring:
-    """The records that these changes (``None``: unknown ones) did not touch."""
+    """Return the records that these changes (``None``: unknown ones) did not touch."""
     if changes is None or any(change.what == "everything" for change in changes):
         return Keyring()
     return keyring.without(_pks(changes, "keys"), _pks(changes, "clients"))

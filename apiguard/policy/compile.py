@@ -44,7 +44,7 @@ class Sections:
 
 
 def compile_rows(rows: Rows, *, revision: int = 0, stamp: str = "") -> Snapshot:
-    """All rows of one revision, compiled; never raises for what a row says."""
+    """Return all rows of one revision, compiled; never raises for what a row says."""
     compiled = recompile(None, Delta(rows))
     return replace(compiled, revision=revision, stamp=stamp)
 
@@ -56,7 +56,7 @@ def may_be_shared(held: Snapshot) -> bool:
 
 
 def recompile(held: Snapshot | None, delta: Delta) -> Snapshot:
-    """The rows that ``held`` was compiled from with these differences, as of no revision.
+    """Return the rows that ``held`` was compiled from with these differences, as of no revision.
 
     Equal, errors included, to compiling all rows as they are now.
     """
@@ -106,7 +106,7 @@ def _advance(held: Sections, delta: Delta) -> Sections:
 
 
 def _seen_by_routes(tiers: Tiers, pk: Any) -> tuple[Any, ...] | None:
-    """What a route that refers to this tier depends on."""
+    """Return what a route that refers to this tier depends on."""
     part = tiers.parts.get(pk)
     if part is None or part.value is None:
         return None
@@ -133,13 +133,13 @@ def _table(held: Snapshot | None, before: Routes, after: Routes) -> PrefixTable[
 
 
 def _values(parts: Mapping[Any, Part[Any]]) -> dict[Any, Any]:
-    """What there is of these, in the order of their primary keys."""
+    """Return what there is of these, in the order of their primary keys."""
     values = [(pk, part.value) for pk, part in parts.items() if part.value is not None]
     return dict(sorted(values, key=lambda value: pk_order(value[0])))
 
 
 def _problems(sections: Sections) -> Iterable[RowProblem]:
-    """All problems, in an order that does not depend on how they were found."""
+    """Yield all problems, in an order that does not depend on how they were found."""
     for parts in (sections.cors.parts, sections.headers.parts, sections.tiers.parts):
         yield from _in_order((pk, part.problems) for pk, part in parts.items())
     prefixes = sections.routes.prefixes.values()

@@ -15,7 +15,7 @@ W = TypeVar("W", bound=CompiledModel)
 
 
 def pk_order(pk: Any) -> tuple[str, Any]:
-    """What to sort primary keys by, whatever a column holds where one should stand."""
+    """Return what to sort primary keys by, whatever a column holds where one should stand."""
     return type(pk).__name__, pk
 
 
@@ -51,13 +51,13 @@ class Groups(Generic[R, M]):
     group_of: Mapping[Any, Any] = field(default_factory=dict)
 
     def members(self) -> Iterator[M]:
-        """The members of all groups."""
+        """Return the members of all groups."""
         return chain.from_iterable(group.members for group in self.by_pk.values())
 
     def after(
         self, rows: Writes[R], members: Writes[M], column: str
     ) -> tuple[Groups[R, M], set[Any]]:
-        """A successor, and the primary keys of the groups that differ.
+        """Return a successor, and the primary keys of the groups that differ.
 
         ``column`` is where a member holds the primary key of its group.
         """

@@ -119,7 +119,7 @@ class KeySource:
         return self.keys
 
     def fetch_once(self) -> KeySet:
-        """The keys as the issuer publishes them, after one fetch at most.
+        """Return the keys as the issuer publishes them, after one fetch at most.
 
         Raises:
             KeysAway: they cannot be had, or not soon enough.
@@ -226,7 +226,7 @@ class KeySources:
         self._sources: dict[object, KeySource] = {}
 
     def of(self, issuer: IssuerPolicy) -> KeySource:
-        """The source of an issuer; a new one where its URL or its algorithms changed."""
+        """Return the source of an issuer; a new one where its URL or its algorithms changed."""
         source = self._sources.get(issuer.pk)
         if source is None or not source.is_of(issuer):
             return self._new(issuer)
@@ -252,7 +252,7 @@ os.register_at_fork(after_in_child=sources.forget)
 
 
 def held(issuer: IssuerPolicy) -> KeySet:
-    """The keys to verify a token by, now; waits for nothing."""
+    """Return the keys to verify a token by, now; waits for nothing."""
     if not issuer.jwks_url:
         return issuer.keys
     source = sources.of(issuer)
@@ -267,7 +267,7 @@ def peek(issuer: IssuerPolicy) -> KeySet:
 
 
 def fetch_keys(issuer: IssuerPolicy) -> KeySet:
-    """The keys that an issuer publishes, now.
+    """Return the keys that an issuer publishes, now.
 
     Raises:
         IssuerError: they cannot be fetched, or are not a set that can be used.
@@ -300,7 +300,7 @@ def fetch_now(row: JwtIssuer) -> KeySet:
 
 
 def fetch_problems(rows: Iterable[JwtIssuer]) -> Iterator[RowProblem]:
-    """What keeps the keys of enabled issuers from being fetched; asks each of them."""
+    """Yield what keeps the keys of enabled issuers from being fetched; asks each of them."""
     for row in rows:
         if not (row.enabled and row.jwks_url) or row.problems():
             continue

@@ -40,7 +40,7 @@ MEDIA_TYPES = ("application/json", "application/jwk-set+json")
 
 
 def fetch(url: str, allowed: Sequence[Network] = (), ca_file: str | None = None) -> bytes:
-    """The body that ``url`` answers; at most 64 KiB, within three seconds.
+    """Return the body that ``url`` answers; at most 64 KiB, within three seconds.
 
     Args:
         allowed: networks that a fetch may reach although they are not global.
@@ -77,7 +77,7 @@ def fetch(url: str, allowed: Sequence[Network] = (), ca_file: str | None = None)
 
 
 def _resolve(where: KeysUrl, deadline: float) -> list[Address]:
-    """All addresses of the host. A resolver takes no timeout, so a thread waits for it."""
+    """Return all addresses of the host. A resolver takes no timeout, so a thread waits for it."""
     try:
         found = resolvers.call(lambda: _lookup(where.host, where.port), _left(deadline))
     except (Busy, TimedOut):

@@ -56,7 +56,7 @@ class Keyring:
         return len(self._records)
 
     def get(self, key_id: str) -> KeyRecord | Literal["unknown"] | None:
-        """The record; ``UNKNOWN``; or ``None`` if only the database can tell."""
+        """Return the record; ``UNKNOWN``; or ``None`` if only the database can tell."""
         record = self._records.get(key_id)
         if record is not None:
             return record
@@ -89,7 +89,7 @@ class Keyring:
     def without(
         self, keys: Collection[Any] | None = (), clients: Collection[Any] | None = ()
     ) -> Keyring:
-        """A successor that forgets these keys and the keys of these clients.
+        """Return a successor that forgets these keys and the keys of these clients.
 
         ``None`` stands for all of them.
         """

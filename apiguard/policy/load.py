@@ -46,7 +46,7 @@ class PolicyMoved(Exception):
 
 
 def state() -> PolicyState:
-    """The state row; a new, empty one where nothing was ever published. One query."""
+    """Return the state row; a new, empty one where nothing was ever published. One query."""
     found = PolicyState.objects.using(write_alias()).filter(pk=1).first()
     return found or PolicyState()
 
@@ -67,7 +67,7 @@ def was_migrated() -> bool:
 
 
 def rows(seen: PolicyState) -> tuple[PolicyState, Rows]:
-    """All policy rows as they stand under one revision.
+    """Return all policy rows as they stand under one revision.
 
     Args:
         seen: the state that was read just before.
@@ -82,7 +82,7 @@ def rows(seen: PolicyState) -> tuple[PolicyState, Rows]:
 def differences(
     seen: PolicyState, revision: int, members_of: Callable[[PolicyState], Container[str]]
 ) -> tuple[PolicyState, Rows]:
-    """The rows that were written after ``revision``, as they stand under one revision.
+    """Return the rows that were written after ``revision``, as they stand under one revision.
 
     Args:
         seen: the state that was read just before.
@@ -107,7 +107,7 @@ def _under_one_revision(
 
 
 def _all_rows(members: Container[str] = MODELS, after: int | None = None) -> Rows:
-    """The rows of these members; only those written ``after`` a revision, if it is given."""
+    """Return the rows of these members; only those written ``after`` a revision, if it is given."""
     return Rows(
         **{
             member: tuple(paced(_rows_of(model, after)))
@@ -149,7 +149,7 @@ def key(key_id: str) -> KeyRecord | None:
 
 
 def client_keys(slug: str) -> list[KeyRecord]:
-    """The records of a client's keys, those used last first; two queries.
+    """Return the records of a client's keys, those used last first; two queries.
 
     Of a client without a key, one record without a primary key and without scopes.
     """
@@ -164,7 +164,7 @@ def client_keys(slug: str) -> list[KeyRecord]:
 
 
 def keys(key_ids: Sequence[str]) -> Iterator[KeyRecord]:
-    """The records of those of these keys that there are, a few hundred in one query."""
+    """Yield the records of those of these keys that there are, a few hundred in one query."""
     for start in range(0, len(key_ids), KEYS_AT_ONCE):
         yield from paced(_key_records(key_ids[start : start + KEYS_AT_ONCE]))
 
@@ -190,18 +190,18 @@ def _override(row: Any) -> LimitOverride:
 
 
 def issuer(pk: Any) -> JwtIssuer | None:
-    """The row of an issuer as it is now, with the copy of its keys; one query."""
+    """Return the row of an issuer as it is now, with the copy of its keys; one query."""
     found: JwtIssuer | None = JwtIssuer._base_manager.using(write_alias()).filter(pk=pk).first()
     return found
 
 
 def user_alias() -> str:
-    """The database that users are written to, which shows at once who was made inactive."""
+    """Return the database that users are written to, which shows at once who was made inactive."""
     return router.db_for_write(get_user_model())
 
 
 def user(field: str, value: object) -> AbstractBaseUser | None:
-    """The one active user whose ``field`` is, letter for letter, ``value``; one query.
+    """Return the one active user whose ``field`` is, letter for letter, ``value``; one query.
 
     Databases and ``int()`` compare more kindly: " 2", "+2" and "02" all find 2.
     """

@@ -58,12 +58,12 @@ class KeyRecord:
 
 
 def aware(value: datetime | None) -> datetime | None:
-    """An instant; where ``USE_TZ`` is off, rows say it without its zone."""
+    """Return an instant; where ``USE_TZ`` is off, rows say it without its zone."""
     return timezone.make_aware(value) if value is not None and timezone.is_naive(value) else value
 
 
 def client_record(row: Client, overrides: Iterable[LimitOverride] = ()) -> ClientRecord:
-    """A client as the keyring keeps it; one with an error is refused.
+    """Return a client as the keyring keeps it; one with an error is refused.
 
     Of ``overrides``, the client's own, those with an error change nothing.
     """
@@ -89,7 +89,7 @@ def client_record(row: Client, overrides: Iterable[LimitOverride] = ()) -> Clien
 
 
 def key_record(row: ApiKey, overrides: Iterable[LimitOverride] = ()) -> KeyRecord:
-    """A key as the keyring keeps it, with its client; one with an error is refused."""
+    """Return a key as the keyring keeps it, with its client; one with an error is refused."""
     broken = bool(row.problems())
     networks = () if broken else parse_networks(row.allowed_networks)
     return KeyRecord(
@@ -110,7 +110,7 @@ def key_record(row: ApiKey, overrides: Iterable[LimitOverride] = ()) -> KeyRecor
 
 
 def keyless_record(row: Client, overrides: Iterable[LimitOverride] = ()) -> KeyRecord:
-    """The record of a key that a client does not have; it has no scope and no secret."""
+    """Return the record of a key that a client does not have; it has no scope and no secret."""
     return KeyRecord(
         pk=None,
         key_id="",

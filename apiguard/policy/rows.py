@@ -35,17 +35,17 @@ class OriginRow(NamedTuple):
 
     @classmethod
     def of(cls, row: AllowedOrigin | OriginRow) -> OriginRow:
-        """The row itself, or the same made of an instance."""
+        """Return the row itself, or the same made of an instance."""
         if isinstance(row, OriginRow):
             return row
         return cls(*(getattr(row, column) for column in cls._fields))
 
     def instance(self) -> AllowedOrigin:
-        """The same row as a model instance."""
+        """Return the same row as a model instance."""
         return AllowedOrigin(**self._asdict())
 
     def problems(self) -> list[PolicyError]:
-        """What the instance's ``problems()`` finds, at a fraction of its cost."""
+        """Return what the instance's ``problems()`` finds, at a fraction of its cost."""
         typed = type(self.pattern) is str and type(self.enabled) is bool and type(self.note) is str
         if typed and not pattern_errors(self.pattern):
             return []
@@ -95,7 +95,7 @@ class Delta:
     deleted: Mapping[str, frozenset[Any]] = field(default_factory=dict)
 
     def gone(self, member: str) -> frozenset[Any]:
-        """Primary keys of the rows of this member that are gone."""
+        """Return primary keys of the rows of this member that are gone."""
         return self.deleted.get(member, frozenset())
 
 
@@ -129,7 +129,7 @@ def _name(row: PolicyModel) -> str:
 
 
 def missing(*references: tuple[str, Any, Container[Any]]) -> list[PolicyError]:
-    """One mistake for every (field, primary key, known ones) that points at nothing."""
+    """Return one mistake for every (field, primary key, known ones) that points at nothing."""
     return [
         BrokenReference("missing_row", pk, "The row it refers to is missing.", "", field=field)
         for field, pk, known in references

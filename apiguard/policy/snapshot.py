@@ -124,7 +124,7 @@ class TierPolicy:
         return tuple(limits[pk] for pk in sorted(limits))
 
     def limits_at(self, route_pk: Any) -> tuple[Limit, ...]:
-        """The limits that count a request of this route, in tier order."""
+        """Return the limits that count a request of this route, in tier order."""
         return self.by_route.get(route_pk, self.everywhere)
 
 

@@ -82,7 +82,7 @@ class PolicyStatus:
 
 
 def redacted(error: BaseException) -> str:
-    """An error in one line that may be shown and stored: without URLs and passwords."""
+    """Return an error in one line that may be shown and stored: without URLs and passwords."""
     lines = str(error).strip().splitlines()
     message = SECRETS.sub("(hidden)", lines[0] if lines else "")
     name = type(error).__name__

@@ -52,7 +52,7 @@ class ContextAtView(ViewContext):
 
 
 def context_of(request: HttpRequest) -> GuardContext:
-    """What is known about this request so far.
+    """Return what is known about this request so far.
 
     Raises:
         RequestRefused: the policy cannot be read.
@@ -65,7 +65,7 @@ def context_of(request: HttpRequest) -> GuardContext:
 
 
 def authenticate(request: HttpRequest) -> GuardContext:
-    """The same, with credentials and access judged if the middleware has not.
+    """Return the same, with credentials and access judged if the middleware has not.
 
     Raises:
         RequestRefused: a credential of ours is bad, or the route wants another one.
@@ -177,7 +177,7 @@ def record_answer(context: GuardContext, status: int) -> None:
 
 
 def without_policy(request: HttpRequest) -> GuardContext:
-    """A context to answer by where no policy can be read."""
+    """Return a context to answer by where no policy can be read."""
     return _context(request, empty())
 
 

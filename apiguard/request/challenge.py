@@ -22,6 +22,6 @@ def challenge(realm: str, scheme: Scheme = "Bearer", error: str = "", descriptio
 
 
 def insufficient_scope(realm: str, scheme: Scheme, wanted: Iterable[str]) -> str:
-    """The credential is good, but lacks one of the scopes that are wanted."""
+    """Return the challenge of a valid credential that lacks one of the ``wanted`` scopes."""
     scopes = " ".join(sorted(wanted))
     return f'{scheme} realm="{realm}", error="insufficient_scope", scope="{scopes}"'

@@ -30,7 +30,7 @@ _DIGITS = re.compile(r"[0-9]{1,19}\Z")
 
 
 def check_content(context: GuardContext) -> Verdict | None:
-    """The first rule of the route that the request breaks."""
+    """Return the verdict on the first rule of the route that the request breaks."""
     route, facts = context.route, context.facts
     if route is None:
         return None
@@ -121,7 +121,7 @@ def _not_accepted(route: RoutePolicy, facts: Facts, why: str) -> Verdict:
 
 
 def too_large(limit: int) -> Verdict:
-    """A body of more than ``limit`` bytes."""
+    """Return the verdict on a body of more than ``limit`` bytes."""
     return Verdict(
         Outcome.BODY_TOO_LARGE, detail=f"The body is larger than the limit of {limit} bytes"
     )

@@ -62,7 +62,7 @@ def is_preflight(facts: Facts) -> bool:
 
 
 def is_same_origin(facts: Facts) -> bool:
-    """What the browser says; of browsers that say nothing, what Origin and Host say."""
+    """Return what the browser says; of browsers that say nothing, what Origin and Host say."""
     if facts.fetch_site is not None:
         return facts.fetch_site in ("same-origin", "none")
     scheme, default_port = ("https", ":443") if facts.secure else ("http", ":80")

@@ -65,7 +65,7 @@ def _refuse_malformed(found: list[PresentedCredential], context: GuardContext) -
 
 
 def _count_failure(verdict: Verdict, context: GuardContext) -> Steps[Verdict]:
-    """The verdict on a bad credential, or 429 where there were too many."""
+    """Return the verdict on a bad credential, or 429 where there were too many."""
     refusal = verdict.refusal
     if refusal is None or refusal.status != 401:
         return verdict

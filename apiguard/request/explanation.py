@@ -98,7 +98,7 @@ class Explanation:
         return next((step for step in self.steps if step.result in ended), None)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for ``json.dumps``; rows as objects, headers as pairs."""
+        """Return the same for ``json.dumps``; rows as objects, headers as pairs."""
         caller = asdict(self.caller)
         caller["client"], caller["key"] = _row(self.caller.client), _row(self.caller.key)
         return {

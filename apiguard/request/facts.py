@@ -92,7 +92,7 @@ def facts_of(
     host: str | None = "",
     unannounced: bool = False,
 ) -> Facts:
-    """Facts from a WSGI-like environ (``request.META``).
+    """Return facts from a WSGI-like environ (``request.META``).
 
     Args:
         secure: whether it arrived over https.

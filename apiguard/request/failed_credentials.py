@@ -98,7 +98,7 @@ def forget() -> None:
 def failures(
     settings: Settings, unlocked: tuple[tuple[int, str], ...] = ()
 ) -> FailedCredentials | None:
-    """The counter of this process, or ``None`` where failures are not counted.
+    """Return the counter of this process, or ``None`` where failures are not counted.
 
     Args:
         unlocked: of the snapshot; the failures of these addresses are forgotten.

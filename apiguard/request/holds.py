@@ -105,7 +105,7 @@ class Holds:
                 hold.give_back(hold.units)
 
     def held(self, unit: str) -> int:
-        """How much of a unit is counted for this request."""
+        """Return how much of a unit is counted for this request."""
         return sum(hold.units for hold in self._holds.get(unit, ()))
 
     def settle(self, used: Mapping[str, int]) -> bool:

@@ -46,7 +46,7 @@ class Verified(NamedTuple):
 
 
 def verify(presented: PresentedCredential, context: GuardContext) -> Steps[Credential | Verdict]:
-    """The caller whose key this is, or the verdict on a bad one."""
+    """Return the caller whose key this is, or the verdict on a bad one."""
     fingerprint = _fingerprint(presented, context.settings)
     before: Verified | None = context.snapshot.keyring.caller(fingerprint)
     if before is not None and before.still_holds(context):
@@ -147,7 +147,7 @@ def is_held(record: KeyRecord, context: GuardContext) -> bool:
 def judge_key(
     record: KeyRecord | None, parts: key_rules.KeyParts, context: GuardContext
 ) -> Outcome | None:
-    """Why a well-formed key is refused, or ``None`` if it is good."""
+    """Return why a well-formed key is refused, or ``None`` if it is good."""
     peppers = context.settings.key_peppers
     if record is None:  # As much work as for a key that there is.
         pepper, stored = next(iter(peppers.values()), None), _NO_DIGEST
@@ -167,7 +167,7 @@ def judge_key(
 def _refuse_any_secret(
     record: KeyRecord, environment: str, context: GuardContext
 ) -> Outcome | None:
-    """Why a key is refused whatever its secret is; ``None`` if its secret decides."""
+    """Return why a key is refused whatever its secret is; ``None`` if its secret decides."""
     outcome = judge_record(record, context)
     if outcome is None and record.environment != environment:
         return Outcome.KEY_BROKEN
@@ -175,7 +175,7 @@ def _refuse_any_secret(
 
 
 def judge_record(record: KeyRecord, context: GuardContext) -> Outcome | None:
-    """Why a key is refused although its text is right; ``None`` if it is good now.
+    """Return why a key is refused although its text is right; ``None`` if it is good now.
 
     In the order of ``key_state``, so that the admin names the same reason.
     """
@@ -214,7 +214,7 @@ def _as_caller(
 
 
 def client_user(record: KeyRecord) -> ClientUser:
-    """One for each request: projects keep things of a request on its user."""
+    """Return a new user object: projects keep data of one request on its user."""
     client = record.client
     return ClientUser(f"client:{client.slug}", f"client:{client.pk}")
 

@@ -59,7 +59,7 @@ def check_reservation(context: GuardContext, unit: str, amount: int) -> Steps[Ve
 
 
 def _limits_of(context: GuardContext) -> tuple[Limit, ...]:
-    """The limits of the tier in which the request was counted, those of all units."""
+    """Return the limits of the tier in which the request was counted, those of all units."""
     tier = context.snapshot.tiers_by_slug.get(context.tier) if context.tier else None
     if tier is None:
         return ()
@@ -157,7 +157,7 @@ def _check_of(context: GuardContext, principal: str, tier_pk: Any) -> LimitCheck
 def _applied(
     limits: tuple[Limit, ...], route: RoutePolicy | None, *, is_completed: bool
 ) -> tuple[tuple[Limit, ...], tuple[int, ...]]:
-    """The limits that hold on a route, and what a request costs at each of them.
+    """Return the limits that hold on a route, and what a request costs at each of them.
 
     Costs are empty where the request holds nothing. Limits of units that the route does
     not reserve do not hold there; where nothing tells when the request has ended, it is
@@ -186,7 +186,7 @@ def _applied_at(
 
 
 def at_route(limit: Limit, route_pk: Any) -> Limit:
-    """The limit as it is counted on a route."""
+    """Return the limit as it is counted on a route."""
     return replace(limit, route_pk=route_pk or 0) if limit.per_route else limit
 
 
@@ -208,7 +208,7 @@ def exceeded(decision: Decision) -> Verdict:
 
 
 def _overridden(limits: tuple[Limit, ...], context: GuardContext) -> tuple[Limit, ...]:
-    """The limits as they are for this client, now."""
+    """Return the limits as they are for this client, now."""
     client = context.client
     if client is None or not client.overrides:
         return limits
@@ -231,7 +231,7 @@ def with_overrides(
 def _with_amounts(
     limits: tuple[Limit, ...], amounts: tuple[tuple[int, int], ...]
 ) -> tuple[Limit, ...]:
-    """The same tuple each time: caches of the counter are keyed by it."""
+    """Return the same tuple each time: caches of the counter are keyed by it."""
     by_pk = dict(amounts)
     return tuple(replace(limit, amount=by_pk.get(limit.pk, limit.amount)) for limit in limits)
 

@@ -44,7 +44,7 @@ class PresentedCredential:
 def extract(
     facts: Facts, settings: Settings, issuers: Container[str], *, judge_all: bool
 ) -> list[PresentedCredential]:
-    """The credentials of ours in a request; more than one is one too many."""
+    """Return the credentials of ours in a request; more than one is one too many."""
     found = []
     if facts.authorization is not None:
         presented = _of_authorization(facts.authorization, settings.key_namespace)

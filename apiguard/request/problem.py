@@ -30,7 +30,7 @@ _ERRORS = {
 
 
 def title(status: int) -> str:
-    """The reason phrase of a status code (RFC 9110 section 15)."""
+    """Return the reason phrase of a status code (RFC 9110 section 15)."""
     if status in _TITLES:
         return _TITLES[status]
     try:
@@ -40,7 +40,7 @@ def title(status: int) -> str:
 
 
 def error_code(status: int) -> str:
-    """The ``error`` member for a status that no stage of ours produced."""
+    """Return the ``error`` member for a status that no stage of ours produced."""
     snake_cased = re.sub(r"[^a-z0-9]+", "_", title(status).lower()).strip("_")
     return _ERRORS.get(status, snake_cased)
 
@@ -56,7 +56,7 @@ def problem(
     violated: Sequence[str] = (),
     errors: object = None,
 ) -> dict[str, Any]:
-    """The members of a refusal's body, in the order in which they are sent.
+    """Return the members of a refusal's body, in the order in which they are sent.
 
     Args:
         retry_after: whole seconds.
@@ -82,5 +82,5 @@ def problem(
 
 
 def encode(members: Mapping[str, Any]) -> bytes:
-    """The body as bytes."""
+    """Return the body as bytes."""
     return json.dumps(members, ensure_ascii=False, default=str).encode("utf-8", "replace")

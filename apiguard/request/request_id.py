@@ -37,7 +37,7 @@ current_ids: ContextVar[Ids] = ContextVar("apiguard_ids", default=NOBODY)
 
 @sensitive_variables("meta")
 def ids_of(meta: Mapping[str, Any], settings: Settings) -> Ids:
-    """The ids of a request, from a WSGI-like environ (``request.META``)."""
+    """Return the ids of a request, from a WSGI-like environ (``request.META``)."""
     inbound = meta.get(settings.request_id_meta)
     if inbound is None:
         this_id = os.urandom(16).hex()
@@ -48,7 +48,7 @@ def ids_of(meta: Mapping[str, Any], settings: Settings) -> Ids:
 
 
 def request_id(inbound: str | None, remote_addr: str, settings: Settings) -> str:
-    """The inbound id, if it is well-formed and its sender is believed; else a new one."""
+    """Return the inbound id, if it is well-formed and its sender is believed; else a new one."""
     if inbound is not None and _WELL_FORMED.match(inbound) and _believed(remote_addr, settings):
         return inbound
     return os.urandom(16).hex()
@@ -80,7 +80,7 @@ class RequestIdFilter(logging.Filter):
 
 
 def _named_by(record: logging.LogRecord) -> Ids:
-    """What a record says itself: Django logs errors when all middleware has returned."""
+    """Return what a record says itself: Django logs errors when all middleware has returned."""
     request: Any = getattr(record, "request", None)
     this_id = getattr(getattr(request, "apiguard", None), "request_id", "")
     if not this_id:

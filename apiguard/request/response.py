@@ -32,7 +32,7 @@ SECURITY_MIDDLEWARE = "django.middleware.security.SecurityMiddleware"
 
 
 def refuse(context: GuardContext, verdict: Verdict) -> HttpResponse:
-    """The response of a verdict that lets no view run."""
+    """Return the response of a verdict that lets no view run."""
     return _response_of(verdict, context.request_id, context.settings)
 
 
@@ -191,7 +191,7 @@ def _is_page(response: HttpResponse) -> bool:
 
 
 def describe(request: HttpRequest, context: GuardContext, status: int) -> tuple[int, str, str]:
-    """Status, error code and text for an error of Django's."""
+    """Return status, error code and text for an error of Django's."""
     if isinstance(context.exception, RequestDataTooBig) or (
         status == 400 and _was_too_big(request, context)
     ):

@@ -41,7 +41,7 @@ def _bad(context: GuardContext, reason: str, outcome: Outcome = Outcome.TOKEN_RE
 
 
 def verify(presented: PresentedCredential, context: GuardContext) -> Steps[Credential | Verdict]:
-    """The subject whose token this is, or the verdict on a bad one."""
+    """Return the subject whose token this is, or the verdict on a bad one."""
     try:
         parsed, issuer = _parse(presented, context.snapshot.issuers)
         keys_now = yield ReadKeys(issuer)

@@ -22,7 +22,7 @@ class _CredentialAuthentication(BaseAuthentication):
     kind: ClassVar[Literal["key", "token"]]
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
-        """The user and the key's record or token's claims; ``None`` without one of ours.
+        """Return the user and the key's record or token's claims; ``None`` without one of ours.
 
         Raises:
             RequestRefused: a credential of ours is bad.

@@ -120,7 +120,7 @@ def _verdict(exc: Exception, response: Response, guard: GuardContext) -> Verdict
 
 
 def _error(exc: Exception, status: int) -> str:
-    """The ``error`` member for a refusal of DRF's or the view's own."""
+    """Return the ``error`` member for a refusal of DRF's or the view's own."""
     code = str(getattr(exc, "default_code", exceptions.APIException.default_code))
     if status == 403 and _is_csrf(exc):
         return "csrf_failed"

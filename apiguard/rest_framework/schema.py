@@ -22,7 +22,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     name = "apiKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        """An OpenAPI security scheme object."""
+        """Return an OpenAPI security scheme object."""
         return {"type": "apiKey", "in": "header", "name": conf.current().api_key_header}
 
 
@@ -33,5 +33,5 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     name = "bearerToken"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        """An OpenAPI security scheme object."""
+        """Return an OpenAPI security scheme object."""
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}

@@ -89,7 +89,7 @@ def _weighted(element: str) -> tuple[MediaType, float] | None:
 
 
 def _weight(media: MediaType, ranges: Sequence[tuple[MediaType, float]]) -> float:
-    """The weight that the most specific matching range gives; the higher of two alike."""
+    """Return the weight that the most specific matching range gives; the higher of two alike."""
     best = ((-1, 0), 0.0)
     for wanted, weight in ranges:
         if (specificity := _specificity(wanted, media)) is not None:
@@ -98,7 +98,7 @@ def _weight(media: MediaType, ranges: Sequence[tuple[MediaType, float]]) -> floa
 
 
 def _specificity(wanted: MediaType, media: MediaType) -> tuple[int, int] | None:
-    """How closely a range names a type; None where it does not match.
+    """Return how closely a range names a type; None where it does not match.
 
     A parameter that the type does not have is ignored: ``version=1`` and
     ``indent=4`` are wishes to the view.

@@ -61,7 +61,7 @@ def is_token(text: str) -> bool:
 
 
 def check_field_name(name: str) -> str:
-    """The name itself, if it is a header name (RFC 9110 section 5.1).
+    """Return the name itself, if it is a header name (RFC 9110 section 5.1).
 
     Raises:
         HeaderError: ``empty``, ``too_long``, ``wildcard`` or ``bad_name``.
@@ -85,7 +85,7 @@ def check_field_name(name: str) -> str:
 
 
 def check_field_value(value: str) -> str:
-    """The value itself, if it can be sent (RFC 9110 section 5.5).
+    """Return the value itself, if it can be sent (RFC 9110 section 5.5).
 
     Raises:
         HeaderError: ``too_long``, ``line_break``, ``control_character``,
@@ -103,7 +103,7 @@ def check_field_value(value: str) -> str:
 
 
 def check_method(method: str) -> str:
-    """The method itself, if a policy may permit it; methods are case-sensitive.
+    """Return the method itself, if a policy may permit it; methods are case-sensitive.
 
     Raises:
         HeaderError: ``empty``, ``wildcard``, ``bad_method``, ``forbidden_method``
@@ -182,7 +182,7 @@ def merge_vary(existing: str, names: Iterable[str]) -> str:
 
 
 def split_list(value: str, *, max_length: int = 4096, max_empty: int = 16) -> list[str] | None:
-    """The members of a list in a header (RFC 9110 section 5.6.1), empty ones left out.
+    """Return the members of a list in a header (RFC 9110 section 5.6.1), empty ones left out.
 
     Args:
         max_length: characters of the whole value.

@@ -43,7 +43,7 @@ def ends_in_number(host: str) -> bool:
 
 
 def bracketed(address: IPv6Address) -> str:
-    """An IPv6 host as browsers write it."""
+    """Return an IPv6 host as browsers write it."""
     # WHATWG URL writes IPv4-mapped addresses in hexadecimal; Python 3.13 does not.
     if address.ipv4_mapped is not None:
         low = int(address.ipv4_mapped)

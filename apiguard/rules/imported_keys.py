@@ -25,7 +25,7 @@ _STORED = re.compile(r"sha512\$\$([0-9a-f]{128})")
 
 
 def parse(text: str) -> KeyParts | None:
-    """The parts of ``text``, or None if it has not the form of such a key.
+    """Return the parts of ``text``, or None if it has not the form of such a key.
 
     ``text`` of the result is the hash that stands for the key.
     """
@@ -38,7 +38,7 @@ def parse(text: str) -> KeyParts | None:
 
 
 def parse_any(text: str, namespace: str) -> KeyParts | None:
-    """The parts of a key of ``namespace``, or of an imported one; None for anything else."""
+    """Return the parts of a key of ``namespace``, or of an imported one; None for anything else."""
     return keys.parse(text, namespace) or parse(text)
 
 

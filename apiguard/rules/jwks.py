@@ -139,7 +139,7 @@ def _is_for_signing(member: dict[str, Any]) -> bool:
 
 
 def _fitting(member: dict[str, Any], algorithms: Collection[str]) -> list[str]:
-    """The issuer's algorithms that the key's ``alg`` and curve allow."""
+    """Return the issuer's algorithms that the key's ``alg`` and curve allow."""
     only, curve = member.get("alg", ...), member.get("crv")
     own = _CURVES.get(curve, frozenset()) if isinstance(curve, str) else frozenset()
     if member["kty"] == "RSA":
@@ -168,7 +168,7 @@ def _without_padding(member: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(text: str) -> int:
-    """A Base64urlUInt (RFC 7518 section 2); 0 for what is none."""
+    """Return a Base64urlUInt (RFC 7518 section 2); 0 for what is none."""
     return int.from_bytes(_bytes(text))
 
 

@@ -45,7 +45,7 @@ class KeysUrl:
 
 
 def parse_keys_url(url: str) -> KeysUrl:
-    """The parts of a URL that keys may be fetched from.
+    """Return the parts of a URL that keys may be fetched from.
 
     Raises:
         IssuerError: it is not https, has a user, a fragment or another

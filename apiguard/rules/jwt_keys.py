@@ -129,7 +129,7 @@ def _is_of_curve(key: Any, algorithm: str) -> bool:
 
 
 def key_of_jwk(jwk: dict[str, Any], algorithm: str) -> Any:
-    """The key object of one JWK that was checked before (see ``jwks.py``).
+    """Return the key object of one JWK that was checked before (see ``jwks.py``).
 
     Raises:
         IssuerError: it cannot be read: a member is missing, a point is not on its curve.

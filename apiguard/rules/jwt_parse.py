@@ -122,7 +122,7 @@ def issuer_of(token: str) -> str | None:
 
 
 def parse(token: str) -> ParsedToken:
-    """The parts of a token in compact serialization (RFC 7515 section 7.1).
+    """Return the parts of a token in compact serialization (RFC 7515 section 7.1).
 
     Raises:
         TokenRefused: it is not well-formed, or has a header parameter that is

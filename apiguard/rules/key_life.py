@@ -41,7 +41,7 @@ def key_state(
     pepper_known: bool = True,
     broken: bool = False,
 ) -> KeyState:
-    """The first reason why a key is refused at ``now``, or ``VALID``."""
+    """Return the first reason why a key is refused at ``now``, or ``VALID``."""
     reasons = (
         (revoked, KeyState.REVOKED),
         (expires_at is not None and expires_at <= now, KeyState.EXPIRED),
@@ -78,7 +78,7 @@ def succession(
     ends: datetime | None,
     planned_end: datetime | None,
 ) -> Succession:
-    """What rotating a key at ``now`` makes of it.
+    """Return what rotating a key at ``now`` makes of it.
 
     The successor lives as long as the old key was meant to, from its own
     beginning; a beginning that lies ahead stays where it is. The old key ends

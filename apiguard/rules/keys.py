@@ -66,7 +66,7 @@ def check_namespace(text: object) -> str:
 
 
 def generate(namespace: str, environment: str) -> KeyParts:
-    """A new key with 190 bits of randomness in its secret.
+    """Return a new key with 190 bits of randomness in its secret.
 
     Raises:
         SettingError: the namespace is malformed.
@@ -81,7 +81,7 @@ def generate(namespace: str, environment: str) -> KeyParts:
 
 
 def parse(text: str, namespace: str) -> KeyParts | None:
-    """The parts of ``text``, or None if it is no key of ``namespace``.
+    """Return the parts of ``text``, or None if it is no key of ``namespace``.
 
     The length is looked at first, so the cost does not depend on the input.
     """
@@ -100,7 +100,7 @@ def has_key_shape(text: str, namespace: str) -> bool:
 
 
 def pattern(namespace: str) -> str:
-    """A regular expression for secret scanners; no look-around, so RE2 reads it too."""
+    """Return a regular expression for secret scanners; no look-around, so RE2 reads it too."""
     environments = "|".join(ENVIRONMENTS)
     tail = _SECRET_LENGTH + _CRC_LENGTH
     return (
@@ -110,7 +110,7 @@ def pattern(namespace: str) -> str:
 
 
 def shown(namespace: str, environment: str, key_id: str) -> str:
-    """A key as people may see it: its public part, and that there is more."""
+    """Return a key as people may see it: its public part, and that there is more."""
     return f"{namespace}_{environment}_{key_id}_…"
 
 
@@ -126,7 +126,7 @@ def mask(text: str, namespace: str) -> str:
 
 
 def find(data: bytes, namespace: str) -> Iterator[tuple[int, KeyParts | None]]:
-    """Everything in ``data`` that has the form of a key: where it ends, and its parts.
+    """Yield everything in ``data`` that has the form of a key: where it ends, and its parts.
 
     ``None`` stands for what has the form and a wrong checksum. Unlike
     ``pattern``, this finds a key inside a word, because the checksum tells.
@@ -140,7 +140,7 @@ def find(data: bytes, namespace: str) -> Iterator[tuple[int, KeyParts | None]]:
 
 
 def digest(text: str, pepper: bytes | None) -> str:
-    """What is stored of a key: 64 hexadecimal digits over its whole text.
+    """Return what is stored of a key: 64 hexadecimal digits over its whole text.
 
     HMAC-SHA-256 under ``pepper``; plain SHA-256 where there is none. The
     secret is random, so a slow password hash would add nothing but delay.
@@ -170,7 +170,7 @@ def _checksum(text: str) -> str:
 
 
 def key_length(namespace: str) -> int:
-    """How many characters a key of ``namespace`` has."""
+    """Return how many characters a key of ``namespace`` has."""
     return len(namespace) + 1 + 4 + 1 + _ID_LENGTH + 1 + _SECRET_LENGTH + _CRC_LENGTH
 
 

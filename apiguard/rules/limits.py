@@ -195,7 +195,7 @@ def _share_left(one: Counted) -> float:
 
 
 def rate_limit_headers(decision: Decision, families: Collection[str]) -> dict[str, Header]:
-    """The rate-limit headers of a response, for the ``families`` that are switched on.
+    """Return the rate-limit headers of a response, for the ``families`` that are switched on.
 
     ``x-ratelimit`` and ``draft-6`` describe the closest limit, which is one on requests in
     flight only where that refuses; ``draft-10``

@@ -128,7 +128,7 @@ def parse_essence_range(text: str) -> MediaType:
 
 
 def essence_of(content_type: str) -> MediaType | None:
-    """The type of a response as browsers read it, whatever follows it.
+    """Return the type of a response as browsers read it, whatever follows it.
 
     None where there is none. Source: MIME Sniffing, "parse a MIME type".
     """
@@ -140,7 +140,7 @@ def essence_of(content_type: str) -> MediaType | None:
 
 
 def closeness(wanted: MediaType, media: MediaType) -> int:
-    """How closely a range that staff typed names a type, 1 to 4; 0 where it does not."""
+    """Return how closely a range that staff typed names a type, 1 to 4; 0 where it does not."""
     if not covers(wanted, media):
         return 0
     if wanted.type == "*":
@@ -151,7 +151,7 @@ def closeness(wanted: MediaType, media: MediaType) -> int:
 
 
 def parse_content_type(header: str) -> MediaType | None:
-    """The media type of a request's Content-Type; None where it is malformed."""
+    """Return the media type of a request's Content-Type; None where it is malformed."""
     if len(header) > MAX_CONTENT_TYPE_LENGTH:
         return None
     media = read(header.strip(" \t"))
@@ -210,7 +210,7 @@ def _quoted(value: str) -> str:
 
 
 def folded(name: str, value: str) -> str:
-    """A parameter's value as it is compared: charsets in lower case."""
+    """Return a parameter's value as it is compared: charsets in lower case."""
     if name != "charset":
         return value
     # The one alias that programs really send.

@@ -76,12 +76,12 @@ def parse_network(text: str) -> Network:
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Every one of ``texts``; raises :class:`NetworkError` for the first bad one."""
+    """Return every one of ``texts``; raises :class:`NetworkError` for the first bad one."""
     return tuple(parse_network(text) for text in texts)
 
 
 def parse_address(text: str) -> Address | None:
-    """A request's address, or None: no zones, ports, blanks or leading zeros."""
+    """Return a request's address, or None: no zones, ports, blanks or leading zeros."""
     return None if len(text) > _MAX_ADDRESS_LENGTH else _parsed_address(text)
 
 
@@ -127,7 +127,7 @@ def client_address(
     trusted: Sequence[Network],
     trust_unix: bool,
 ) -> Address | None:
-    """The address that a request is counted by.
+    """Return the address that a request is counted by.
 
     Args:
         remote_addr: the peer's address; empty or a path for unix sockets.
@@ -172,7 +172,7 @@ def network_of(address: Address) -> str:
 
 
 def parse_forwarded_for(value: str) -> list[str]:
-    """The elements of X-Forwarded-For, left to right, ports and brackets removed.
+    """Return the elements of X-Forwarded-For, left to right, ports and brackets removed.
 
     Only the end is read: 32 elements of the last 4,096 characters. What is not
     an address stays, so that it ends a walk.
@@ -182,7 +182,7 @@ def parse_forwarded_for(value: str) -> list[str]:
 
 
 def parse_forwarded(value: str) -> list[str]:
-    """The ``for`` values of Forwarded (RFC 7239), left to right, ports removed.
+    """Return the ``for`` values of Forwarded (RFC 7239), left to right, ports removed.
 
     Read from the right within the same bounds, so that a quote which a client
     left open cannot swallow what proxies appended. An element that is malformed
@@ -225,14 +225,14 @@ def _is_unix(remote_addr: str) -> bool:
 
 
 def _tail(value: str) -> str:
-    """The end of a long list, without the element that the cut went through."""
+    """Return the end of a long list, without the element that the cut went through."""
     if len(value) <= MAX_FORWARDED_LENGTH:
         return value
     return value[-MAX_FORWARDED_LENGTH:].partition(",")[2]
 
 
 def _node(text: str) -> str:
-    """A node without its port (RFC 7239 section 6); other text as it is."""
+    """Return a node without its port (RFC 7239 section 6); other text as it is."""
     found = _NODE.fullmatch(text)
     return (found["v6"] or found["v4"] or text) if found else text
 

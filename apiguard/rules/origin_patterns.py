@@ -104,7 +104,7 @@ def parse_pattern(text: str) -> OriginPattern:
 
 
 def pattern_errors(text: str) -> list[OriginError]:
-    """Everything that is wrong with a pattern by itself, in the order of reading.
+    """Return everything that is wrong with a pattern by itself, in the order of reading.
 
     Each error has a code of its own kind, ``text`` as its value and, where all
     mistakes can be mended without guessing, the one accepted spelling as
@@ -133,7 +133,7 @@ class _Mistake(Exception):
 
 
 def _mistakes(text: str) -> tuple[list[str], str | None]:
-    """The codes of all mistakes, and the spelling that has none of them."""
+    """Return the codes of all mistakes, and the spelling that has none of them."""
     codes: list[str] = []
     seen: set[str] = set()
     mended, going_on = True, text

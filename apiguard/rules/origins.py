@@ -54,7 +54,7 @@ def check_patterns(
     allow_insecure: bool = False,
     allow_public_suffixes: bool = False,
 ) -> list[OriginError]:
-    """What the patterns would grant to strangers, in their order.
+    """Return what the patterns would grant to strangers, in their order.
 
     Args:
         allow_credentials: the policy permits credentialed requests (Fetch 3.3.5).
@@ -74,7 +74,7 @@ def check_patterns(
 
 
 def parse_origin(text: str) -> tuple[str, str, int | None] | None:
-    """Scheme, host and port (None: default) of a request's ``Origin``.
+    """Return scheme, host and port (None: default) of a request's ``Origin``.
 
     None for everything that a browser would not have written exactly so.
     """
@@ -105,7 +105,7 @@ class OriginSet:
         self._arrange(ShardedMap(), ShardedMap(), {}, (), patterns)
 
     def after(self, removed: Iterable[OriginPattern], added: Iterable[OriginPattern]) -> OriginSet:
-        """A successor without the ``removed`` patterns, then with those ``added``."""
+        """Return a successor without the ``removed`` patterns, then with those ``added``."""
         successor = OriginSet.__new__(OriginSet)
         successor._arrange(self._exact, self._families, self._depths, removed, added)
         return successor
@@ -141,7 +141,7 @@ class OriginSet:
         )
 
     def texts(self) -> frozenset[str]:
-        """All patterns, in their only spelling."""
+        """Return all patterns, in their only spelling."""
         return frozenset(text for part in (self._exact, self._families) for text, _ in part.items())
 
     def covers(self, pattern: OriginPattern) -> bool:
@@ -165,7 +165,7 @@ class OriginSet:
         )
 
     def match(self, origin: str) -> str | None:
-        """The value of ``Access-Control-Allow-Origin`` for a request's ``Origin``.
+        """Return the value of ``Access-Control-Allow-Origin`` for a request's ``Origin``.
 
         ``"*"`` if everything is permitted, the origin itself if it is, else None.
         """
@@ -206,7 +206,7 @@ def _port_text(port: Port) -> str:
 
 
 def _parents(host: str, deepest: int) -> Iterator[str]:
-    """What stands behind each of the last ``deepest`` dots of a host."""
+    """Yield what stands behind each of the last ``deepest`` dots of a host."""
     dot = len(host)
     for _ in range(deepest):
         dot = host.rfind(".", 0, dot)

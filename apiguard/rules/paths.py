@@ -24,7 +24,7 @@ _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
 def normalise_prefix(text: str) -> str:
-    """The canonical spelling of a prefix: with a slash at both ends.
+    """Return the canonical spelling of a prefix: with a slash at both ends.
 
     Raises:
         PathError: for what no request path can have or what reads two ways.
@@ -62,11 +62,11 @@ class PrefixTable(Generic[T]):
         self._slashes: Final = max((prefix.count("/") for prefix in entries), default=0)
 
     def prefixes(self) -> frozenset[str]:
-        """All prefixes of the table."""
+        """Return all prefixes of the table."""
         return frozenset(self._entries)
 
     def find(self, path: str) -> T | None:
-        """The value of the longest prefix that covers ``path``."""
+        """Return the value of the longest prefix that covers ``path``."""
         found: T | None = None
         end = -1
         for _ in range(self._slashes):

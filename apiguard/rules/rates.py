@@ -95,7 +95,7 @@ class Rate:
 
 
 def parse_rate(text: object) -> Rate:
-    """The rate that ``text`` describes; the period is in seconds.
+    """Return the rate that ``text`` describes; the period is in seconds.
 
     Raises:
         RateError: it cannot be read, or is out of bounds.

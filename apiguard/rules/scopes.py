@@ -19,7 +19,7 @@ _SCOPE_TOKEN = re.compile(rf"[\x21\x23-\x5b\x5d-\x7e]{{1,{MAX_SCOPE_LENGTH}}}")
 
 
 def parse_scopes(value: Iterable[str]) -> tuple[str, ...]:
-    """The scopes of ``value``, each once, sorted.
+    """Return the scopes of ``value``, each once, sorted.
 
     Raises:
         ScopeError: ``value`` is one string or no list, or a member is not a
@@ -37,14 +37,14 @@ def parse_scopes(value: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_registered(scopes: Iterable[str], registry: Collection[str] | None) -> list[ScopeError]:
-    """One mistake per scope that ``registry`` does not hold; none without a registry."""
+    """Return one mistake per scope that ``registry`` does not hold; none without a registry."""
     if registry is None:
         return []
     return [_unregistered(scope, registry) for scope in scopes if scope not in registry]
 
 
 def split_scope_claim(value: object) -> frozenset[str]:
-    """The scopes of a token's claim: a space-separated string (RFC 8693 section 4.2)
+    """Return the scopes of a token's claim: a space-separated string (RFC 8693 section 4.2)
     or a list of strings, as some issuers write it. Anything else grants nothing.
     """
     if isinstance(value, str):

@@ -40,16 +40,16 @@ class ShardedMap(Generic[K, V]):
         return key in self._shards[hash(key) & self._mask]
 
     def get(self, key: K) -> V | None:
-        """The value, or ``None``."""
+        """Return the value, or ``None``."""
         return self._shards[hash(key) & self._mask].get(key)
 
     def items(self) -> Iterator[tuple[K, V]]:
-        """All entries, in no order."""
+        """Yield all entries, in no order."""
         for shard in self._shards:
             yield from shard.items()
 
     def after(self, removed: Iterable[K], written: Mapping[K, V]) -> ShardedMap[K, V]:
-        """A successor without the ``removed`` keys, then with the ``written`` entries."""
+        """Return a successor without the ``removed`` keys, then with the ``written`` entries."""
         copies: dict[int, dict[K, V]] = {}
         size = self._size
 

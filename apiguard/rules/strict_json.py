@@ -41,7 +41,7 @@ class JsonRefused(Exception):
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
-    """The object that ``raw`` spells.
+    """Return the object that ``raw`` spells.
 
     Raises:
         JsonRefused: it spells none, or more than one reader could agree on.

@@ -26,7 +26,7 @@ _TRACEPARENT = re.compile(
 
 
 def parse_traceparent(value: str) -> Trace | None:
-    """The ids of a ``traceparent``, or ``None`` where the standard says to ignore it.
+    """Return the ids of a ``traceparent``, or ``None`` where the standard says to ignore it.
 
     Never raises; reads the first 56 characters alone, however many there are.
     """

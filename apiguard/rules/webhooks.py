@@ -44,7 +44,7 @@ class WebhookTarget:
 
 
 def parse_webhooks(value: object) -> dict[str, WebhookTarget]:
-    """The receivers by name.
+    """Return the receivers by name.
 
     Raises:
         SettingError: one of them has no usable URL or secret. No secret is repeated.

@@ -9,5 +9,5 @@ from ..models import CounterOutage
 
 
 def process_name() -> str:
-    """Host and process id, such as "web-2:4242"."""
+    """Return host and process id, such as "web-2:4242"."""
     return f"{socket.gethostname()}:{os.getpid()}"[-CounterOutage.MAX_PROCESS :]

@@ -56,7 +56,7 @@ def note(remote_addr: str) -> None:
 
 
 def untrusted_since(at: datetime) -> list[UntrustedProxy]:
-    """Those that were seen after ``at`` and that the settings do not name by now."""
+    """Return those that were seen after ``at`` and that the settings do not name by now."""
     rows = UntrustedProxy.objects.using(write_alias()).since(at)
     trusted = conf.current().trusted_proxies
     return [row for row in rows if not contains(trusted, parse_address(row.address))]

@@ -72,7 +72,7 @@ class Selection:
 
     @classmethod
     def of_days(cls, days: int, now: datetime | None = None, **only: Any) -> Selection:
-        """The last 24 hours for one day, else whole days of the current time zone."""
+        """Return the last 24 hours for one day, else whole days of the current time zone."""
         now = now or timezone.now()
         if days == 1:
             return cls(hour_of(now) - 23 * HOUR, now, **only)

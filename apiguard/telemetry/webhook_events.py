@@ -18,7 +18,7 @@ MAX_TEXT = 500
 
 
 def build_event(signal: Signal, arguments: Mapping[str, Any]) -> str:
-    """The body of the event of a signal that was sent with these arguments."""
+    """Return the body of the event of a signal that was sent with these arguments."""
     name, data = _EVENTS[signal]
     at = arguments.get("at") or timezone.now()
     event = {"type": name, "timestamp": _moment(at), "data": data(arguments)}

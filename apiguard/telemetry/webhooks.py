@@ -180,7 +180,7 @@ class Webhooks:
             self.queue(name).add(body)
 
     def queue(self, name: str) -> WebhookQueue:
-        """The queue of one receiver."""
+        """Return the queue of one receiver."""
         with self._lock:
             if name not in self._queues:
                 self._queues[name] = WebhookQueue(name)

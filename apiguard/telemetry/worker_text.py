@@ -117,7 +117,7 @@ def _lagging(worker: Worker, who: dict[str, str]) -> str:
 
 
 def remedy(worker: Worker, now: datetime) -> str:
-    """What to do about it; "" where nothing is to be done."""
+    """Return what to do about it; "" where nothing is to be done."""
     if worker.state is State.LAGGING:
         return _("See that it uses this database and no replica or copy of it; then restart it.")
     if worker.state is not State.FAILING:

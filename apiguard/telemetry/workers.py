@@ -60,7 +60,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """All workers that are known of, those in need of somebody first.
+    """All workers that are known of, those that need attention first.
 
     ``unseen`` is why others than this process are not among them: "memory",
     the class of an error, or "" where they are.
@@ -71,7 +71,7 @@ class Fleet:
     unseen: str = ""
 
     def of(self, *states: State) -> list[Worker]:
-        """The workers in one of these states."""
+        """Return the workers in one of these states."""
         return [worker for worker in self.workers if worker.state in states]
 
     @property
@@ -105,7 +105,7 @@ def fleet(
     timeout: float | None = None,
     truth: PolicyState | None = None,
 ) -> Fleet:
-    """Every worker that has left word; a few queries, one round trip.
+    """Return every worker that has sent a heartbeat; a few queries, one round trip.
 
     Args:
         registry: ``None`` where workers share no store.
@@ -135,7 +135,7 @@ def judge(
     replaced: Callable[[int | None], float | None],
     max_age: float | None,
 ) -> tuple[Worker, ...]:
-    """Workers of (process, age, heartbeat), those in need of somebody first.
+    """Return workers of (process, age, heartbeat), those that need attention first.
 
     Args:
         truth: revision and stamp in the database.

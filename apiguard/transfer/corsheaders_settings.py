@@ -63,7 +63,7 @@ class Reading:
 
 
 def read(settings: object) -> Reading:
-    """What a project's settings mean, value by value.
+    """Return what a project's settings mean, value by value.
 
     Args:
         settings: anything whose attributes are settings, such as ``django.conf.settings``.
@@ -101,7 +101,7 @@ class _Given:
         return [name for name in dir(self.settings) if name.startswith("CORS_")]
 
     def find(self, name: str, default: Any = None) -> tuple[str, Any]:
-        """The name that is in use, and its value."""
+        """Return the name that is in use, and its value."""
         for one in (name, FORMER_NAMES.get(name, name)):
             if hasattr(self.settings, one):
                 return one, getattr(self.settings, one)
@@ -114,7 +114,7 @@ class _Given:
         return value is True
 
     def texts(self, name: str, default: Iterable[str], reading: Reading) -> tuple[str, list[str]]:
-        """The members of a list of strings; compiled expressions as their text."""
+        """Return the members of a list of strings; compiled expressions as their text."""
         used, value = self.find(name, tuple(default))
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
             reading.refused.append(_wrong(used, value, "Write a list of strings."))
@@ -182,7 +182,7 @@ def _all_origins(given: _Given, reading: Reading) -> Iterable[tuple[str, str]]:
 
 
 def _both_schemes(name: str, host: str, reading: Reading) -> tuple[str, ...]:
-    """The origins of a host without a scheme, as versions before 3.0 permitted them."""
+    """Return the origins of a host without a scheme, as versions before 3.0 permitted them."""
     origins = (f"https://{host}", f"http://{host}")
     if any(pattern_errors(origin) for origin in origins):
         return (host,)  # The error of the text as it stands is the clearer one.

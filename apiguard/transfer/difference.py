@@ -63,7 +63,7 @@ class Difference:
 
 
 def compare_entries(current: Entries, wanted: Wanted, document: Document) -> Difference:
-    """What is to be made, changed and, only if asked for, deleted."""
+    """Return what is to be made, changed and, only if asked for, deleted."""
     ids, problems = _renamed_ids(current, wanted, document)
     renamed = {_new_id(entry.id, ids): _renamed(entry, ids) for entry in current.values()}
     old_ids = {_new_id(row_id, ids): row_id for row_id in current}
@@ -115,7 +115,7 @@ def same(one: Any, other: Any) -> bool:
 def _renamed_ids(
     current: Entries, wanted: Wanted, document: Document
 ) -> tuple[dict[RowId, RowId], list[DocumentError]]:
-    """The rows whose files say that they had another name, those of outer sections first."""
+    """Return the rows whose files say that they had another name, those of outer sections first."""
     ids: dict[RowId, RowId] = {}
     problems = _claimed_twice(wanted, document)
     for is_inner in (False, True):
@@ -169,7 +169,7 @@ def _new_id(row_id: RowId, ids: Mapping[RowId, RowId]) -> RowId:
 
 
 def _renamed(entry: Entry, ids: Mapping[RowId, RowId]) -> Entry:
-    """The entry with its references as they are after all renamings."""
+    """Return the entry with its references as they are after all renamings."""
     values = {
         name: _new_id(value, ids) if isinstance(value, tuple) else value
         for name, value in entry.values.items()

@@ -38,7 +38,7 @@ class Document:
     def error(
         self, path: Path, code: str, reason: str, hint: str = "", *, suggestion: str | None = None
     ) -> DocumentError:
-        """A mistake at ``path``; its position is that of the nearest part that has one."""
+        """Return a mistake at ``path``; its position is that of the nearest part that has one."""
         known = (path[:end] for end in range(len(path), -1, -1) if path[:end] in self.positions)
         position = next((self.positions[part] for part in known), None)
         return DocumentError(
@@ -47,13 +47,13 @@ class Document:
 
 
 def path_text(path: Path) -> str:
-    """A path as people write it, such as ``routes[0].methods``."""
+    """Return a path as people write it, such as ``routes[0].methods``."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return "".join(parts).lstrip(".")
 
 
 def read_document(raw: bytes) -> Document:
-    """The data of a file: JSON where it begins with ``{``, else YAML.
+    """Return the data of a file: JSON where it begins with ``{``, else YAML.
 
     Raises:
         DocumentError: it is neither, too large, or has something that is refused.

@@ -45,13 +45,13 @@ class Entry:
 
 
 def describe(row_id: RowId) -> str:
-    """An entry as people call it, such as ``limit 'free/per-minute'``."""
+    """Return an entry as people call it, such as ``limit 'free/per-minute'``."""
     label = next(section.label for section in SECTIONS if section.name == row_id[0])
     return f"{label} {name_of(row_id)!r}"
 
 
 def name_of(row_id: RowId) -> str:
-    """The name of a row with those above it, as references are written."""
+    """Return the name of a row with those above it, as references are written."""
     return "/".join(part for part in row_id[1:] if part)
 
 
@@ -65,7 +65,7 @@ class Policy:
     has_clients: bool
 
     def rows_of(self, name: str) -> list[Any]:
-        """The rows of a section, in the order of their primary keys."""
+        """Return the rows of a section, in the order of their primary keys."""
         return [row for row_id, row in self.rows.items() if row_id[0] == name]
 
 
@@ -137,7 +137,7 @@ class _Ids:
         return self.of_row[name].get(pk, (name, f"#{pk}"))
 
     def values(self, row: Any) -> dict[str, Any]:
-        """The values of the fields that files hold."""
+        """Return the values of the fields that files hold."""
         section = BY_MODEL[type(row)]
         values: dict[str, Any] = {}
         for name, each in section.fields.items():

@@ -26,18 +26,18 @@ HEAD = """\
 
 
 def as_yaml(policy: Policy, *, clients: bool) -> str:
-    """The policy as YAML, with comments."""
+    """Return the policy as YAML, with comments."""
     data = as_data(policy.entries, clients=clients)
     return f"{HEAD}\n{write_yaml(data, _comments(data, policy.rows))}"
 
 
 def as_json(policy: Policy, *, clients: bool) -> str:
-    """The policy as JSON, without a line break at its end."""
+    """Return the policy as JSON, without a line break at its end."""
     return json.dumps(as_data(policy.entries, clients=clients), indent=2, ensure_ascii=False)
 
 
 def as_data(entries: Entries, *, clients: bool) -> dict[str, Any]:
-    """The document of these entries; every section is in it, also an empty one."""
+    """Return the document of these entries; every section is in it, also an empty one."""
     by_parent: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries.values():
         by_parent.setdefault((entry.id[0], entry.parent), []).append(entry)
@@ -75,7 +75,7 @@ def _row(
 
 
 def shown_value(value: Any) -> Any:
-    """A value as files hold it: a reference is the name of its row."""
+    """Return a value as files hold it: a reference is the name of its row."""
     return name_of(value) if isinstance(value, tuple) else value
 
 

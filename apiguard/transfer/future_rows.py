@@ -25,7 +25,7 @@ FIRST_NEW_PK = 2**40
 
 
 def user_pks(entries: Iterable[Entry]) -> dict[RowId, Any]:
-    """The primary keys of the users whom these entries name, of those that there are."""
+    """Return the primary keys of the users whom these entries name, of those that there are."""
     names = {
         value[1]
         for entry in entries
@@ -41,7 +41,7 @@ def user_pks(entries: Iterable[Entry]) -> dict[RowId, Any]:
 
 
 def new_row(entry: Entry, pks: Mapping[RowId, Any]) -> PolicyModel:
-    """An unsaved row with the values of an entry."""
+    """Return an unsaved row with the values of an entry."""
     section = BY_NAME[entry.id[0]]
     row = section.model()
     if section.parent:
@@ -68,7 +68,7 @@ def set_values(
 def future_rows(
     policy: Policy, difference: Difference, users: Mapping[RowId, Any], *, prune: bool
 ) -> dict[RowId, PolicyModel]:
-    """All rows as they would be, by their new ids; new ones have made-up primary keys."""
+    """Return all rows as they would be, by their new ids; new ones have made-up primary keys."""
     ids = difference.ids
     rows = {ids.get(row_id, row_id): row for row_id, row in policy.rows.items()}
     pks = {row_id: row.pk for row_id, row in rows.items()} | dict(users)
@@ -88,7 +88,7 @@ def future_rows(
 
 
 def compiled_rows(rows: Iterable[PolicyModel]) -> Rows:
-    """Those of the rows that are compiled."""
+    """Return those of the rows that are compiled."""
     members: dict[type[PolicyModel], str] = {model: name for name, model in MODELS.items()}
     found: dict[str, list[Any]] = {name: [] for name in MODELS}
     for row in rows:
@@ -102,7 +102,7 @@ def compiled_rows(rows: Iterable[PolicyModel]) -> Rows:
 
 
 def mistakes(row: PolicyModel, *, in_database: bool = False) -> Iterator[tuple[str, str]]:
-    """Field and sentence of everything that validation says of a row.
+    """Yield field and sentence of everything that validation says of a row.
 
     Args:
         in_database: validate references and uniqueness too, with queries.

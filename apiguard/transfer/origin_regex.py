@@ -66,7 +66,7 @@ def matches_everything(regex: str) -> bool:
 
 
 def translate(regex: str) -> Translation | None:
-    """The patterns of an expression that was used with ``re.match``.
+    """Return the patterns of an expression that was used with ``re.match``.
 
     Returns:
         ``None`` where the expression has no counterpart.
@@ -89,7 +89,7 @@ def translate(regex: str) -> Translation | None:
 
 
 def _subdomain(rest: str) -> tuple[tuple[str, ...], str] | None:
-    """What may stand before the host, and the rest of the expression."""
+    """Return what may stand before the host, and the rest of the expression."""
     found = _SUBDOMAIN.match(rest)
     if found is None:
         return ("",), rest
@@ -122,7 +122,7 @@ def _hosts(rest: str) -> tuple[list[str], list[str]] | None:
 
 
 def _pieces(host: str) -> tuple[list[str], list[str]]:
-    """The literal texts, and the groups of alternatives between them."""
+    """Return the literal texts, and the groups of alternatives between them."""
     pieces = _GROUP.split(host)
     return pieces[::2], pieces[1::2]
 

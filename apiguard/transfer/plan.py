@@ -104,7 +104,7 @@ def _missing_users(
 
 
 def _clashes(policy: Policy, difference: Difference, document: Document) -> Iterator[DocumentError]:
-    """Values that may stand in one row only, and that another row has now or would have."""
+    """Yield values that may stand in one row only, and that another row has now or would have."""
     absent = {entry.id for entry in difference.absent}
     written = _written(difference)
     former = {changed.after.id: changed.before.id for changed in difference.changed}
@@ -135,7 +135,7 @@ def _refusals(
     future: Mapping[RowId, PolicyModel],
     found: Iterable[RowProblem],
 ) -> Iterator[DocumentError]:
-    """What models and compiler say of the policy as it would be, and do not say of it now."""
+    """Yield what models and compiler say of the policy as it would be, and do not say of it now."""
     former = {changed.after.id: changed.before.id for changed in difference.changed}
     written = {entry.id: entry for entry in _written(difference)}
     reported: set[tuple[RowId, str]] = set()
@@ -156,7 +156,7 @@ def _refusals(
 
 
 def new_problems(before: Snapshot, after: Snapshot) -> Iterator[RowProblem]:
-    """The problems of a policy that another one does not have."""
+    """Yield the problems of a policy that another one does not have."""
     known = {(problem.model, problem.pk, problem.error) for problem in before.problems}
     for problem in after.problems:
         if (problem.model, problem.pk, problem.error) not in known:
@@ -164,7 +164,7 @@ def new_problems(before: Snapshot, after: Snapshot) -> Iterator[RowProblem]:
 
 
 def refusal(document: Document, entry: Entry, name: str, sentence: str) -> DocumentError:
-    """What validation says of a field of an entry, at its place in the file."""
+    """Return what validation says of a field of an entry, at its place in the file."""
     path = (*entry.path, name) if name else entry.path
     each = BY_NAME[entry.id[0]].fields.get(name)
     choices = [str(value) for value, _ in each.flatchoices] if each is not None else []
@@ -199,7 +199,7 @@ def _count(rows: QuerySet[Any], column: str, pks: Iterable[Any]) -> Mapping[Any,
 
 
 def _losses(policy: Policy, absent: Iterable[Entry], callers: Callers) -> dict[RowId, str]:
-    """What is lost with a row besides itself."""
+    """Return what is lost with a row besides itself."""
     losses: dict[RowId, str] = {}
     for pk, row_id in _pks(policy, absent, "limits").items():
         count = f" ({callers.overrides[pk]})" if pk in callers.overrides else ""
@@ -213,7 +213,7 @@ def _protected(
     future: Mapping[RowId, PolicyModel],
     wanted: Container[RowId],
 ) -> Iterator[DocumentError]:
-    """Rows that would be deleted, and that something still refers to."""
+    """Yield rows that would be deleted, and that something still refers to."""
     absent = list(absent)
     gone = {name: _pks(policy, absent, name) for name in BY_NAME}
     for row_id, row in future.items():

@@ -53,7 +53,7 @@ class Wanted:
 
 
 def read_wanted(document: Document) -> Wanted:
-    """The entries of a document, or what is wrong with it; never raises for what it says."""
+    """Return the entries of a document, or what is wrong with it; never raises for what it says."""
     reader = _Reader(document)
     reader.read()
     return reader.wanted
@@ -190,13 +190,13 @@ class _Reader:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that may have been meant."""
+    """Return the known name that may have been meant."""
     found = difflib.get_close_matches(name, list(known), n=1)
     return found[0] if found else None
 
 
 def type_problem(each: AnyField, value: Any) -> tuple[str, str] | None:
-    """Reason and hint if a value of a file is not of its field's type."""
+    """Return reason and hint if a value of a file is not of its field's type."""
     if _has_nul(value):
         return "This holds the character NUL, which databases refuse.", "Remove it."
     if isinstance(each, models.BooleanField):

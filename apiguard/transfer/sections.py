@@ -116,19 +116,19 @@ WITH_CLIENTS = frozenset({"clients", "overrides"})
 
 
 def parent_of(section: Section) -> Section | None:
-    """The section under whose rows the rows of this one stand."""
+    """Return the section under whose rows the rows of this one stand."""
     if not section.parent:
         return None
     return BY_MODEL[section.model._meta.get_field(section.parent).related_model]
 
 
 def children_of(section: Section) -> list[Section]:
-    """The sections whose rows stand under the rows of this one."""
+    """Return the sections whose rows stand under the rows of this one."""
     return [child for child in SECTIONS if parent_of(child) is section]
 
 
 def top_sections() -> list[Section]:
-    """The sections of the file itself, in its order."""
+    """Return the sections of the file itself, in its order."""
     return [section for section in SECTIONS if not section.parent]
 
 
@@ -139,7 +139,7 @@ def _section_of(model: Any) -> str:
 
 
 def written(each: AnyField, value: Any) -> Any:
-    """The value of a field that is no reference, as a file holds it."""
+    """Return the value of a field that is no reference, as a file holds it."""
     if isinstance(value, datetime):
         at = aware(value) or value
         return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -152,7 +152,7 @@ def written(each: AnyField, value: Any) -> Any:
 
 
 def public_keys(value: Any) -> Any:
-    """A key set without private members, which raw SQL may have left there."""
+    """Return a key set without private members, which raw SQL may have left there."""
     return _without_private(value) if isinstance(value, dict) else None
 
 
@@ -167,7 +167,7 @@ def _without_private(value: Any) -> Any:
 
 
 def stored(each: AnyField, value: Any) -> Any:
-    """The same value as the field's attribute holds it."""
+    """Return the same value as the field's attribute holds it."""
     if isinstance(each, models.DateTimeField) and isinstance(value, str):
         at = datetime.fromisoformat(value)
         return at if settings.USE_TZ else timezone.make_naive(at)

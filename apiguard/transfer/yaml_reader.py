@@ -130,7 +130,7 @@ class _Builder:
 
 
 def read_yaml(text: str) -> tuple[Any, dict[Path, Position]]:
-    """The value that ``text`` spells, and the line and column where each part begins.
+    """Return the value that ``text`` spells, and the line and column where each part begins.
 
     Raises:
         DocumentError: the text is no YAML, or has something that is refused.

@@ -61,7 +61,7 @@ def _comment(path: Path, comments: Mapping[Path, str]) -> str:
 
 
 def scalar(value: Any) -> str:
-    """One value, or an empty list or mapping, as it stands on a line."""
+    """Return one value, or an empty list or mapping, as it stands on a line."""
     if not isinstance(value, str):
         return json.dumps(value)
     is_plain = _PLAIN.match(value) and not value.endswith((" ", ":")) and ": " not in value

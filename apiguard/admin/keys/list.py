@@ -120,7 +120,7 @@ class ApiKeyAdmin(RotateMixin, RevokeMixin, IdentifyMixin, PolicyAdmin):
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """The one response that holds the text of the key."""
+        """Return the one response that holds the text of the key."""
         return self.secret_page(request, obj, request.__dict__.pop("_apiguard_key_text"))
 
     # -- lists ----------------------------------------------------------------

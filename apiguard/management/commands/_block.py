@@ -22,7 +22,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def end(text: str) -> datetime | None:
-    """An argument that is a time to come: a span, a date and time, or ``never``."""
+    """Return an argument that is a time to come: a span, a date and time, or ``never``."""
     if text == NEVER:
         return None
     span = _SPAN.fullmatch(text)

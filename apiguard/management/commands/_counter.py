@@ -76,7 +76,7 @@ class Report:
     proxies: list[UntrustedProxy] = field(default_factory=list)
 
     def data(self) -> dict[str, Any]:
-        """The members "counter" and "proxies" of the JSON answer."""
+        """Return the members "counter" and "proxies" of the JSON answer."""
         store = self.store
         outages = [*self.open, *self.ended]
         return {
@@ -94,7 +94,7 @@ class Report:
         }
 
     def lines(self) -> Iterator[str]:
-        """The same for people."""
+        """Yield the same for people."""
         yield f"Counter: {_summary(self.store)}"
         yield from (f"    {problem}" for problem in self.store.problems)
         for row in self.open:
@@ -155,7 +155,7 @@ def store(name: str, prefix: str = "apiguard") -> Store:
 
 
 def _values(reply: Any) -> Iterable[str]:
-    """All policies in a reply: of one server, or of every node of a cluster."""
+    """Yield all policies in a reply: of one server, or of every node of a cluster."""
     if isinstance(reply, Mapping):
         for value in reply.values():
             yield from _values(value)

@@ -39,7 +39,7 @@ class Candidate:
 
 
 def candidates(stream: BinaryIO, namespace: str) -> Iterator[Candidate]:
-    """Everything in ``stream`` that has the form of a key, in bounded memory."""
+    """Yield everything in ``stream`` that has the form of a key, in bounded memory."""
     longest = key_length(namespace)
     line, rest = 1, b""
     while piece := stream.read(PIECE):

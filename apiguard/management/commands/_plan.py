@@ -49,7 +49,7 @@ def _apply_arguments(parser: ArgumentParser) -> None:
 
 
 def read_file(name: str) -> Document:
-    """The document of a file, or of standard input for ``-``.
+    """Return the document of a file, or of standard input for ``-``.
 
     Raises:
         CommandError: it cannot be read, with line and column.

@@ -74,7 +74,7 @@ def run(console: Console, options: Options) -> None:
 
 
 def _issuer(row: JwtIssuer) -> IssuerPolicy:
-    """What requests hold this issuer's tokens against."""
+    """Return what requests hold this issuer's tokens against."""
     listed = row.algorithms if isinstance(row.algorithms, list) else []
     if any(not str(name).startswith("HS") for name in listed):
         raise used_wrongly(

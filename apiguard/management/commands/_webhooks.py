@@ -55,11 +55,11 @@ class Report:
     webhooks: tuple[_Webhook, ...]
 
     def data(self) -> dict[str, Any]:
-        """The member "webhooks" of the JSON answer."""
+        """Return the member "webhooks" of the JSON answer."""
         return {"webhooks": [webhook.data() for webhook in self.webhooks]}
 
     def lines(self) -> Iterator[str]:
-        """The same for people."""
+        """Yield the same for people."""
         for webhook in self.webhooks:
             yield from webhook.lines()
 

@@ -23,7 +23,7 @@ class Report:
     now: datetime
 
     def data(self) -> dict[str, Any]:
-        """The member "workers" of the JSON answer."""
+        """Return the member "workers" of the JSON answer."""
         seen = self.fleet
         return {
             "workers": {
@@ -36,7 +36,7 @@ class Report:
         }
 
     def lines(self) -> Iterator[str]:
-        """The same for people."""
+        """Yield the same for people."""
         yield f"Workers: {worker_text.summary(self.fleet)}"
         for worker in self.fleet.wrong:
             yield f"    {worker_text.sentence(worker, self.now)}"
@@ -56,7 +56,7 @@ def report() -> Report:
 
 
 def _worker(worker: Worker) -> dict[str, Any]:
-    """All in seconds; ``heard`` ago the worker sent the rest."""
+    """Return all in seconds; ``heard`` ago the worker sent the rest."""
     beat = worker.heartbeat
     return {
         "process": worker.process,

@@ -21,7 +21,7 @@ class Blocks:
     table: BlockTable = field(default_factory=BlockTable)
 
     def after(self, delta: Delta) -> Blocks:
-        """A successor, in which the written blocks are compiled anew."""
+        """Return a successor, in which the written blocks are compiled anew."""
         gone = delta.gone("blocks")
         if not gone and not delta.written.blocks:
             return self

@@ -58,7 +58,7 @@ class CorsPolicies:
     parts: dict[Any, CorsPart] = field(default_factory=dict)
 
     def after(self, delta: Delta) -> tuple[CorsPolicies, set[Any]]:
-        """A successor, and the primary keys of the policies that were compiled anew."""
+        """Return a successor, and the primary keys of the policies that were compiled anew."""
         gone = delta.gone("cors_policies")
         moves, origins = self._moved(delta, gone)
         rows = {row.pk: row for row in delta.written.cors_policies}
@@ -174,7 +174,7 @@ def _permitted(
     origins: Iterable[OriginRow],
     refused: dict[Any, tuple[RowProblem, ...]],
 ) -> Iterator[origin_rules.OriginPattern]:
-    """The patterns that match; what is wrong with the others is put into ``refused``."""
+    """Yield the patterns that match; what is wrong with the others is put into ``refused``."""
     broken, allow_credentials, allow_insecure, allow_public_suffixes = grants
     for origin in paced(origins):
         problems = Problems()

@@ -33,7 +33,7 @@ class HeaderPolicies:
     parts: dict[Any, Part[RouteHeaders | None]] = field(default_factory=dict)
 
     def after(self, delta: Delta) -> tuple[HeaderPolicies, set[Any]]:
-        """A successor, and the primary keys of the policies that were compiled anew."""
+        """Return a successor, and the primary keys of the policies that were compiled anew."""
         written = delta.written
         groups, touched = self.groups.after(
             Writes(written.header_policies, delta.gone("header_policies")),
@@ -104,7 +104,7 @@ def _score(ranges: tuple[MediaType, ...], media: MediaType) -> int:
 
 
 def _writes(rows: Iterable[ResponseHeader]) -> HeaderWrites:
-    """The rows, done one after the other, as one write."""
+    """Return one write that does what the rows do one after the other."""
     last: dict[str, tuple[str, tuple[str, str]]] = {}
     for row in rows:
         name, header = row.name.lower(), (row.name, row.value)

@@ -29,7 +29,7 @@ class Issuers:
     parts: dict[Any, Part[IssuerPolicy | None]] = field(default_factory=dict)
 
     def after(self, delta: Delta) -> Issuers:
-        """A successor, in which the written issuers are compiled anew."""
+        """Return a successor, in which the written issuers are compiled anew."""
         gone = delta.gone("issuers")
         if not gone and not delta.written.issuers:
             return self
@@ -86,7 +86,7 @@ def token_template(row: JwtIssuer, rules: TokenRules) -> Template:
 
 @sensitive_variables()
 def keys_at_hand(row: JwtIssuer) -> KeySet:
-    """The keys of a row without problems; of a URL, those of the stored copy."""
+    """Return the keys of a row without problems; of a URL, those of the stored copy."""
     if row.secret_name:
         secrets = conf.current().jwt_secrets[row.secret_name]
         return secret_key_set(row.secret_name, secrets, row.algorithms)
@@ -96,7 +96,7 @@ def keys_at_hand(row: JwtIssuer) -> KeySet:
 
 
 def _stored(row: JwtIssuer) -> KeySet:
-    """The copy of fetched keys, if it came from the URL that the row names now."""
+    """Return the copy of fetched keys, if it came from the URL that the row names now."""
     copy = row.fetched_jwks
     if not isinstance(copy, dict) or copy.get("url") != row.jwks_url:
         return NO_KEYS

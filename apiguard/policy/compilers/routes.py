@@ -75,12 +75,12 @@ class Routes:
     prefixes: dict[str | None, Prefix] = field(default_factory=dict)
 
     def came_or_went(self, delta: Delta) -> frozenset[Any]:
-        """Primary keys of the routes that are new, or gone."""
+        """Return primary keys of the routes that are new, or gone."""
         new = {row.pk for row in delta.written.routes} - self.drafts.keys()
         return frozenset(new) | (delta.gone("routes") & self.drafts.keys())
 
     def drafted(self, delta: Delta) -> tuple[Routes, set[str | None]]:
-        """A successor with the written rows, and the prefixes that these concern."""
+        """Return a successor with the written rows, and the prefixes that these concern."""
         touched: set[str | None] = set()
         drafts = dict(self.drafts)
         for pk in delta.gone("routes"):
@@ -206,7 +206,7 @@ def _with_references(
 
 
 def _meant_prefix(text: object) -> str | None:
-    """The canonical prefix, or where one that slipped in most likely points.
+    """Return the canonical prefix, or the path that an invalid one most likely means.
 
     A mistake in it must not leave unguarded what it was to guard: "/api/*" is
     taken for "/api/", and "/api/?x" too. Nothing at all is not taken for
@@ -254,7 +254,7 @@ def _alone(
 
 
 def _with_costs(route: RoutePolicy, limits: Iterable[Limit], problems: Problems) -> RoutePolicy:
-    """A limit of this route that no request of it fits into is an error."""
+    """Return the route; it is broken by each limit that no request of it fits into."""
     noted: list[RowProblem] = []
     for limit in sorted(limits, key=lambda limit: pk_order(limit.pk)):
         if limit.problems():
@@ -275,7 +275,7 @@ def _with_costs(route: RoutePolicy, limits: Iterable[Limit], problems: Problems)
 
 
 def _broken_by_tiers(route: RoutePolicy, tiers: Mapping[Any, TierPolicy]) -> RoutePolicy:
-    """A route whose tier is broken is broken, with that as its problem."""
+    """Return the route; it is broken by each of its tiers that is broken."""
     for field_name in ("anonymous_tier", "user_tier"):
         tier = tiers.get(getattr(route, field_name))
         if tier is not None and tier.broken:

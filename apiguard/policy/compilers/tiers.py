@@ -26,7 +26,7 @@ class Tiers:
     def after(
         self, delta: Delta, routes: Container[Any], routes_moved: Collection[Any]
     ) -> tuple[Tiers, set[Any]]:
-        """A successor, and the primary keys of the tiers that were compiled anew.
+        """Return a successor, and the primary keys of the tiers that were compiled anew.
 
         Args:
             routes: primary keys of all routes.

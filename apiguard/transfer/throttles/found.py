@@ -62,7 +62,7 @@ class Reading:
 
 
 def texts(patterns: Sequence[UrlPattern]) -> str:
-    """The paths of some patterns, for messages."""
+    """Return the paths of some patterns, for messages."""
     shown = sorted({pattern.text for pattern in patterns})
     more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
     return ", ".join(shown[:5]) + more
