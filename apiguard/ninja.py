@@ -112,20 +112,18 @@ class TierThrottle(BaseThrottle):
             lookup_threads.wait_for(at_view.count, request)
         except at_view.RequestRefused as refused:
             # ninja handles no exception of a throttle: the verdict waits for ``_answer``.
-            _refused_by_throttle.set(refused)
+            request.apiguard_refused = refused  # type: ignore[attr-defined]
+            _retry_after.set(refused.verdict.retry_after)
             return False
         return True
 
     def wait(self) -> float | None:
         """Return the seconds until the request that was just refused is admitted."""
-        refused = _refused_by_throttle.get()
-        return None if refused is None else refused.verdict.retry_after
+        return _retry_after.get()
 
 
-# One instance of a throttle serves many requests at the same time.
-_refused_by_throttle: ContextVar[at_view.RequestRefused | None] = ContextVar(
-    "apiguard_refused_by_throttle", default=None
-)
+# ``wait`` is called right after a refusal and has no request; one instance serves many of them.
+_retry_after: ContextVar[float | None] = ContextVar("apiguard_retry_after", default=None)
 
 
 class GuardedAPI(NinjaAPI):
@@ -159,9 +157,8 @@ def _answer(request: HttpRequest, error: Any, *, api: NinjaAPI) -> HttpResponse:
     context: GuardContext = getattr(request, "apiguard", None) or at_view.without_policy(request)
     if isinstance(error, AuthenticationError):
         return at_view.answer(request, no_credential(context), recorded=False)
-    by_throttle = _refused_by_throttle.get()
+    by_throttle: at_view.RequestRefused | None = getattr(request, "apiguard_refused", None)
     if isinstance(error, Throttled) and by_throttle is not None:
-        _refused_by_throttle.set(None)
         error = RequestRefused(by_throttle)
     if isinstance(error, RequestRefused):
         return at_view.answer(request, error.verdict, recorded=error.recorded)

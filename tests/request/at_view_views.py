@@ -8,6 +8,7 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Schema
+from ninja.throttling import BaseThrottle
 
 from apiguard.decorators import counted, require_scopes
 from apiguard.ninja import ApiKeyAuth, GuardedAPI, JWTAuth, TierThrottle
@@ -45,6 +46,21 @@ def order(request: HttpRequest, body: Order) -> dict[str, Any]:
 
 @api.get("/thing/open", auth=None)
 def open_to_all(request: HttpRequest) -> dict[str, Any]:
+    return {}
+
+
+class Closed(BaseThrottle):
+    """A throttle of the project's own."""
+
+    def allow_request(self, request: HttpRequest) -> bool:
+        return False
+
+    def wait(self) -> float:
+        return 77
+
+
+@api.get("/thing/closed", auth=None, throttle=[Closed()])
+def closed(request: HttpRequest) -> dict[str, Any]:
     return {}
 
 

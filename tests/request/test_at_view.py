@@ -187,3 +187,15 @@ def test_on_an_observing_route_only_what_the_view_s_code_asks_for_is_refused():
     with site(route(mode="observe"), *rows, *limits, *caller.rows, middleware=False):
         assert [call.wsgi().status_code for _ in range(2)] == [200, 200]
         assert calls["a view's scope"].wsgi().status_code == 403
+
+
+def test_a_refusal_of_one_request_answers_no_other_request():
+    limits = tier("full", 1)
+    caller = Caller(tier=limits[0])
+    throttled = Call(path="/api/old/thing", headers={"X-API-Key": caller.text})
+    with site(route(access="public"), *limits, *caller.rows, middleware=False):
+        # An API without our shape of errors leaves the verdict of its throttle behind.
+        assert [throttled.wsgi().status_code for _ in range(2)] == [200, 429]
+        other = Call(path="/api/ninja/thing/closed").wsgi()
+    assert (other.status_code, other["Retry-After"]) == (429, "77")
+    assert b"violated-policies" not in other.content
