@@ -13,7 +13,7 @@ from .hourly_counts import ShadowCount
 from .refusals import Refusal
 from .usage import Usage, usage_rows
 
-_PRINCIPAL = re.compile(r"(client:\d+|user:.+|jwt:\d+:.+|ip:\S+)\Z", re.DOTALL)
+_PRINCIPAL = re.compile(r"(client:[0-9]{1,19}|user:.+|jwt:[0-9]{1,19}:.+|ip:\S+)\Z", re.DOTALL)
 # Values of one statement; databases bound how many it may hold.
 MOST_VALUES = 500
 

@@ -7,7 +7,7 @@ from django.db import OperationalError, connection
 from django.test import override_settings
 
 from apiguard.management.commands import _publish
-from apiguard.models import PolicyChange, PolicyState, Route
+from apiguard.models import ApiKey, PolicyChange, PolicyState, Route
 from apiguard.policy import load
 from apiguard.policy.holder import holder
 from apiguard.rules import keys as key_rules
@@ -112,6 +112,38 @@ def test_arguments_that_cannot_be_read_are_used_wrongly(run, arguments):
     said = run(*arguments)
     assert (said.status, said.out) == (1, "")
     assert said.err.startswith("Error: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("block", "192.0.2.7", "--until", "2h", "--reason", "f\udcfcr"),
+        ("counters", "show", "\udcff"),
+        ("forget", "user:\udcff"),
+        ("plan", "\udcff.yaml"),
+        ("plan", "a\x00b"),
+    ],
+)
+def test_an_argument_that_is_not_utf_8_is_used_wrongly(run, arguments):
+    done = run(*arguments)
+    assert done.status == 2
+    assert "is not UTF-8" in done.err
+    assert done.err.encode()
+
+
+def test_names_in_rows_cannot_write_to_the_terminal(run, acme):
+    acme.name = "\x1b[2JAcme\u202e\x9b1m"
+    acme.save()
+    ApiKey.objects.issue(acme, "a\x1b]0;owned\x07b")
+    for arguments in (("changes",), ("key", "list")):
+        done = run(*arguments)
+        assert done.status == 0
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(done.out)
+    assert "\\x1b]0;owned\\x07b" in done.out
+
+
+def test_a_principal_with_a_number_that_no_row_has_is_used_wrongly(run):
+    assert run("forget", f"client:{'9' * 5000}").status == 2
 
 
 def test_a_wrong_setting_is_said_without_a_traceback(run, acme):

@@ -166,3 +166,10 @@ def test_any_text_is_read_or_refused(text):
 def test_any_bytes_are_read_or_refused(raw):
     document, error = read_or_refused(raw)
     assert (document is None) != (error is None)
+
+
+@pytest.mark.parametrize("text", [r'a: "\ud800"', r'"\udfff": 1', r'- "\ud83d\ude00"'])
+def test_half_a_character_is_refused(text):
+    with pytest.raises(DocumentError) as refused:
+        read_yaml(text)
+    assert refused.value.position is not None

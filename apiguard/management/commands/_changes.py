@@ -26,7 +26,10 @@ def run(console: Console, options: Options) -> None:
     """Print every change after a revision."""
     changes = PolicyChange.objects.using(write_alias()).filter(revision__gt=options["since"])
     for change in changes.order_by("pk").iterator(1000):
-        console.stdout.write(json.dumps(as_dict(change)) if console.as_json else _line(change))
+        if console.as_json:
+            console.stdout.write(json.dumps(as_dict(change)))
+        else:
+            console.line(_line(change))
 
 
 def as_dict(change: PolicyChange) -> dict[str, Any]:

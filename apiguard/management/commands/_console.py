@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,14 @@ FOUND, USED_WRONGLY = 1, 2
 
 # How many rows are looked through for a name that may have been meant.
 NEAREST_AMONG = 1000
+
+
+# A name in a row may hold what moves a terminal's cursor, or turns the direction of its text.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return ascii(found[0])[1:-1]
 
 
 class Writer(Protocol):
@@ -48,12 +57,16 @@ class Console:
             self.stdout.write(json.dumps(data))
             return
         for line in lines:
-            self.stdout.write(line)
+            self.line(line)
+
+    def line(self, text: str) -> None:
+        """One line of the result, for people."""
+        self.stdout.write(_UNPRINTABLE.sub(_escaped, text))
 
     def note(self, text: str) -> None:
         """Write a note for people, beside the result."""
         # Without a style, Django colours standard error as an error.
-        self.stderr.write(text, str)
+        self.stderr.write(_UNPRINTABLE.sub(_escaped, text), str)
 
 
 Options = Mapping[str, Any]

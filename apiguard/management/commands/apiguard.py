@@ -7,7 +7,7 @@ key must be revocable while some other app of the project is misconfigured.
 from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -97,6 +97,7 @@ class Command(BaseCommand):
         """
         command: SubCommand = options["command"]
         console = Console(self.stdout, self.stderr, options["json"])
+        _refuse_bytes(options)
         try:
             if command.needs_tables and not load.tables_exist():
                 raise used_wrongly("apiguard's tables do not exist yet. Run: manage.py migrate")
@@ -109,6 +110,19 @@ class Command(BaseCommand):
                 f"The database did not do it ({str(error).strip()}). "
                 "If a table or column is missing, run: manage.py migrate"
             ) from error
+
+
+def _refuse_bytes(options: Mapping[str, Any]) -> None:
+    """Refuse text that neither a database nor a terminal takes: Python keeps odd bytes in it.
+
+    Raises:
+        CommandError: an argument is not UTF-8, as from a terminal of another encoding.
+    """
+    for name, value in options.items():
+        if not isinstance(value, str):
+            continue
+        if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
+            raise used_wrongly(f"The argument {name!r} is not UTF-8: {ascii(value[:100])}.")
 
 
 def _add_all(subs: Any, commands: Iterable[SubCommand]) -> None:
