@@ -122,7 +122,7 @@ def _refuse_bytes(options: Mapping[str, Any]) -> None:
         if not isinstance(value, str):
             continue
         if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
-            raise used_wrongly(f"The argument {name!r} is not UTF-8: {ascii(value[:100])}.")
+            raise used_wrongly(f"The argument {name!r} is not UTF-8: {value[:100]!a}.")
 
 
 def _add_all(subs: Any, commands: Iterable[SubCommand]) -> None:
