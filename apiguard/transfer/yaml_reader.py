@@ -85,9 +85,6 @@ class _Builder:
             self.open.pop()
         elif name == "ScalarEvent":
             _refuse_decoration(event, at)
-            if any("\ud800" <= char <= "\udfff" for char in event.value):
-                # PyYAML's parser in Python lets it through; no database takes it.
-                raise _refused("bad_yaml", at, "This holds half a character.", "Remove it.")
             self._add_scalar(event, at)
 
     def _start_document(self, event: Any, at: Position) -> None:
@@ -107,6 +104,9 @@ class _Builder:
         self.open.append(_Collection(value, path))
 
     def _add_scalar(self, event: Any, at: Position) -> None:
+        if any("\ud800" <= char <= "\udfff" for char in event.value):
+            # PyYAML's parser in Python lets it through; no database takes it.
+            raise _refused("bad_yaml", at, "This holds half a character.", "Remove it.")
         if self.open and self.open[-1].wants_key:
             self._add_key(event.value, at)
         else:
