@@ -23,7 +23,6 @@ from . import conf
 from .caching import current_guard, presented_digest
 from .errors import LimitExceeded
 from .policy.holder import PolicyUnavailable, holder
-from .policy.records import KeyRecord
 from .policy.snapshot import Snapshot
 from .request import body, django_private, pipeline, response
 from .request.access import RETRY_SECONDS
@@ -36,11 +35,9 @@ from .request.limits import is_uncounted, may_refuse
 from .request.recording import REFUSED_BEHIND, record_answer, record_refusal
 from .request.request_id import current_ids, ids_of
 from .request.settlement import ViewContext
-from .request.usage import record_usage
+from .request.usage import record_request
 from .request.users import is_signed_in_beside, signed_in_user, signed_in_user_afterwards
 from .request.verdict import Outcome, Verdict
-from .telemetry import proxies
-from .telemetry.buffer import buffer
 
 logger = logging.getLogger("apiguard.request")
 
@@ -384,7 +381,7 @@ def _finalize(
     elif context.route is not None:
         record_header_changes(request, context, answer)
     answer.headers[context.settings.request_id_header] = context.request_id
-    _record(context)
+    record_request(context)
     verdict = context.verdict
     if verdict.refused:
         record_refusal(context, verdict)
@@ -416,21 +413,8 @@ def _answered_by(request: HttpRequest, context: GuardContext) -> str:
     return "the view"
 
 
-def _record(context: GuardContext) -> None:
-    """Leave word of what happened, for people; nothing here waits."""
-    credential, decision = context.credential, context.decision
-    record_usage(context)
-    if credential is not None and isinstance(credential.auth, KeyRecord):
-        buffer.used(credential.auth.pk, context.network)
-    if decision is not None:
-        for one in decision.shadow_violated:
-            buffer.shadow(one.limit.pk, context.principal)
-    if context.facts.came_through_a_stranger(context.settings):
-        proxies.note(context.facts.remote_addr)
-
-
 def _without_policy(this_id: str, settings: conf.Settings) -> HttpResponseBase:
-    # Why was said once, where policy is read.
+    # The holder has logged the reason.
     logger.debug("No policy can be read, so nothing can be judged: 503.")
     answer = response.unavailable(this_id, settings)
     answer.headers[settings.request_id_header] = this_id

@@ -202,7 +202,7 @@ def _snapshot() -> Snapshot:
     try:
         return holder.ready() or holder.snapshot() or empty()
     except PolicyUnavailable as error:
-        # Why was said once, where policy is read.
+        # The holder has logged the reason.
         logger.debug("No policy can be read, so nothing can be judged: 503.")
         verdict = Verdict(Outcome.POLICY_UNAVAILABLE, retry_after=1)
         raise RequestRefused(verdict, recorded=True) from error

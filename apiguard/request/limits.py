@@ -17,7 +17,7 @@ from .access import RETRY_SECONDS
 from .context import GuardContext
 from .effects import Failed, Steps
 from .holds import Holds
-from .overruns import OverrunReport
+from .usage import OverrunReport
 from .verdict import Outcome, Verdict
 
 

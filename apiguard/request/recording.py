@@ -1,6 +1,6 @@
 """Record a refused request: counted, in the log, and kept as a row if it is sampled.
 
-A row is described only if it is kept, so a flood of refusals costs a look at a heap each.
+A row is described only if it is kept, so a flood of refusals costs a comparison with a heap each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from django.views.decorators.debug import sensitive_variables
 from ..policy.records import KeyRecord
 from ..rules.networks import network_of
 from ..rules.redaction import redact, redact_url
-from ..telemetry import refusals
 from ..telemetry.background_signals import background_signals
 from ..telemetry.buffer import buffer
 from ..telemetry.refusal_buffer import RefusalKind, RefusedRequest
@@ -25,6 +24,8 @@ from .reasons import Reason, find_reason, held_record, presented_key_id
 from .verdict import Outcome, Verdict
 
 logger = logging.getLogger("apiguard.request")
+# One line for every refusal, with the id that the caller can quote.
+refusals = logging.getLogger("apiguard.refusals")
 
 MAX_TEXT = 500
 MAX_HEADER = 200
@@ -63,7 +64,7 @@ def record_refusal(context: GuardContext, verdict: Verdict) -> None:
     enforced = verdict.enforced or route is None
     if route is not None:
         buffer.refused(route.pk, verdict.outcome, enforced)
-    refusals.log(
+    log_refusal(
         route="" if route is None else route.name,
         outcome=verdict.outcome,
         reason=verdict.reason,
@@ -85,6 +86,34 @@ def _announce_limits(context: GuardContext, limits: tuple[str, ...], *, enforced
         tier=context.tier,
         limits=limits,
         enforced=enforced,
+    )
+
+
+def log_refusal(
+    *, route: str, outcome: str, reason: str, request_id: str, principal: str, enforced: bool
+) -> None:
+    """Log what was refused, by which route, and why; as fields in ``extra``, too.
+
+    Args:
+        reason: the operator's reason; made printable, as parts of it may come
+            from the request and must not break a log into lines.
+        enforced: false where the route only observes.
+    """
+    printable = reason.encode("unicode_escape").decode("ascii")[:500]
+    refusals.info(
+        "%s %s on route %r: %s (request %s, %s)",
+        "Refused" if enforced else "Would have refused",
+        outcome,
+        route,
+        printable or "no further reason",
+        request_id,
+        principal.encode("unicode_escape").decode("ascii")[:200],
+        extra={
+            "apiguard_request_id": request_id,
+            "apiguard_outcome": outcome,
+            "apiguard_route": route,
+            "apiguard_enforced": enforced,
+        },
     )
 
 

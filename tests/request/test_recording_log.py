@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from apiguard.telemetry import refusals
+from apiguard.request.recording import log_refusal
 
 
 def logged(caplog, **fields):
@@ -19,7 +19,7 @@ def logged(caplog, **fields):
         "enforced": True,
     }
     with caplog.at_level(logging.INFO, "apiguard.refusals"):
-        refusals.log(**{**given, **fields})
+        log_refusal(**{**given, **fields})
     return caplog.records[-1]
 
 
