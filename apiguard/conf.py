@@ -71,6 +71,7 @@ class Settings:
     history_keep_days: int | None = None
     leases: bool = True
     sign_in_tier: str | None = None
+    metrics: bool = False
     webhooks: Mapping[str, WebhookTarget] = field(default_factory=dict)
     testing: bool | None = None
     # The same names as they stand in WSGI's environ, computed once.

@@ -35,9 +35,11 @@ from .request.limits import is_uncounted, may_refuse
 from .request.recording import REFUSED_BEHIND, record_answer, record_refusal
 from .request.request_id import current_ids, ids_of
 from .request.settlement import ViewContext
+from .request.stopwatch import Stopwatch
 from .request.usage import record_request
 from .request.users import is_signed_in_beside, signed_in_user, signed_in_user_afterwards
 from .request.verdict import Outcome, Verdict
+from .telemetry.metrics import metrics
 
 logger = logging.getLogger("apiguard.request")
 
@@ -84,6 +86,7 @@ class ApiGuardMiddleware:
     # -- the two ways of waiting ------------------------------------------------
 
     def _call(self, request: HttpRequest, settings: conf.Settings) -> HttpResponseBase:
+        stopwatch = Stopwatch() if settings.metrics else None
         ids = ids_of(request.META, settings)
         this_id, token = ids.request_id, current_ids.set(ids)
         guard_token = current_guard.set(None)
@@ -95,6 +98,7 @@ class ApiGuardMiddleware:
             if snapshot is None:
                 return cast("HttpResponseBase", self.get_response(request))
             context = _context(request, settings, snapshot, this_id)
+            context.stopwatch = stopwatch
             try:
                 answer = self._judge_and_answer(request, context)
                 end_now = _hold_until_end(context, answer)
@@ -110,6 +114,7 @@ class ApiGuardMiddleware:
             current_ids.reset(token)
 
     async def _call_async(self, request: HttpRequest, settings: conf.Settings) -> HttpResponseBase:
+        stopwatch = Stopwatch() if settings.metrics else None
         ids = ids_of(request.META, settings)
         this_id, token = ids.request_id, current_ids.set(ids)
         guard_token = current_guard.set(None)
@@ -121,6 +126,7 @@ class ApiGuardMiddleware:
             if snapshot is None:
                 return cast("HttpResponseBase", await self.get_response(request))
             context = _context(request, settings, snapshot, this_id)
+            context.stopwatch = stopwatch
             try:
                 answer = await self._judge_and_answer_async(request, context)
                 end_now = _hold_until_end(context, answer)
@@ -143,7 +149,11 @@ class ApiGuardMiddleware:
         if stages:
             verdict = run(pipeline.judge(context, stages), context)
             early = _short_circuit(request, context, verdict)
+        if context.stopwatch is not None:
+            context.stopwatch.pause()
         answer = early or cast("HttpResponseBase", self.get_response(request))
+        if context.stopwatch is not None:
+            context.stopwatch.resume()
         late = None
         if is_uncounted(context):
             late = run(_count_late(context, _late_user(request, context)), context)
@@ -157,7 +167,11 @@ class ApiGuardMiddleware:
         if stages:
             verdict = await run_async(pipeline.judge(context, stages), context)
             early = _short_circuit(request, context, verdict)
+        if context.stopwatch is not None:
+            context.stopwatch.pause()
         answer = early or cast("HttpResponseBase", await self.get_response(request))
+        if context.stopwatch is not None:
+            context.stopwatch.resume()
         late = None
         if is_uncounted(context):
             # Without a user to read there is nothing to wait for.
@@ -175,6 +189,14 @@ class ApiGuardMiddleware:
         context: GuardContext | None = getattr(request, "apiguard", None)
         if context is None:
             return None
+        if context.stopwatch is None:
+            return self._at_view(request, context, view)
+        with context.stopwatch.running():
+            return self._at_view(request, context, view)
+
+    def _at_view(
+        self, request: HttpRequest, context: GuardContext, view: View
+    ) -> HttpResponseBase | None:
         refusal = _refuse_rewritten(request, context)
         if refusal is not None or context.route is None:
             return refusal
@@ -192,6 +214,14 @@ class ApiGuardMiddleware:
         context: GuardContext | None = getattr(request, "apiguard", None)
         if context is None:
             return None
+        if context.stopwatch is None:
+            return await self._at_view_async(request, context, view)
+        with context.stopwatch.running():
+            return await self._at_view_async(request, context, view)
+
+    async def _at_view_async(
+        self, request: HttpRequest, context: GuardContext, view: View
+    ) -> HttpResponseBase | None:
         refusal = _refuse_rewritten(request, context)
         if refusal is not None or context.route is None:
             return refusal
@@ -387,6 +417,9 @@ def _finalize(
         record_refusal(context, verdict)
     elif answer.status_code in REFUSED_BEHIND and context.route is not None:
         record_answer(context, answer.status_code, _answered_by(request, context))
+    if context.stopwatch is not None:
+        context.stopwatch.pause()
+        metrics().observe_guard(context.stopwatch.seconds)
     return answer
 
 

@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "ninja": DOOR,
     "decorators": DOOR,
     "auth": DOOR,
+    "urls": DOOR,
     "history": DOOR,
     "transfer": {*DOOR, "middleware", "rest_framework", "history"},
     "admin": ROWS_AND_FILES,

@@ -6,12 +6,14 @@ from functools import lru_cache
 from typing import Protocol
 
 from ..concurrency import CircuitBreaker
+from .base import Counter
 from .breaker import Fault, FaultLog, ResilientCounter
 from .connection import connector
 from .denials import Denials, PolicyCounter
 from .leases import LeasingCounter
 from .memory import MemoryCounter
 from .redis import RedisCounter
+from .reporting import Report, ReportingCounter, ReportingDenials, ReportingLeases, Source
 
 
 class Listener(Protocol):
@@ -27,11 +29,18 @@ class Listener(Protocol):
 
 
 @lru_cache(maxsize=8)
-def counter_for(name: str, prefix: str, listener: Listener, leases: bool = True) -> PolicyCounter:
-    """Return this process's counter for the settings that say where and how it counts."""
+def counter_for(
+    name: str, prefix: str, listener: Listener, leases: bool = True, report: Report | None = None
+) -> PolicyCounter:
+    """Return this process's counter for the settings that say where and how it counts.
+
+    Args:
+        report: learns where decisions are made, for metrics.
+    """
+    memory = _reporting(MemoryCounter(), "memory", report)
     if name == "memory":
-        return PolicyCounter(MemoryCounter())
-    denials = Denials()
+        return PolicyCounter(memory)
+    denials = Denials() if report is None else ReportingDenials(report)
 
     def on_change(away: bool) -> None:
         # What was denied by the one count is not denied by the other.
@@ -42,13 +51,21 @@ def counter_for(name: str, prefix: str, listener: Listener, leases: bool = True)
         listener.record_change(away)
 
     store = ResilientCounter(
-        RedisCounter(connector(name), prefix),
-        MemoryCounter(),
+        _reporting(RedisCounter(connector(name), prefix), "redis", report),
+        memory,
         CircuitBreaker(on_change),
         FaultLog(listener.record_fault),
     )
-    leasing = LeasingCounter(store) if leases else None
+    leasing = _leasing(store, report) if leases else None
     return PolicyCounter(store, denials, leasing)
+
+
+def _reporting(counter: Counter, source: Source, report: Report | None) -> Counter:
+    return counter if report is None else ReportingCounter(counter, source, report)
+
+
+def _leasing(store: Counter, report: Report | None) -> LeasingCounter:
+    return LeasingCounter(store) if report is None else ReportingLeases(store, report)
 
 
 def forget_counters() -> None:

@@ -244,6 +244,7 @@ class LeasingCounter:
             begun = self._clock()
             decision = caller.spend(begun, check.cost)
             if decision is not None:
+                self.spent_late()
                 return decision
             sent = caller.prepare(begun, check)
         reply: Decision | None = None
@@ -255,6 +256,9 @@ class LeasingCounter:
         if reply.reserved:
             self._start_sweeping()
         return reply
+
+    def spent_late(self) -> None:
+        """Called where ``check`` found a lease that another thread got just now; for subclasses."""
 
     def read(self, principal: str, limits: tuple[Limit, ...]) -> Decision:
         """As ``Counter.read``; what is reserved counts as used."""

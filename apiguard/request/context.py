@@ -18,6 +18,7 @@ from ..rules.networks import Address, counted_as, network_of
 from .challenge import Scheme
 from .facts import Facts
 from .holds import Holds
+from .stopwatch import Stopwatch
 from .users import CredentialUser
 from .verdict import ADMITTED, Verdict
 
@@ -78,6 +79,8 @@ class GuardContext:
     exception: Exception | None = None
     # Whether a middleware behind the guard failed; which exception it was is not known.
     failed_behind = False
+    # Measures the guard, where metrics are kept.
+    stopwatch: Stopwatch | None = None
     # A body that was read ahead; closed with the response.
     spool: IO[bytes] | None = None
     # Units and slots that the request holds until it has ended.

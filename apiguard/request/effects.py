@@ -23,6 +23,7 @@ from ..rules.key_set import KeySet
 from ..rules.limits import Decision
 from ..telemetry import outages
 from ..telemetry.buffer import buffer
+from ..telemetry.metrics import metrics
 from .context import GuardContext
 from .failed_credentials import failures
 
@@ -150,7 +151,8 @@ BLOCKS: Any = object()
 
 def limit_counter(settings: Settings) -> PolicyCounter:
     """Return this process's counter of limits, as these settings name it."""
-    return counter_for(settings.counter, settings.counter_prefix, outages, settings.leases)
+    report = metrics() if settings.metrics else None
+    return counter_for(settings.counter, settings.counter_prefix, outages, settings.leases, report)
 
 
 def _check_limits(check: LimitCheck, context: GuardContext) -> Decision | Failed:

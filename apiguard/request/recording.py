@@ -16,6 +16,7 @@ from ..rules.networks import network_of
 from ..rules.redaction import redact, redact_url
 from ..telemetry.background_signals import background_signals
 from ..telemetry.buffer import buffer
+from ..telemetry.metrics import metrics
 from ..telemetry.refusal_buffer import RefusalKind, RefusedRequest
 from .context import GuardContext
 from .explanation import describe_limits
@@ -74,6 +75,8 @@ def record_refusal(context: GuardContext, verdict: Verdict) -> None:
     )
     if verdict.violated:
         _announce_limits(context, verdict.violated, enforced=enforced)
+    if context.settings.metrics:
+        _measure_refusal(context, verdict, enforced=enforced)
     status = 0 if verdict.refusal is None else verdict.refusal.status
     _keep(context, verdict, status, enforced=enforced)
 
@@ -117,6 +120,11 @@ def log_refusal(
     )
 
 
+def _measure_refusal(context: GuardContext, verdict: Verdict, *, enforced: bool) -> None:
+    route = "" if context.route is None else context.route.name
+    metrics().count_refusal(route, verdict.outcome.value, enforced)
+
+
 def record_answer(context: GuardContext, status: int, answered_by: str) -> None:
     """Record that what runs behind the guard refused a request that the guard let through.
 
@@ -130,6 +138,8 @@ def record_answer(context: GuardContext, status: int, answered_by: str) -> None:
     context.is_recorded = True
     if context.route is not None:
         buffer.refused(context.route.pk, Outcome.VIEW_ANSWERED, True)
+    if context.settings.metrics:
+        _measure_refusal(context, _ANSWERED, enforced=True)
     reason = Reason(f"apiguard let it through; {answered_by} answered {status}")
     _keep(context, _ANSWERED, status, enforced=True, reason=reason)
 

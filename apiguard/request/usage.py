@@ -1,6 +1,6 @@
 """What is recorded of every request, refused or not; all of it is in memory, nothing waits.
 
-The usage numbers keep route, client, key and outcome. A request that used more of a unit
+The usage numbers keep route, client, key and outcome; metrics, route and outcome. A request that used more of a unit
 than it had reserved has been answered when that is known: it is reported, nothing refuses
 it afterwards, and the next requests pay.
 """
@@ -15,6 +15,7 @@ from ..rules.limits import Decision
 from ..telemetry import proxies
 from ..telemetry.background_signals import background_signals
 from ..telemetry.buffer import buffer
+from ..telemetry.metrics import metrics
 from ..telemetry.usage import usage
 from .context import GuardContext
 from .verdict import Verdict
@@ -45,9 +46,13 @@ def record_usage(context: GuardContext, verdict: Verdict | None = None) -> None:
         verdict: instead of the one in the context.
     """
     route = context.route
-    if route is None or not context.settings.usage_keep_days:
+    if route is None:
         return
     verdict = verdict or context.verdict
+    if context.settings.metrics:
+        metrics().count_request(route.name, verdict.outcome.value, verdict.enforced)
+    if not context.settings.usage_keep_days:
+        return
     usage.record(*entry_of(context), verdict.outcome.value, verdict.enforced)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any, Final
 
 from ..errors import SettingError
@@ -166,6 +167,16 @@ def _optional_boolean(value: object) -> bool | None:
     return None if value is None else _boolean(value)
 
 
+def _metrics(value: object) -> bool:
+    if _boolean(value) and find_spec("prometheus_client") is None:
+        raise _wrong(
+            value,
+            "Metrics need the package prometheus-client, which is not installed.",
+            "Install apiguard-django[metrics].",
+        )
+    return bool(value)
+
+
 def _scopes(value: object) -> frozenset[str] | None:
     return None if value is None else frozenset(parse_scopes(strings(value)))
 
@@ -230,5 +241,6 @@ PARSERS: Final[dict[str, Callable[[object], Any]]] = {
     "LEASES": _boolean,
     "SIGN_IN_TIER": _optional_text,
     "WEBHOOKS": parse_webhooks,
+    "METRICS": _metrics,
 }
 """Member -> reader; a reader raises :class:`~apiguard.errors.PolicyError`."""

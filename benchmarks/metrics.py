@@ -1,0 +1,118 @@
+"""What metrics cost a request: the middleware in this process, with the setting on and off.
+
+    python -m benchmarks.metrics
+
+In turns, once with the numbers in memory and once in files, as several processes share them
+(``PROMETHEUS_MULTIPROC_DIR``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tables import Table, progress, say
+from tests.servers import clean_environment
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+ROUNDS, REQUESTS = 60, 200
+
+
+def run_child(folder: str, environment: dict[str, str]) -> dict[str, float]:
+    """The figures of a process of its own, on a database in ``folder``."""
+    name = "files" if environment else "memory"
+    base = {
+        "TEST_DATABASE_URL": f"sqlite:///{folder}/{name}.sqlite3",
+        "DJANGO_SETTINGS_MODULE": "project.settings_test",
+    }
+    done = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-m", "benchmarks.metrics", "measure"],
+        cwd=CHECKOUT,
+        env=clean_environment(base | environment),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def measure() -> dict[str, float]:
+    """Microseconds of a request through the middleware, without and with metrics."""
+    from django.conf import settings
+    from django.core.management import call_command
+    from django.http import HttpResponse
+    from django.test import RequestFactory
+    from django.test.utils import override_settings
+
+    from apiguard.middleware import ApiGuardMiddleware
+    from apiguard.models import ApiKey, Client, Limit, Route, Tier
+
+    call_command("migrate", verbosity=0)
+    tier = Tier.objects.create(slug="t", name="T")
+    Limit.objects.create(tier=tier, name="l", amount=1_000_000, period=60)
+    Route.objects.create(name="api", path_prefix="/api/", mode="enforce", access="credentials")
+    _key, text = ApiKey.objects.issue(Client.objects.create(slug="a", name="A", tier=tier), "k")
+    middleware: Any = ApiGuardMiddleware(lambda request: HttpResponse(b"ok"))
+    factory = RequestFactory(headers={"X-API-Key": text})
+    measured: dict[bool, list[float]] = {False: [], True: []}
+
+    def one_round() -> float:
+        requests = [factory.get("/api/") for _ in range(REQUESTS)]
+        began = time.perf_counter()
+        for request in requests:
+            if middleware(request).status_code != 200:
+                raise SystemExit("The guard refused a request of the benchmark.")
+        return (time.perf_counter() - began) / REQUESTS * 1e6
+
+    for round_number in range(ROUNDS):
+        for is_on in measured if round_number % 2 else reversed(measured):
+            with override_settings(APIGUARD={**settings.APIGUARD, "METRICS": is_on}):
+                one_round()  # Reads the settings and what they name.
+                measured[is_on].append(one_round())
+    pairs = zip(measured[False], measured[True], strict=True)
+    return {
+        "without": statistics.median(measured[False]),
+        "with": statistics.median(measured[True]),
+        # Of neighbours in time, which a busy machine slows down alike.
+        "added": statistics.median(on - off for off, on in pairs),
+    }
+
+
+def main() -> None:
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="apiguard-metrics-") as folder:
+        shared = f"{folder}/shared"
+        os.mkdir(shared)  # noqa: PTH102 - a name for the environment
+        for where, environment in (
+            ("in memory", {}),
+            ("in files, for several processes", {"PROMETHEUS_MULTIPROC_DIR": shared}),
+        ):
+            progress(f"the cost of a request, numbers {where}")
+            figures = run_child(folder, environment)
+            rows.append([where, *(f"{figures[name]:.1f}" for name in ("without", "with", "added"))])
+    say(
+        Table(
+            "Cost of metrics",
+            f"Medians of {ROUNDS} rounds of {REQUESTS} requests through the middleware, in turns.",
+            ["numbers", "µs without", "µs with", "µs added"],
+            rows,
+        ).text()
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["measure"]:
+        import django
+
+        django.setup()
+        print(json.dumps(measure()))  # noqa: T201 - its answer
+    else:
+        main()
