@@ -80,8 +80,8 @@ def measure() -> dict[str, float]:
                 measured[is_on].append(one_round())
     pairs = zip(measured[False], measured[True], strict=True)
     return {
-        "without": statistics.median(measured[False]),
-        "with": statistics.median(measured[True]),
+        "without": min(measured[False]),
+        "with": min(measured[True]),
         # Of neighbours in time, which a busy machine slows down alike.
         "added": statistics.median(on - off for off, on in pairs),
     }
@@ -102,7 +102,8 @@ def main() -> None:
     say(
         Table(
             "Cost of metrics",
-            f"Medians of {ROUNDS} rounds of {REQUESTS} requests through the middleware, in turns.",
+            f"{ROUNDS} rounds of {REQUESTS} requests through the middleware, in turns: the fastest "
+            "without and with metrics, and the median of what was added.",
             ["numbers", "µs without", "µs with", "µs added"],
             rows,
         ).text()

@@ -15,8 +15,9 @@ import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
+from ..counters.reporting import FailureKind, Source
 from .background_signals import background_signals
 from .buffer import buffer
 from .periodic import PeriodicThread
@@ -34,6 +35,7 @@ BUCKETS = (
 MAX_ROUTES = 1_000
 OTHERS = "(others)"
 GAUGES_EVERY_SECONDS = 5.0
+WAKE_EVERY_SECONDS = 1.0
 
 
 class PolicyGauges(NamedTuple):
@@ -86,13 +88,13 @@ class Metrics:
             buckets=BUCKETS,
             registry=registry,
         )
-        self._decisions = Counter(
+        decisions = Counter(
             "apiguard_limit_decisions",
             "Checks of limits by what decided them",
             ("source",),
             registry=registry,
         )
-        self._failures = Counter(
+        failures = Counter(
             "apiguard_counter_failures",
             "Checks of limits for which Redis could not be used",
             ("kind",),
@@ -122,8 +124,10 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=registry,
         )
-        # labels() of prometheus-client takes a lock: the children are kept here.
-        self._children: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
+        # All of them are there from the beginning, with zero.
+        self._by_source = {source: decisions.labels(source) for source in get_args(Source)}
+        self._by_kind = {kind: failures.labels(kind) for kind in get_args(FailureKind)}
+        self._children: dict[tuple[Counter, str, str, bool], Counter] = {}
         self._routes: set[str] = set()
         self._thread = PeriodicThread(
             "apiguard-metrics", self.set_gauges, every=lambda: GAUGES_EVERY_SECONDS
@@ -136,42 +140,50 @@ class Metrics:
         # The page and the thread may set them at once.
         self._lock = threading.Lock()
         self._dropped_before = dropped()
+        self._wake_at = 0.0
 
     # -- called by requests -------------------------------------------------------
 
     def count_request(self, route: str, outcome: str, enforced: bool) -> None:
         """Count a request that a route decided."""
-        self._count(self._requests, self._route(route), outcome, str(enforced).lower())
-        self._thread.wake()
+        self._count_outcome(self._requests, route, outcome, enforced)
+        now = time.monotonic()
+        if now >= self._wake_at:
+            self._wake_at = now + WAKE_EVERY_SECONDS
+            self._thread.wake()
 
     def count_refusal(self, route: str, outcome: str, enforced: bool) -> None:
         """Count a refusal, or what would have been one; ``route`` is "" where none decided."""
-        self._count(self._refusals, self._route(route), outcome, str(enforced).lower())
+        self._count_outcome(self._refusals, route, outcome, enforced)
 
     def observe_guard(self, seconds: float) -> None:
         """Add the seconds that the middleware added to a request."""
         self._seconds.observe(seconds)
 
-    def count_decision(self, source: str) -> None:
+    def count_decision(self, source: Source) -> None:
         """Count a check of limits by what decided it."""
-        self._count(self._decisions, source)
+        self._by_source[source].inc()
 
-    def count_failure(self, kind: str) -> None:
+    def count_failure(self, kind: FailureKind) -> None:
         """Count a check of limits for which the store could not be used."""
-        self._count(self._failures, kind)
+        self._by_kind[kind].inc()
 
-    def _route(self, name: str) -> str:
-        if name not in self._routes:
+    def _count_outcome(self, counter: Counter, route: str, outcome: str, enforced: bool) -> None:
+        # labels() of prometheus-client costs more than everything else here.
+        key = (counter, route, outcome, enforced)
+        child = self._children.get(key)
+        if child is None:
+            child = counter.labels(self._bounded(route), outcome, str(enforced).lower())
+            if route in self._routes:
+                self._children[key] = child
+        child.inc()
+
+    def _bounded(self, route: str) -> str:
+        if route not in self._routes:
             if len(self._routes) >= MAX_ROUTES:
                 return OTHERS
-            self._routes.add(name)
-        return name
-
-    def _count(self, counter: Counter, *labels: str) -> None:
-        child = self._children.get((counter, labels))
-        if child is None:
-            child = self._children[counter, labels] = counter.labels(*labels)
-        child.inc()
+            self._routes.add(route)
+        return route
 
     # -- away from requests -------------------------------------------------------
 
