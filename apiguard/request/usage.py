@@ -1,8 +1,8 @@
 """What is recorded of every request, refused or not; all of it is in memory, nothing waits.
 
-The usage numbers keep route, client, key and outcome; metrics, route and outcome. A request that used more of a unit
-than it had reserved has been answered when that is known: it is reported, nothing refuses
-it afterwards, and the next requests pay.
+The usage numbers keep route, client, key and outcome, metrics route and outcome alone. A
+request that used more of a unit than it had reserved has been answered when that is known:
+it is reported, nothing refuses it afterwards, and the next requests pay.
 """
 
 from __future__ import annotations
