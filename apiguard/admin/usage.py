@@ -159,6 +159,7 @@ class UsagePage:
     def context(self) -> dict[str, Any]:
         """Return what the template shows."""
         periods, lost = usage_report.periods(self.selection), self.selection.lost()
+        overruns = self.selection.overruns()
         # Every row belongs to a period, so that the table is not read once more.
         totals = sum((one.totals for one in periods), start=Totals())
         return {
@@ -168,6 +169,7 @@ class UsagePage:
             "route_url": self._row_url("route", self.route),
             "totals": _number_texts(totals),
             "lost": f"{lost:,}" if lost else "",
+            "overruns": f"{overruns:,}" if overruns else "",
             "chart": self._chart(periods),
             "tables": self._tables(),
             "unused_keys": self._unused_keys(),

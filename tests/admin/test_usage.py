@@ -15,8 +15,16 @@ from hypothesis import strategies as st
 from apiguard.admin.usage_chart import HEIGHT, draw
 from apiguard.models import ApiKey, Client
 from apiguard.models.hourly_counts import hour_of
-from apiguard.models.usage import LOST, NOBODY, OTHERS, UsageKey, day_of, usage_rows
-from apiguard.telemetry.usage_report import Period, Totals
+from apiguard.models.usage import (
+    LOST,
+    NOBODY,
+    OTHERS,
+    OVERRUN,
+    UsageKey,
+    day_of,
+    usage_rows,
+)
+from apiguard.telemetry.usage_report import Period, Selection, Totals, totals
 
 from .pages import url
 
@@ -123,6 +131,17 @@ def test_lost_numbers_and_a_count_that_is_off_are_said(admin_client, settings):
     assert "1,234 requests of all clients and routes could not be recorded" in show(admin_client)
     settings.APIGUARD = {**settings.APIGUARD, "USAGE_KEEP_DAYS": 0}
     assert "the setting USAGE_KEEP_DAYS is 0" in show(admin_client)
+
+
+def test_requests_that_used_more_than_they_had_reserved_are_said_and_counted_once(
+    admin_client, acme
+):
+    overruns = {UsageKey(3, acme.pk, NOBODY, OVERRUN, True): 17}
+    list(usage_rows().add(hour_of(timezone.now()), False, overruns))
+    page = show(admin_client)
+    assert "17 requests used more of a unit" in page
+    assert Selection.of_days(1).overruns() == 17
+    assert totals(Selection.of_days(1)).requests == 0
 
 
 def test_keys_that_nobody_has_used_are_counted_and_listed(admin_client, acme, key):

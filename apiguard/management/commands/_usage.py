@@ -52,6 +52,7 @@ def _run(console: Console, options: Options) -> None:
         "since": moment(selection.since),
         **_totals(usage_report.totals(selection)),
         "lost": selection.lost(),
+        "overruns": selection.overruns(),
         "rows": [_row(share, names) for share in shown],
         "has_more_rows": len(found) > len(shown),
         "periods": [_period(period) for period in usage_report.periods(selection)],
@@ -96,6 +97,8 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         f"{answer['requests']:,} requests since {answer['since']}: "
         f"{answer['refused']:,} refused{would}."
     )
+    if answer["overruns"]:
+        yield f"{answer['overruns']:,} of these used more of a unit than they had reserved."
     if answer["lost"]:
         yield f"{answer['lost']:,} more were not recorded, because writing them failed."
     if answer["rows"]:
