@@ -57,6 +57,10 @@ def _make_policy() -> None:
     )
     Route.objects.create(name="health", path_prefix="/health/", access="public", **browser)
     Route.objects.create(name="docs", path_prefix="/api/docs/", access="public", mode="off")
+    tokens = {"amount": 10_000, "period": 60, "unit": "tokens", "per": "caller-route"}
+    Limit.objects.create(tier=standard, name="tokens-per-minute", **tokens)
+    at_once = {"kind": "concurrent", "amount": 2, "period": 600}
+    Limit.objects.create(tier=standard, name="at-once", **at_once)
     Limit.objects.create(
         tier=standard, name="exports", amount=20, period=3600, route=export, mode="shadow"
     )
