@@ -261,7 +261,7 @@ def _context(
         request.method or "",
         settings,
         secure=request.is_secure(),
-        # What only Django's request can tell, and only guarded paths need to know.
+        # Only Django's request has these, and only guarded paths need them.
         host=host_of(request) if guarded else "",
         unannounced=guarded and is_unannounced(request),
     )
@@ -335,7 +335,7 @@ def _wants_user(context: GuardContext) -> bool:
 
 
 def _keeps_user(request: HttpRequest, context: GuardContext) -> bool:
-    """Whether a credential without a user row leaves ``request.user`` to who is signed in."""
+    """Whether a credential without a user row leaves ``request.user`` to the session's user."""
     credential = context.credential
     return credential is not None and not credential.has_row and is_signed_in_beside(request)
 
@@ -349,12 +349,12 @@ async def _keeps_user_async(request: HttpRequest, context: GuardContext) -> bool
 def counts_itself(view: Callable[..., Any]) -> bool:
     """Whether this is a DRF view with a throttle that counts in tiers.
 
-    DRF authenticates inside the view, so only there it is known who calls.
+    DRF authenticates inside the view, so only the view knows the caller.
     """
     cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
     for name in ("get_throttles", "check_throttles", "initial"):
         if getattr(getattr(cls, name, None), "__module__", "") != "rest_framework.views":
-            return False  # Whether it will ask its throttles, nobody can tell beforehand.
+            return False  # Whether the view checks its throttles is unknown beforehand.
     given = getattr(view, "initkwargs", {}).get("throttle_classes")
     throttles = given if given is not None else getattr(cls, "throttle_classes", ())
     return any(getattr(throttle, "counts_tiers", False) for throttle in throttles or ())

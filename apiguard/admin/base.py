@@ -164,6 +164,19 @@ class Screen(StockAdmin):
         return super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 
 
+class RecordAdmin(Screen):
+    """Base class of screens whose rows record what happened: nobody edits them."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 class PolicyAdmin(Screen):
     """Base class of screens whose rows are policy.
 

@@ -140,7 +140,7 @@ def _limits(client: Client) -> tuple[list[ShownLimit], str]:
 
 
 def counted_keys(client: Client, limit: Limit) -> list[str]:
-    """The keys under which a limit of the client's is counted: of each route, where it says so."""
+    """Return the keys under which a limit of the client is counted, one per route if need be."""
     snapshot = current_snapshot()
     tier = None if snapshot is None else snapshot.tiers.get(client.tier_id)
     found = () if snapshot is None or tier is None else limit_use.on_each_route(tier, snapshot)

@@ -23,7 +23,7 @@ from ..history.undo import Step
 from ..models import PolicyChange
 from ..models.state import write_alias
 from ..telemetry.formatting import format_moment
-from .base import Screen
+from .base import RecordAdmin
 from .display import DASH, badge, lines
 from .undo import UndoMixin
 
@@ -62,7 +62,7 @@ class KindFilter(admin.SimpleListFilter):
         return queryset.filter(model=self.value()) if self.value() else queryset
 
 
-class PolicyChangeAdmin(UndoMixin, Screen):
+class PolicyChangeAdmin(UndoMixin, RecordAdmin):
     """The history of policy."""
 
     about = _("Every revision of policy. Enforced in every worker within about a second.")
@@ -106,15 +106,6 @@ class PolicyChangeAdmin(UndoMixin, Screen):
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         # The history of one row; see ``PolicyAdmin.history_view``.
         return lookup == "object_pk" or super().lookup_allowed(lookup, value, request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @admin.display(description=_("when"), ordering="at")
     def when(self, change: PolicyChange) -> str:

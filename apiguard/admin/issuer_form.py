@@ -1,6 +1,6 @@
 """The form of an issuer: where its keys come from, and who may let it sign users in.
 
-Whoever holds the keys of an issuer that maps subjects to users can sign in as
+The holder of the keys of an issuer that maps subjects to users can sign in as
 anybody. So it takes a superuser to map one, and to change what decides which
 tokens of a mapped one are accepted.
 """
@@ -83,7 +83,7 @@ class IssuerForm(PolicyForm):
         help_texts = {
             "user_field": _(
                 "Field of the user model that equals sub. Empty: tokens have no user row. "
-                "Only a superuser may set it: whoever holds the issuer's keys can then sign in "
+                "Only a superuser may set it: the holder of the issuer's keys can then sign in "
                 "as anybody."
             )
         }

@@ -1,6 +1,6 @@
 """Check who may create or widen a credential that acts as a user.
 
-Whoever holds a key of a client that acts as its owner is that owner to every
+The holder of a key of a client that acts as its owner is that owner to every
 view. Permission to edit clients and keys must not be a way to become somebody
 with more rights. So such a credential is created or widened only by a superuser,
 or by a user with the permission ``impersonate`` who has every permission that

@@ -88,7 +88,7 @@ def check_deployment(**_: Any) -> list[checks.CheckMessage]:
     if not settings.key_peppers:
         messages.append(
             checks.Warning(
-                "APIGUARD['KEY_PEPPERS'] is empty: whoever can write to the database can "
+                "APIGUARD['KEY_PEPPERS'] is empty: anybody who can write to the database can "
                 "make API keys.",
                 hint='Set KEY_PEPPERS = {"2026": "<32 random bytes or more>"}.',
                 id="apiguard.W011",

@@ -1,4 +1,4 @@
-"""Who changed which policy, when, and from what to what. Append-only.
+"""The history: the author, time and values of every change of policy. Append-only.
 
 A change is written in the transaction of the row it describes. It never holds
 a secret or a digest: models name the fields that are left out.
@@ -74,7 +74,7 @@ def current_actor() -> AbstractBaseUser | None:
 
 
 def actor_in_force() -> Actor:
-    """Whoever ``acting()`` names; else the command that runs, or nobody."""
+    """Return the actor that ``acting()`` names; else the command that runs, or nobody."""
     return _actor.get() or Actor(name=_command(), request_id=request_id_of())
 
 
@@ -145,7 +145,7 @@ class Entry:
 
 
 def record_entries(revision: int, entries: Iterable[Entry], using: str) -> None:
-    """Append entries on behalf of whoever ``acting()`` names; else of the command that runs."""
+    """Append entries under the actor that ``acting()`` names; else of the command that runs."""
     actor = actor_in_force()
     changes = [
         PolicyChange(

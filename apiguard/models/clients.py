@@ -22,7 +22,7 @@ NETWORKS_HELP = _(
 
 
 class Client(PolicyModel):
-    """Who calls. Owns keys; limits are counted per client, whatever key is used."""
+    """A caller. Owns keys; limits are counted per client, whatever key is used."""
 
     publishes: ClassVar[What] = "clients"
 

@@ -53,7 +53,7 @@ class ApiKeyQuerySet(PolicyQuerySet[Any]):
         if not may_be_null(value):
             return super().update(**kwargs)
         with transaction.atomic(using=self.db):
-            # The lock that every change takes first: none is revoked after the look.
+            # The lock that every change takes first: none is revoked after it was read.
             PolicyState.objects.using(self.db).select_for_update().filter(pk=1).first()
             if self.filter(revoked_at__isnull=False).exists():
                 raise irreversible()

@@ -153,7 +153,7 @@ class ApiKey(PolicyModel):
                 raise irreversible()
 
     def check_change(self, before: Self) -> None:
-        """Refuse to bring a revoked key back, whoever read it before it was revoked."""
+        """Refuse to bring a revoked key back, also through a row read before it was revoked."""
         if before.revoked_at is not None and may_be_null(self.revoked_at):
             raise irreversible()
 

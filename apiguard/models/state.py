@@ -101,7 +101,7 @@ class PendingChange:
 
 
 class Committed:
-    """Counts what this process did to policy, for whoever holds some of it.
+    """Counts the changes of policy by this process, for the holder of its snapshot.
 
     ``count``: changes committed. ``epoch``: times that the tables themselves
     were replaced (``migrate``, ``flush``), so that nothing held means anything.
@@ -136,7 +136,7 @@ class PolicyState(models.Model):
 
     ``stamp`` is random and renewed with every revision, because numbers are
     reused by rolled-back tests and restored backups and stamps are not.
-    ``changed_at`` is when that was, by the clock of whoever wrote it.
+    ``changed_at`` is when that was, by the clock of the process that wrote it.
     """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
@@ -157,7 +157,7 @@ class PolicyState(models.Model):
         return f"revision {self.revision}"
 
     def changes_since(self, revision: int, stamp: str) -> list[Change] | None:
-        """Return what was changed after (revision, stamp), or ``None`` if that cannot be told."""
+        """Return what was changed after (revision, stamp), or ``None`` if that is unknown."""
         known = [(entry[0], entry[1]) for entry in self.recent]
         if (revision, stamp) not in known:
             return None

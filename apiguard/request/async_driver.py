@@ -56,7 +56,7 @@ class LoopThreads:
     def start(self, work: Callable[..., object], *arguments: object) -> None:
         """Have ``work`` done without waiting for it; code outside of an event loop does it itself.
 
-        ``work`` must not raise: nobody is told.
+        ``work`` must not raise: nothing reports its exception.
         """
         try:
             asyncio.get_running_loop()

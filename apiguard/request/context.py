@@ -60,7 +60,7 @@ class GuardContext:
     """
 
     credential: Credential | None = None
-    # Whether credentials were judged, whether limits were asked.
+    # Whether credentials were judged, whether limits were checked.
     identified = False
     counted = False
     reached_view = False
@@ -120,7 +120,7 @@ class GuardContext:
 
     @property
     def principal(self) -> str:
-        """Who is counted, such as "client:7" or "ip:192.0.2.1"."""
+        """The name that the request is counted under, such as "client:7" or "ip:192.0.2.1"."""
         if self._principal:
             return self._principal
         if self.credential is not None:

@@ -45,7 +45,7 @@ class LimitState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who the request is counted as, and by which credential."""
+    """The principal that the request is counted under, and its credential."""
 
     principal: str
     address: str = ""

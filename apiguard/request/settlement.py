@@ -1,6 +1,6 @@
-"""``request.apiguard`` as a view sees it: it says what a request used, or asks for more.
+"""``request.apiguard`` for views: they settle what the request used, or reserve more.
 
-What a view settles is noted in memory and sent when the response is closed: ``settle``
+What a view settles is kept in memory and sent when the response is closed: ``settle``
 waits for nothing, so that it serves synchronous and asynchronous views and streams alike.
 """
 
@@ -16,7 +16,7 @@ from .effects import Steps, run
 from .limits import check_reservation
 from .verdict import Verdict
 
-# What a view may say that a request used; the largest number that is counted.
+# The largest number that is counted of a unit.
 MOST = 10**9
 
 
@@ -24,10 +24,10 @@ class ViewContext(GuardContext):
     """The context of a request that views see."""
 
     def settle(self, **units: int) -> None:
-        """Say what the request used in all of units that its route reserved.
+        """Set what the request used in all of the units that its route reserved.
 
-        ``settle(tokens=812)``; a hyphen in a unit's name is written ``_``. It may be said
-        more than once, and while a response streams: the last number counts. What was
+        ``settle(tokens=812)``; a hyphen in a unit's name is written ``_``. Views may call
+        it more than once, and while a response streams: the last number counts. What was
         reserved and not used returns, what was used beyond it is counted on top. A unit
         that no limit of the caller counts is ignored.
 
@@ -39,7 +39,7 @@ class ViewContext(GuardContext):
             limit_threads.start(self.holds.send)
 
     def reserve(self, **units: int) -> None:
-        """Reserve so much in all before the work, where the route's own reservation is too small.
+        """Reserve these totals before the work, where the route reserves too little.
 
         Raises:
             LimitExceeded: a limit of the caller does not admit it; a 429 if nobody catches it.

@@ -1,7 +1,7 @@
 """What a stage may answer: let it pass, or one of these outcomes.
 
 An ``Outcome`` says exactly what happened, for operators: logs, metrics and
-explanations. What a caller is told is the outcome's ``Refusal``, which is
+explanations. The caller gets the outcome's ``Refusal``, which is
 coarser on purpose: every bad key reads the same.
 """
 
@@ -69,7 +69,7 @@ class Outcome(StrEnum):
 
 
 class Refusal(NamedTuple):
-    """What the caller is told: status, error code, text."""
+    """The answer to the caller: status, error code, text."""
 
     status: int
     error: str
@@ -145,7 +145,7 @@ class Verdict:
     Attributes:
         outcome: what happened.
         reason: why, for operators; never sent to the caller.
-        detail: what the caller is told instead of the refusal's own text.
+        detail: the text for the caller, instead of the refusal's own.
         headers: response headers that belong to this decision.
         retry_after: whole seconds, where waiting helps.
         violated: names of the limits that were exceeded.
@@ -167,7 +167,7 @@ class Verdict:
 
     @property
     def refusal(self) -> Refusal | None:
-        """What the caller is told, or ``None`` if nothing was refused."""
+        """The answer to the caller, or ``None`` if nothing was refused."""
         refusal = REFUSALS.get(self.outcome)
         if refusal is not None and self.detail:
             return refusal._replace(detail=self.detail)

@@ -1,7 +1,7 @@
 """``EXCEPTION_HANDLER``: every error of DRF in the shape of the middleware's.
 
 Validation errors keep their field details as the member ``errors``. A person
-who looks at the browsable API still sees HTML.
+the browsable API still shows HTML.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The text of an API key: how it is made, read, recognised and digested.
 
 A key reads ``<namespace>_<live|test>_<id12>_<secret32><crc6>``. The last six
-characters are the CRC32 of all before them, so a typo or garbage is told from
+characters are the CRC32 of all before them, which distinguishes a typo or garbage from
 a key without a look-up, and scanners for leaked secrets can match one regular
 expression. Base 62 is ``0-9A-Za-z``.
 

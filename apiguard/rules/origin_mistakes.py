@@ -64,7 +64,7 @@ MISTAKES: Final[dict[str, tuple[str, str]]] = {
         "List the origins, or switch credentials off.",
     ),
     "insecure_with_credentials": (
-        "Whoever controls the network can speak for an http origin.",
+        "Anybody who controls the network can speak for an http origin.",
         "Use https, or switch credentials off.",
     ),
     "public_suffix": (

@@ -21,7 +21,7 @@ MAX_COST = 10**6
 # What is counted where no unit is named, and what a limit on requests in flight counts.
 REQUESTS = "requests"
 IN_FLIGHT = "concurrent-requests"
-# How long a request counts as in flight at most, where nothing else is said: its worker died.
+# Seconds after which a request no longer counts as in flight: its worker must have died.
 AT_ONCE_PERIOD = 600
 # The counter keeps an entry for each request in flight.
 MAX_AT_ONCE = 10_000

@@ -21,14 +21,14 @@ from .background_signals import BackgroundSignals
 logger = logging.getLogger("apiguard.telemetry")
 
 BEFORE = timedelta(days=14)
-# How often it is looked for keys, by all processes together.
+# How often all processes together search for such keys.
 EVERY = timedelta(minutes=10)
 # Keys that are announced at a time; the others follow the next time.
 MOST = 200
 
 
 class ExpiringKeys:
-    """Looks for keys that end soon, when it is this process's turn."""
+    """Searches for keys that end soon, when it is this process's turn."""
 
     def __init__(self, signals: BackgroundSignals) -> None:
         self._signals = signals

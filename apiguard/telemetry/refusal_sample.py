@@ -20,7 +20,7 @@ from typing import Generic, NamedTuple, TypeVar
 PER_SECOND = 20
 # Of one identified caller, route and outcome; more of them are as unimportant as anybody's.
 PER_CALLER = 4
-# Callers of one second that are told apart; more of them count as seen before.
+# Callers of one second that are distinguished; more of them count as seen before.
 MAX_CALLERS = 10_000
 # Requests of earlier seconds that wait for a flush.
 MAX_READY = 400

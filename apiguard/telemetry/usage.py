@@ -23,7 +23,7 @@ from .periodic import PeriodicThread
 
 logger = logging.getLogger("apiguard.telemetry")
 
-# Different entries between two flushes; after that, clients and keys are not told apart.
+# Different entries between two flushes; after that, clients and keys are not distinguished.
 MAX_ENTRIES = 10_000
 # Seconds between two flushes: 15, but not the same in all processes.
 SHORTEST_PAUSE, LONGEST_PAUSE = 12.0, 18.0

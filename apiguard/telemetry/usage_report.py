@@ -95,7 +95,7 @@ class Selection:
 
     def lost(self) -> int:
         """Return how many requests of all were not recorded; one query."""
-        # Route and client are those that such rows have; they are said for the index.
+        # Such rows have this route and client; the filter lets the database use the index.
         rows = self._of_time().filter(outcome=LOST, route_pk=NOBODY, client_pk=NOBODY)
         return int(rows.aggregate(**_SUMS)["total"])
 
@@ -180,7 +180,7 @@ def _totals(row: Any) -> Totals:
 
 
 def names_of(routes: Iterable[Any], clients: Iterable[Any], keys: Iterable[Any]) -> Names:
-    """Return the rows behind these numbers; one query for each kind that is asked for."""
+    """Return the rows behind these numbers; one query for each kind of row."""
     return Names(_by_pk(Route, routes), _by_pk(Client, clients), _by_pk(ApiKey, keys))
 
 

@@ -22,7 +22,7 @@ from ...models import HourlyCount, Refusal
 from ...models.state import write_alias
 from ...telemetry.formatting import format_moment
 from ...telemetry.refusal_search import DAY, kept_refusals
-from ..base import Screen
+from ..base import RecordAdmin
 from ..display import DASH, badge
 from .detail import detail_view
 from .filters import FILTERS, outcome_text
@@ -30,7 +30,7 @@ from .filters import FILTERS, outcome_text
 MOST_GROUPS = 200
 
 
-class RefusalAdmin(Screen):
+class RefusalAdmin(RecordAdmin):
     """Refused requests, the newest first."""
 
     about = _(
@@ -49,17 +49,6 @@ class RefusalAdmin(Screen):
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     ordering = ("-at", "-id")
-
-    # -- who may do what ------------------------------------------------------
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return kept_refusals().order_by("-at", "-id")

@@ -15,7 +15,7 @@ COST = "cost_above_amount"
 
 
 def find_conditions(snapshot: Snapshot, callers: Callers) -> tuple[RowProblem, ...]:
-    """Return what holds in a policy and is hardly meant, with the rows that say so."""
+    """Return what holds in a policy and is hardly meant, with the rows it comes from."""
     return (
         *_unlimited(snapshot, callers),
         *_impossible_costs(snapshot, callers),
