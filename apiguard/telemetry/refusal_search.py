@@ -59,16 +59,15 @@ def why_not_found(text: str) -> Iterator[str]:
     )
     yield from _too_old()
     unkept = HourlyCount.objects.using(write_alias()).unkept_since(timezone.now() - DAY)
-    yield (
-        ngettext(
+    if unkept:
+        text = ngettext(
             "Each worker keeps at most %(most)d refused requests a second, identified callers "
             "first. In the last 24 hours %(count)s more was counted, and is in the log only.",
             "Each worker keeps at most %(most)d refused requests a second, identified callers "
             "first. In the last 24 hours %(count)s more were counted, and are in the log only.",
             unkept,
         )
-        % {"most": PER_SECOND, "count": f"{unkept:,}"}
-    )
+        yield text % {"most": PER_SECOND, "count": f"{unkept:,}"}
     yield (
         _("The id is another one: that of a proxy, or shortened. Ask for the response header %s.")
         % settings.request_id_header
