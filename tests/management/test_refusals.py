@@ -114,6 +114,8 @@ def test_an_unknown_client_is_suggested(run, acme):
 
 
 def test_an_id_that_is_not_found_says_why_that_may_be(run, db):
+    assert "20 refused requests" not in run("explain", "--request-id", "nobody-knows").err
+    HourlyCount.objects.add(timezone.now(), 1, "no_credential", True, 90_000, unkept=89_980)
     said = run("explain", "--request-id", "nobody-knows")
     assert said.status == 1
     for why in ("was not refused", "three seconds", "20 refused requests a second", "X-Request-ID"):

@@ -115,7 +115,7 @@ def _context(request: HttpRequest, site: AdminSite) -> dict[str, Any]:
         "routes": [_route(request, site, route, snapshot, limits_by_tier) for route in routes],
         "issuers": [] if snapshot is None else [one.name for one in snapshot.issuers.values()],
         "refusals": traffic.refusals(request, site, routes),
-        "hours": traffic.requests_per_hour(),
+        "hours": traffic.requests_per_hour(request),
         "people": traffic.people(request, site, limits, snapshot),
         "expiring": traffic.expiring_keys(request, site),
         "has_channels": has_channels(),

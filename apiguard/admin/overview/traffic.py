@@ -25,7 +25,7 @@ from ...request import limit_use
 from ...telemetry.formatting import format_moment
 from ..display import first_hour_of_day, format_principal
 from ..keys.pages import public_part
-from ..row_links import row_url
+from ..row_links import may, row_url
 
 DAY = timedelta(days=1)
 SOON = timedelta(days=14)
@@ -107,8 +107,10 @@ class Hour:
     height: int
 
 
-def requests_per_hour() -> list[Hour]:
-    """Return the last 24 hours; one query."""
+def requests_per_hour(request: HttpRequest) -> list[Hour]:
+    """Return the last 24 hours, for whoever may view usage; one query."""
+    if not may(request, "view", "usage"):
+        return []
     now = hour_of(timezone.now())
     first = now - timedelta(hours=23)
     rows = usage_rows().filter(is_day=False, start__gte=first).exclude(outcome__in=NO_REQUESTS)
@@ -159,9 +161,14 @@ class People:
 def people(
     request: HttpRequest, site: AdminSite, limits: Sequence[Limit], snapshot: Snapshot | None
 ) -> People:
-    """Return the callers over shadow limits, and the clients closest to a limit; three queries."""
-    by_limit = _shadow_counts([each for each in limits if each.mode == Limit.Mode.SHADOW])
-    busiest = _busiest_clients()
+    """Return the callers over shadow limits, and the clients closest to a limit; three queries.
+
+    Who called stands on the page of the tier too. How busy a client is takes ``view_usage``.
+    """
+    shadow = [each for each in limits if each.mode == Limit.Mode.SHADOW]
+    by_limit = _shadow_counts(shadow if may(request, "view", "tier") else [])
+    may_view_clients = may(request, "view", "client") and may(request, "view", "usage")
+    busiest = _busiest_clients() if may_view_clients else []
     counted = [who for counts in by_limit.values() for who, _count in counts]
     named = {who.removeprefix("client:") for who in counted if who.startswith("client:")}
     pks = {int(pk) for pk in named if pk.isascii() and pk.isdigit()}
@@ -262,7 +269,9 @@ class Expiring:
 
 
 def expiring_keys(request: HttpRequest, site: AdminSite) -> list[Expiring]:
-    """Return the keys that end first; one query."""
+    """Return the keys that end first, for whoever may view keys; one query."""
+    if not may(request, "view", "apikey"):
+        return []
     now = timezone.now()
     rows = ApiKey._base_manager.using(write_alias()).select_related("client")
     rows = rows.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=now + SOON)

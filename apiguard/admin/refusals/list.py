@@ -175,7 +175,9 @@ def _group(group: dict[str, Any], narrowed: Any) -> dict[str, Any]:
         "reason": outcome_text(group["outcome"]),
         "route": group["route_name"],
         "client": group["client_slug"],
-        "result": badge(_("refused"), "bad") if group["enforced"] else badge(_("observed"), "warn"),
+        "result": badge(str(_("refused")), "bad")
+        if group["enforced"]
+        else badge(str(_("observed")), "warn"),
         "count": f"{group['total']:,}",
         "last": format_moment(group["last"]),
         "url": narrowed({name: value for name, value in chosen.items() if value}),

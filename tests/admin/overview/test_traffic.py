@@ -104,6 +104,37 @@ def test_keys_that_end_soon_are_named(admin_client, route, acme):
     assert (row.name, row.client) == ("soon", "Acme")
 
 
+@pytest.mark.parametrize(
+    ("codenames", "shown"),
+    [
+        (["view_route"], set()),
+        (["view_route", "view_usage"], {"hours"}),
+        (["view_route", "view_usage", "view_client"], {"hours", "closest"}),
+        (["view_route", "view_apikey"], {"expiring"}),
+        (["view_route", "view_tier"], {"shadows"}),
+    ],
+)
+def test_the_overview_shows_no_more_than_the_pages_of_its_rows(
+    staff, route, acme, tier, codenames, shown
+):
+    limit = Limit.objects.create(tier=tier, name="new", amount=5, period=60, mode="shadow")
+    ShadowCount.objects.add(timezone.now(), limit.pk, "ip:192.0.2.1", 3)
+    ApiKey.objects.issue(acme, "soon", expires_at=timezone.now() + timedelta(days=3))
+    count(timezone.now(), 40, client=acme.pk)
+    page = page_of(staff(*codenames))
+    people = page.context["people"]
+    parts = {
+        "hours": page.context["hours"],
+        "expiring": page.context["expiring"],
+        "closest": people.closest,
+        "shadows": people.shadows,
+    }
+    assert {name for name, rows in parts.items() if rows} == shown
+    text = page.content.decode()
+    assert ("192.0.2.1" in text) is ("shadows" in shown)
+    assert ("Acme" in text) is bool({"closest", "expiring"} & shown)
+
+
 @pytest.fixture
 def many_rows(route, acme, tier):
     """Some hundreds of each row; the number of queries must not depend on it."""
