@@ -48,6 +48,7 @@ class ShownLimit:
     in_force: str
     override: str
     used: str
+    note: str
     left: str
     is_used_up: bool
 
@@ -159,22 +160,27 @@ def _limit(
         rate=format_limit(row),
         in_force="" if rule is None else format_rule(rule),
         override="" if override is None else _override(override),
-        used="" if used is None else _used(used, where),
+        used="" if used is None else _used(used),
+        note="" if used is None else _note(used, where),
         left="" if used is None else f"{used.remaining:,}",
         is_used_up=used is not None and not used.remaining,
     )
 
 
-def _used(one: Counted, where: str) -> str:
-    limit, named = one.limit, {"used": f"{one.used:,}", "unit": one.limit.unit, "route": where}
-    text = "%(used)s"
-    if limit.kind == "concurrent":
-        text = _("%(used)s in flight")
-    elif limit.is_held:
-        text = _("%(used)s %(unit)s, with what is reserved")
-    if where:
-        return _("%(used)s on %(route)s, where it is most") % {**named, "used": text % named}
-    return text % named
+def _used(one: Counted) -> str:
+    if one.limit.kind == "concurrent":
+        return _("%s in flight") % f"{one.used:,}"
+    return f"{one.used:,} {one.limit.unit}" if one.limit.is_held else f"{one.used:,}"
+
+
+def _note(one: Counted, where: str) -> str:
+    """What the number contains, and of which route it is."""
+    if not one.used:
+        return ""
+    notes = [_("the highest, on %s") % where] if where else []
+    if one.limit.is_held and one.limit.kind != "concurrent":
+        notes.append(_("what running requests reserve included"))
+    return "; ".join(notes)
 
 
 def _override(override: LimitOverride) -> str:

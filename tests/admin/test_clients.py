@@ -20,7 +20,7 @@ from apiguard import conf
 from apiguard.admin.overrides import DurationField
 from apiguard.concurrency import TimedOut
 from apiguard.counters.base import LimitCheck
-from apiguard.models import ApiKey, Client, Limit, LimitOverride, PolicyChange, Tier
+from apiguard.models import ApiKey, Client, Limit, LimitOverride, PolicyChange, Route, Tier
 from apiguard.models.hourly_counts import hour_of
 from apiguard.models.usage import UsageKey, usage_rows
 from apiguard.policy.holder import holder
@@ -295,6 +295,29 @@ def test_the_page_shows_limits_with_what_is_used_keys_and_the_last_day(
     assert "laptop ag_live_" in text
     assert "valid orders:read 192.0.2.0/24 never" in text
     assert "last 24 hours: 1,234 , refused: 34 . Reasons: limit exceeded (34)." in text
+
+
+def test_tokens_requests_in_flight_and_the_busiest_route_are_shown_and_reset(
+    admin_client, acme, tier, fresh_counters
+):
+    routes = [
+        Route.objects.create(name=name, path_prefix=f"/{name}/", access="public")
+        for name in ("orders", "complete")
+    ]
+    fields = {"tier": tier, "amount": 1000, "period": 60}
+    tokens = Limit.objects.create(name="tokens", unit="tokens", per="caller-route", **fields)
+    Limit.objects.create(name="at-once", kind="concurrent", tier=tier, amount=2, period=600)
+    snapshot = holder.snapshot()
+    counted = limit_use.on_each_route(snapshot.tiers[tier.pk], snapshot)
+    units = {("tokens", routes[0].pk): 7, ("tokens", routes[1].pk): 600, ("at-once", None): 1}
+    costs = tuple(units.get((limit.name, limit.route_pk), 0) for limit in counted)
+    check = LimitCheck(f"client:{acme.pk}", counted, 1, costs=costs)
+    limit_counter(conf.current()).check(snapshot, check)
+    text = section(admin_client, acme)
+    assert "600 tokens the highest, on complete; what running requests reserve included 400" in text
+    assert "at-once 2 at once 2 at once 1 in flight 1" in text
+    admin_client.post(url("client_reset", acme.pk), {"limit": tokens.pk})
+    assert "0 tokens 1,000" in section(admin_client, acme)
 
 
 def test_a_disabled_client_is_named_first(admin_client, acme):

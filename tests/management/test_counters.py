@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apiguard import conf
 from apiguard.counters.base import LimitCheck
-from apiguard.models import Limit, LimitOverride, PolicyChange
+from apiguard.models import Limit, LimitOverride, PolicyChange, Route
 from apiguard.policy.holder import holder
 from apiguard.request import limit_use
 from apiguard.request.effects import limit_counter
@@ -86,6 +86,22 @@ def test_limits_are_counted_from_zero_and_the_history_knows(
     change = PolicyChange.objects.first()
     assert (change.action, change.object_name, change.after) == ("reset", "Acme", {"limits": names})
     assert change.actor_name == "apiguard counters reset (command line)"
+
+
+def test_a_limit_that_counts_each_route_by_itself_is_shown_and_reset_for_each(run, in_redis, acme):
+    route = Route.objects.create(name="orders", path_prefix="/orders/", access="public")
+    each = {"amount": 9, "period": 60, "per": "caller-route", "unit": "tokens"}
+    Limit.objects.create(tier=acme.tier, name="each", **each)
+    snapshot = holder.snapshot()
+    counted = limit_use.on_each_route(snapshot.tiers[acme.tier_id], snapshot)
+    assert [limit.route_pk for limit in counted] == [route.pk]
+    limit_counter(conf.current()).check(snapshot, LimitCheck(f"client:{acme.pk}", counted, 5))
+    assert run("counters", "show", "acme").out.splitlines() == [
+        "LIMIT           USED  LEFT  RATE",
+        "each on orders  5     4     9 tokens per minute",
+    ]
+    run("counters", "reset", "acme")
+    assert used(run) == {"each": 0}
 
 
 def test_a_limit_that_the_client_does_not_have_is_not_reset(run, in_redis, limits):
