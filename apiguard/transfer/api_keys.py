@@ -90,6 +90,10 @@ def import_keys(plan: Plan, *, dry_run: bool = False) -> Result:
                 where.append(f"key {label}: {why_not}")
                 continue
             client = _client(row, plan, result)
+            if client.acts_as_owner:
+                why_not = f"client {client.slug!r} acts as its owner, and so would the key"
+                result.refused.append(f"key {label}: {why_not}; issue one in the admin")
+                continue
             _save_key(row, client, plan)
             result.made.append(f"key {label} of client {client.slug!r}")
         if dry_run:
@@ -117,6 +121,10 @@ def _client(row: Any, plan: Plan, result: Result) -> Client:
     slug = slugify(name)[:50] or f"imported-{row.prefix.lower()}"
     clients = Client.objects.using(write_alias())
     found = clients.filter(slug=slug).first()
+    if found is not None and found.name != name:
+        # Somebody else's, whose name comes to the same slug.
+        slug = f"{slug}-{row.prefix.lower()}"
+        found = clients.filter(slug=slug).first()
     if found is not None:
         return found
     client = Client(slug=slug, name=name, tier=plan.tier)

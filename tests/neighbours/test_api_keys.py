@@ -179,3 +179,28 @@ def test_a_model_that_has_no_such_keys_is_refused():
     with pytest.raises(CommandError, match=r"auth\.User.*no field named 'prefix'") as caught:
         call_command("apiguard", "import-api-keys", "--model", "auth.User")
     assert caught.value.returncode in (1, 2)
+
+
+def test_names_that_come_to_one_slug_are_different_clients():
+    for name in ("Acme Ltd", "acme, ltd", "Acme Ltd"):
+        APIKey.objects.create_key(name=name)
+    run()
+    assert {(key.name, key.client.name) for key in ApiKey.objects.all()} == {
+        ("Acme Ltd", "Acme Ltd"),
+        ("acme, ltd", "acme, ltd"),
+    }
+    assert Client.objects.filter(name="Acme Ltd").get().keys.count() == 2
+
+
+def test_an_imported_key_never_acts_as_a_user(old, admin_user):
+    Client.objects.create(slug="acme-ltd", name="Acme Ltd", owner=admin_user, acts_as_owner=True)
+    made, status = run()
+    assert status == 1
+    assert "acts as its owner" in made["refused"][0]
+    assert not ApiKey.objects.exists()
+
+
+def test_a_client_of_another_name_gets_no_imported_key(old):
+    Client.objects.create(slug="acme-ltd", name="Acme's own gateway")
+    run()
+    assert ApiKey.objects.get().client.name == "Acme Ltd"
