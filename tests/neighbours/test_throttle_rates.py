@@ -85,6 +85,22 @@ def test_each_rate_becomes_a_limit_of_those_whom_it_counts_where_it_counts_them(
     assert set(Limit.objects.values_list("mode", flat=True)) == {"shadow"}
 
 
+def test_the_name_of_a_limit_tells_the_rate_the_route_and_the_period():
+    make_routes(*PREFIXES)
+    run()
+    names = set(
+        Limit.objects.filter(tier__slug="imported-anonymous").values_list("name", flat=True)
+    )
+    assert names == {
+        "anon-per-minute",
+        "user-per-day",
+        "exports-api-exports-per-hour",
+        "burst-api-orders-busy-per-minute",
+        "ok-sign-in-per-5-minutes",
+        "search-per-minute",
+    }
+
+
 def test_what_no_limit_can_say_is_refused_with_the_reason():
     make_routes(*PREFIXES)
     result, status = run()

@@ -61,7 +61,7 @@ def run(console: Console, options: Options) -> None:
             "routes, as anonymous tier and user tier."
         )
     if reading.refused:
-        raise found(f"{len(reading.refused)} rates were not carried over.")
+        raise found(f"Not carried over: {len(reading.refused)}.")
 
 
 COMMAND = SubCommand(

@@ -18,7 +18,7 @@ from ...models import Limit, Route, Tier
 from ...models.state import write_alias
 from ...models.url_patterns import UrlPattern
 from ...rules.paths import PrefixTable, normalise_prefix
-from ...rules.rates import Rate
+from ...rules.rates import Rate, format_rate
 from .found import Counted, Reading, Throttle, texts
 
 TIER = "imported"
@@ -167,7 +167,7 @@ class _Writer:
         return tier
 
     def _limit(self, tier: Tier, throttle: Throttle, rate: Rate, route: Route | None) -> None:
-        name = _limit_name(throttle, route)
+        name = _limit_name(throttle, rate, route)
         where = "" if route is None else f" on route {route.name!r}"
         limits = Limit.objects.using(write_alias())
         found = limits.filter(tier=tier, name=name).first()
@@ -189,9 +189,10 @@ class _Writer:
         )
 
 
-def _limit_name(throttle: Throttle, route: Route | None) -> str:
-    """The rate's own name, with the route's, and the seconds: one view may have two rates."""
-    parts = (throttle.name.replace(".", "-"), "" if route is None else route.name)
-    words = [slugify(part).replace("_", "-") for part in parts]
-    text = "-".join(word for word in words if word) or "rate"
-    return f"{text[-48:].strip('-')}-{throttle.seconds}s"
+def _limit_name(throttle: Throttle, rate: Rate, route: Route | None) -> str:
+    """The rate's own name, with the route's and the period: one view may have two rates."""
+    parts = (throttle.name, "" if route is None else route.name)
+    words = [slugify(part.replace("/", "-").replace("_", "-")) for part in parts]
+    text = "-".join(filter(None, dict.fromkeys(words))) or "rate"
+    period = slugify(format_rate(rate).partition(" ")[2])
+    return f"{text[: 63 - len(period)].strip('-')}-{period}"
