@@ -18,7 +18,7 @@ from apiguard.signals import limit_reached
 from apiguard.telemetry.background_signals import background_signals
 from apiguard.telemetry.usage import usage
 from tests.middleware.settling_views import look_at
-from tests.request.site import DOORS, Call, Caller, close, guarded, route
+from tests.request.site import DOORS, Call, Caller, close, guarded, no_connection_looked_at, route
 
 WORKING = ["/api/work", "/api/awork", "/api/drf"]
 STREAMS = ["/api/stream", "/api/astream"]
@@ -286,11 +286,11 @@ def test_a_file_is_in_flight_until_the_server_has_sent_it():
 
     environ = RequestFactory().get("/api/file").environ
     environ["wsgi.file_wrapper"] = FileWrapper
-    with site() as snapshot:
+    with site() as snapshot, no_connection_looked_at():
         sent = WSGIHandler()(environ, lambda status, headers: None)
         assert isinstance(sent, FileWrapper)
         assert ledger(snapshot)["at-once"] == 1
-        close(sent)
+        sent.close()
         assert ledger(snapshot)["at-once"] == 0
 
 
