@@ -28,16 +28,16 @@ from .request import body, django_private, pipeline, response
 from .request.access import RETRY_SECONDS
 from .request.async_driver import limit_threads, run_async
 from .request.context import GuardContext
-from .request.effects import Steps, run
+from .request.effects import run
 from .request.facts import facts_of, host_of, is_unannounced
 from .request.header_changes import record_header_changes
-from .request.limits import is_uncounted, may_refuse
+from .request.limits import is_counted_now, is_uncounted, late_user
 from .request.recording import REFUSED_BEHIND, record_answer, record_refusal
 from .request.request_id import current_ids, ids_of
 from .request.settlement import ViewContext
 from .request.stopwatch import Stopwatch
 from .request.usage import record_request
-from .request.users import is_signed_in_beside, signed_in_user, signed_in_user_afterwards
+from .request.users import is_signed_in_beside, signed_in_user
 from .request.verdict import Outcome, Verdict
 from .telemetry.metrics import metrics
 
@@ -145,7 +145,7 @@ class ApiGuardMiddleware:
 
     def _judge_and_answer(self, request: HttpRequest, context: ViewContext) -> HttpResponseBase:
         early = None
-        stages = _stages_of(context)
+        stages = pipeline.stages_of(context)
         if stages:
             verdict = run(pipeline.judge(context, stages), context)
             early = _short_circuit(request, context, verdict)
@@ -156,14 +156,14 @@ class ApiGuardMiddleware:
             context.stopwatch.resume()
         late = None
         if is_uncounted(context):
-            late = run(_count_late(context, _late_user(request, context)), context)
+            late = run(pipeline.judge_late(context, late_user(request, context)), context)
         return _finalize(request, context, answer, late)
 
     async def _judge_and_answer_async(
         self, request: HttpRequest, context: ViewContext
     ) -> HttpResponseBase:
         early = None
-        stages = _stages_of(context)
+        stages = pipeline.stages_of(context)
         if stages:
             verdict = await run_async(pipeline.judge(context, stages), context)
             early = _short_circuit(request, context, verdict)
@@ -176,8 +176,8 @@ class ApiGuardMiddleware:
         if is_uncounted(context):
             # Without a user to read there is nothing to wait for.
             is_late = context.is_counted_late
-            user_pk = await sync_to_async(_late_user)(request, context) if is_late else None
-            late = await run_async(_count_late(context, user_pk), context)
+            user_pk = await sync_to_async(late_user)(request, context) if is_late else None
+            late = await run_async(pipeline.judge_late(context, user_pk), context)
         return _finalize(request, context, answer, late)
 
     # -- hooks ------------------------------------------------------------------
@@ -203,7 +203,7 @@ class ApiGuardMiddleware:
         context.reached_view = True
         if _wants_user(context) and not _keeps_user(request, context):
             _set_user(request, context)
-        if not _is_counted_now(context, view):
+        if not is_counted_now(context, view):
             return None
         verdict = run(pipeline.judge_at_view(context, signed_in_user(request)), context)
         return _short_circuit(request, context, verdict)
@@ -229,7 +229,7 @@ class ApiGuardMiddleware:
         # Reading the session is synchronous, and may touch the database.
         if _wants_user(context) and not await _keeps_user_async(request, context):
             _set_user(request, context)
-        if not _is_counted_now(context, view):
+        if not is_counted_now(context, view):
             return None
         user_pk = await sync_to_async(signed_in_user)(request)
         verdict = await run_async(pipeline.judge_at_view(context, user_pk), context)
@@ -270,13 +270,6 @@ def _context(
     request.apiguard = context  # type: ignore[attr-defined]
     current_guard.set(context)
     return context
-
-
-def _stages_of(context: GuardContext) -> tuple[pipeline.Stage, ...]:
-    """Return the stages that judge this request; none where there is nothing to judge."""
-    if context.route is not None:
-        return pipeline.STAGES
-    return pipeline.UNGUARDED if context.snapshot.blocks else ()
 
 
 def _short_circuit(
@@ -346,20 +339,6 @@ async def _keeps_user_async(request: HttpRequest, context: GuardContext) -> bool
     return await sync_to_async(is_signed_in_beside)(request)
 
 
-def counts_itself(view: Callable[..., Any]) -> bool:
-    """Whether this is a DRF view with a throttle that counts in tiers.
-
-    DRF authenticates inside the view, so only the view knows the caller.
-    """
-    cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
-    for name in ("get_throttles", "check_throttles", "initial"):
-        if getattr(getattr(cls, name, None), "__module__", "") != "rest_framework.views":
-            return False  # Whether the view checks its throttles is unknown beforehand.
-    given = getattr(view, "initkwargs", {}).get("throttle_classes")
-    throttles = given if given is not None else getattr(cls, "throttle_classes", ())
-    return any(getattr(throttle, "counts_tiers", False) for throttle in throttles or ())
-
-
 async def _auser(user: Any) -> Any:
     return user
 
@@ -371,28 +350,6 @@ def _set_user(request: HttpRequest, context: GuardContext) -> None:
     request.auser = partial(_auser, user)
     # Now the session has no say; a header is nothing that another site makes a browser send.
     django_private.exempt_from_csrf(request)
-
-
-def _is_counted_now(context: GuardContext, view: View) -> bool:
-    """Whether a request is counted before its view; where it can refuse nothing, after it."""
-    if not is_uncounted(context) or counts_itself(view):
-        return False
-    context.is_counted_late = not may_refuse(context)
-    return not context.is_counted_late
-
-
-def _late_user(request: HttpRequest, context: GuardContext) -> Any:
-    """Return the user to count after the view; None counts the address."""
-    if not context.is_counted_late:
-        return None
-    return signed_in_user_afterwards(request, testing=bool(context.settings.testing))
-
-
-def _count_late(context: GuardContext, user_pk: Any) -> Steps[Verdict | None]:
-    """Count what was left for later, or never reached the view that would have counted it."""
-    if context.verdict.refused:
-        return None
-    return (yield from pipeline.judge_at_view(context, user_pk))
 
 
 def _finalize(

@@ -1,11 +1,17 @@
-"""Check all limits of a principal in one decision. The second I/O point."""
+"""Check all limits of a principal in one decision, and decide when that is done.
+
+The second stage that needs something from outside, after the credentials.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+
+from django.http import HttpRequest
 
 from ..counters.base import LimitCheck
 from ..policy.records import ClientRecord
@@ -18,6 +24,7 @@ from .context import GuardContext
 from .effects import Failed, Steps
 from .holds import Holds
 from .usage import OverrunReport
+from .users import signed_in_user_afterwards
 from .verdict import Outcome, Verdict
 
 
@@ -238,3 +245,35 @@ def _with_amounts(
 
 def _broken(why: str) -> Verdict:
     return Verdict(Outcome.POLICY_BROKEN, reason=why, retry_after=RETRY_SECONDS)
+
+
+# -- when a request is counted ----------------------------------------------------
+
+
+def counts_itself(view: Callable[..., Any]) -> bool:
+    """Whether this is a DRF view with a throttle that counts in tiers.
+
+    DRF authenticates inside the view, so only the view knows the caller.
+    """
+    cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
+    for name in ("get_throttles", "check_throttles", "initial"):
+        if getattr(getattr(cls, name, None), "__module__", "") != "rest_framework.views":
+            return False  # Whether the view checks its throttles is unknown beforehand.
+    given = getattr(view, "initkwargs", {}).get("throttle_classes")
+    throttles = given if given is not None else getattr(cls, "throttle_classes", ())
+    return any(getattr(throttle, "counts_tiers", False) for throttle in throttles or ())
+
+
+def is_counted_now(context: GuardContext, view: Callable[..., Any]) -> bool:
+    """Whether a request is counted before its view; where it can refuse nothing, after it."""
+    if not is_uncounted(context) or counts_itself(view):
+        return False
+    context.is_counted_late = not may_refuse(context)
+    return not context.is_counted_late
+
+
+def late_user(request: HttpRequest, context: GuardContext) -> Any:
+    """Return the user to count after the view; None counts the address."""
+    if not context.is_counted_late:
+        return None
+    return signed_in_user_afterwards(request, testing=bool(context.settings.testing))

@@ -1,6 +1,6 @@
 """The order of the stages. It is a security property, and it is written here alone.
 
-An address that is blocked is refused before anything else is looked at. A
+An address that is blocked is refused before anything else is checked. A
 preflight carries no credentials, so it is answered next. Cheap rules come
 before anything that costs a look-up. Credentials come before limits, because
 only a verified credential says who is counted; limits come before access, so
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from typing import Any
 
 from .access import check_access, check_address, check_route
 from .content import check_content
@@ -44,6 +45,13 @@ IDENTIFYING = tuple(
 )
 
 
+def stages_of(context: GuardContext) -> tuple[Stage, ...]:
+    """Return the stages that judge this request; none where there is nothing to judge."""
+    if context.route is not None:
+        return STAGES
+    return UNGUARDED if context.snapshot.blocks else ()
+
+
 def judge(context: GuardContext, stages: tuple[Stage, ...] = STAGES) -> Steps[Verdict]:
     """Judge a request by these stages, in their order; the first objection decides."""
     verdict: Verdict | None = None
@@ -59,6 +67,13 @@ def judge_at_view(context: GuardContext, user_pk: object) -> Steps[Verdict]:
     """Count a request that is not counted yet, now that the project knows its user."""
     verdict = yield from check_user_limits(context, user_pk)
     return conclude(context, verdict)
+
+
+def judge_late(context: GuardContext, user_pk: Any) -> Steps[Verdict | None]:
+    """Count what was left for later, or never reached the view that would have counted it."""
+    if context.verdict.refused:
+        return None
+    return (yield from judge_at_view(context, user_pk))
 
 
 def judge_more(context: GuardContext, cost: int) -> Steps[Verdict]:

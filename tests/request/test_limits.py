@@ -7,7 +7,7 @@ from rest_framework.decorators import api_view, throttle_classes
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from apiguard.middleware import counts_itself
+from apiguard.request.limits import counts_itself
 from apiguard.rest_framework.throttling import TierThrottle
 from tests.request import views
 
