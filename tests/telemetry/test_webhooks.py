@@ -220,7 +220,7 @@ def test_a_receiver_that_hangs_costs_a_bounded_time(receiver, monkeypatch):
         post_event(WebhookTarget(receiver.url, SECRET), "msg_1", "{}")
 
 
-def test_one_that_drips_is_left_behind(receiver, monkeypatch):
+def test_an_attempt_that_takes_too_long_is_left_behind(receiver, monkeypatch):
     receiver.answers = [None]
     monkeypatch.setattr(webhook_post, "ATTEMPT_SECONDS", 0.05)
     with pytest.raises(DeliveryFailed, match="no answer in time"):
