@@ -55,7 +55,7 @@ def test_the_dict_of_settings_is_checked(given, expected):
 
 
 @override_settings(APIGUARD={"REALMS": "a"})
-def test_an_unknown_member_is_told_with_the_nearest_name():
+def test_an_unknown_member_is_reported_with_the_nearest_name():
     assert "'REALM'" in checks.check_settings()[0].hint
 
 
@@ -280,7 +280,7 @@ def test_every_id_is_documented_and_no_other():
         pytest.param({"REALM": ""}, [], id="settings that E001 is about"),
     ],
 )
-def test_what_must_not_be_deployed_is_told(given, expected):
+def test_what_must_not_be_deployed_is_reported(given, expected):
     counted = {"COUNTER": "redis+cluster://127.0.0.1:7000", **given}
     with override_settings(APIGUARD=counted):
         assert ids(checks.check_deployment()) == expected
@@ -308,7 +308,7 @@ def test_moving_over_step_by_step_is_a_warning(apps, middleware, expected, monke
 
 
 @pytest.mark.django_db
-def test_what_is_wrong_with_rows_is_told_where_django_looks_at_the_database():
+def test_what_is_wrong_with_rows_is_reported_where_django_looks_at_the_database():
     cors = CorsPolicy.objects.create(name="browsers")
     AllowedOrigin.objects.bulk_create([AllowedOrigin(policy=cors, pattern="HTTPS://A.example/")])
     assert ids(checks.check_policy()) == []

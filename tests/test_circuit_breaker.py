@@ -134,7 +134,7 @@ def test_a_call_from_before_the_circuit_opened_says_nothing_about_it(breaker, cl
     assert not breaker.away
 
 
-def test_changes_are_told_once_and_in_order(clock):
+def test_changes_are_reported_once_and_in_order(clock):
     told: list[bool] = []
     breaker = CircuitBreaker(told.append, clock)
     late = [allowed(breaker) for _ in range(5)]

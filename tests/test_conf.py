@@ -118,7 +118,7 @@ def test_a_good_value_is_taken(name, value, attribute, expected):
         pytest.param("ADMIN", "yes", id="a string for a boolean"),
     ],
 )
-def test_a_bad_value_is_told_at_its_name_and_keeps_the_default(name, value):
+def test_a_bad_value_is_reported_at_its_name_and_keeps_the_default(name, value):
     settings, errors = parsed(**{name: value})
     assert [error.field for error in errors] == [name]
     assert errors[0].reason
@@ -165,7 +165,7 @@ def test_exempt_paths_are_found_by_prefix():
         pytest.param(5, None, id="a number"),
     ],
 )
-def test_an_unknown_member_is_told_with_the_nearest_name(name, nearest):
+def test_an_unknown_member_is_reported_with_the_nearest_name(name, nearest):
     _, errors = conf.parse({name: 1}, {})
     assert [(error.code, error.suggestion) for error in errors] == [("unknown_setting", nearest)]
 

@@ -77,7 +77,7 @@ def test_a_rotation_tells_of_both_keys(acme, django_user_model):
     assert text not in repr(told)
 
 
-def test_an_end_is_told_once(acme):
+def test_an_end_is_reported_once(acme):
     key, _ = ApiKey.objects.issue(acme, "k")
     with heard(*KEYS) as told:
         key.revoke("lost")

@@ -98,7 +98,7 @@ def test_what_observes_opens_nothing(admin_client, route):
     assert saved.status_code == 302
 
 
-def test_a_lowered_limit_is_told_and_waits_for_nothing(admin_client, tier, acme):
+def test_a_lowered_limit_is_reported_and_waits_for_nothing(admin_client, tier, acme):
     edit = {"limits-0-rate": "30 per minute"}
     saved = fill_in(admin_client, url("tier_change", tier.pk), confirm=False, **edit)
     assert saved.status_code == 302

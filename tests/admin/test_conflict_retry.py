@@ -67,7 +67,7 @@ def send(browser, name):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_edit_that_was_overtaken_is_made_again_and_told_once(admin_client, failing):
+def test_an_edit_that_conflicted_is_made_again_and_reported_once(admin_client, failing):
     failing.times = 2
     answer = send(admin_client, "Gold")
     assert answer.status_code == 302
@@ -93,7 +93,7 @@ def test_messages_of_an_attempt_that_was_rolled_back_are_not_shown(admin_client,
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_edit_that_is_overtaken_for_ever_is_told(admin_client, failing):
+def test_an_edit_that_always_conflicts_is_reported(admin_client, failing):
     failing.times = conflict_retry.TRIES
     answer = send(admin_client, "Gold")
     assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/apiguard/tier/add/")
@@ -102,7 +102,7 @@ def test_an_edit_that_is_overtaken_for_ever_is_told(admin_client, failing):
 
 
 @pytest.mark.django_db
-def test_what_is_part_of_a_larger_transaction_is_told_at_once(admin_client, failing):
+def test_what_is_part_of_a_larger_transaction_is_reported_at_once(admin_client, failing):
     failing.times = 1
     answer = send(admin_client, "Gold")
     assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/apiguard/tier/add/")

@@ -42,7 +42,7 @@ def test_an_origin_that_its_policy_forbids_is_refused_at_its_field(admin_client,
     assert PolicyState.objects.get().revision == revision
 
 
-def test_the_reason_and_a_hint_are_said(admin_client, cors):
+def test_the_reason_and_a_hint_are_reported(admin_client, cors):
     response = fill_in(
         admin_client, url("allowedorigin_add"), policy=cors.pk, pattern=PUBLIC_SUFFIX, enabled="on"
     )
@@ -197,7 +197,7 @@ def test_a_refused_edit_leaves_no_trace_in_any_history(admin_client, cors, admin
         pytest.param("jwtissuer", {"secret_name": "nobody"}, "secret_name", id="secret"),
     ],
 )
-def test_what_is_wrong_with_a_row_by_itself_is_said_at_its_field(
+def test_what_is_wrong_with_a_row_by_itself_is_reported_at_its_field(
     admin_client, policy, screen, typed, field
 ):
     response = fill_in(admin_client, url(f"{screen}_change", policy[screen].pk), **typed)

@@ -93,7 +93,7 @@ def test_who_lacks_the_permission_sees_nothing(viewer, orders, method):
         ({"path": ""}, "required"),
     ],
 )
-def test_what_is_no_request_is_said_beside_the_form(admin_client, orders, typed, why):
+def test_what_is_no_request_is_reported_beside_the_form(admin_client, orders, typed, why):
     response = explained(admin_client, **typed)
     assert why in response.content.decode()
     assert response.context["explained"] is None

@@ -109,7 +109,7 @@ def test_without_a_choice_the_fields_decide(admin_client, issuer):
         ({"key_source": "jwks_url", "jwks_url": "http://a.example/k"}, "another kind of key"),
     ],
 )
-def test_a_source_that_is_not_clear_is_said_in_words(admin_client, issuer, typed, words):
+def test_a_source_that_is_not_clear_is_reported_in_words(admin_client, issuer, typed, words):
     assert words in errors_of(edit(admin_client, issuer, **typed))
 
 
@@ -165,7 +165,7 @@ def test_the_button_fetches_stores_and_publishes_nothing(admin_client, remote, p
     assert PolicyState.objects.get().revision == revision
 
 
-def test_what_goes_wrong_is_said_in_words(admin_client, remote, published):
+def test_what_goes_wrong_is_reported_in_words(admin_client, remote, published):
     published["keys"] = IssuerError("timeout", "", "keys.example did not answer within 3 s.")
     page = fetch(admin_client, remote).content.decode()
     assert "The keys could not be fetched. keys.example did not answer within 3 s." in page

@@ -136,7 +136,7 @@ def test_an_issuer_that_calls_itself_otherwise_is_pointed_out(admin_client, prov
         ({"example_token": "v1.opaque"}, "no JSON Web Token"),
     ],
 )
-def test_what_cannot_be_read_is_said_above_an_empty_form(admin_client, typed, words):
+def test_what_cannot_be_read_is_reported_above_an_empty_form(admin_client, typed, words):
     page = discover(admin_client, **typed)
     assert words in page
     assert fields_of(page)["issuer"] == ""

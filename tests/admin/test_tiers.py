@@ -81,7 +81,7 @@ def test_a_limit_may_turn_from_a_window_into_a_quota_and_back(admin_client, tier
         pytest.param("", "required", id="empty"),
     ],
 )
-def test_what_is_wrong_with_a_rate_is_said_at_its_field(admin_client, tier, text, said):
+def test_what_is_wrong_with_a_rate_is_reported_at_its_field(admin_client, tier, text, said):
     response = add_limit(admin_client, tier, text)
     (inline,) = response.context["inline_admin_formsets"]
     assert said in str(inline.formset.errors[1]["rate"])

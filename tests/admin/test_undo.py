@@ -59,7 +59,7 @@ def test_the_page_shows_the_difference_and_changes_nothing(admin_client, route):
     assert (Route.objects.get().cost, PolicyState.objects.get().revision) == (7, before)
 
 
-def test_what_it_opens_is_said_and_waits_for_a_tick(admin_client, route):
+def test_what_it_opens_is_reported_and_waits_for_a_tick(admin_client, route):
     route.mode = "enforce"
     route.save()
     AllowedOrigin.objects.all().delete()

@@ -111,7 +111,7 @@ def test_a_client_leads_to_its_usage_and_to_its_page(admin_client, counted):
         ({"days": "x" * 3_000}, "Select a valid choice"),
     ],
 )
-def test_what_does_not_exist_is_said_at_its_field(admin_client, counted, query, words):
+def test_what_does_not_exist_is_reported_at_its_field(admin_client, counted, query, words):
     text = show(admin_client, **query)
     assert words in text
     assert "Requests of" not in text
@@ -125,7 +125,7 @@ def test_nothing_counted_yet_says_when_numbers_come(admin_client):
     assert "about every 15 seconds" in show(admin_client)
 
 
-def test_lost_numbers_and_a_count_that_is_off_are_said(admin_client, settings):
+def test_lost_numbers_and_a_count_that_is_off_are_reported(admin_client, settings):
     lost = {UsageKey(NOBODY, NOBODY, NOBODY, LOST, True): 1_234}
     list(usage_rows().add(hour_of(timezone.now()), False, lost))
     assert "1,234 requests of all clients and routes could not be recorded" in show(admin_client)
@@ -133,7 +133,7 @@ def test_lost_numbers_and_a_count_that_is_off_are_said(admin_client, settings):
     assert "the setting USAGE_KEEP_DAYS is 0" in show(admin_client)
 
 
-def test_requests_that_used_more_than_they_had_reserved_are_said_and_counted_once(
+def test_requests_that_used_more_than_they_had_reserved_are_reported_and_counted_once(
     admin_client, acme
 ):
     overruns = {UsageKey(3, acme.pk, NOBODY, OVERRUN, True): 17}

@@ -21,7 +21,7 @@ SECRET = "redis+cluster://:secret@redis-1:7000"
         pytest.param("memory", False, id="memory"),
     ],
 )
-def test_a_cluster_is_told_from_an_alias(name, is_so):
+def test_a_cluster_is_distinguished_from_an_alias(name, is_so):
     assert connection.is_cluster(name) is is_so
 
 

@@ -142,7 +142,7 @@ def test_an_alias_with_two_connections_serves_eight_threads(redis_client, redis_
         pytest.param(redis_errors.TimeoutError("Timeout"), False, id="a timeout"),
     ],
 )
-def test_an_exhausted_pool_is_told_from_a_server_that_is_away(error, exhausted):
+def test_an_exhausted_pool_is_distinguished_from_a_server_that_is_away(error, exhausted):
     assert is_exhausted(error) is exhausted
 
 

@@ -146,7 +146,7 @@ def test_a_principal_with_a_number_that_no_row_has_is_used_wrongly(run):
     assert run("forget", f"client:{'9' * 5000}").status == 2
 
 
-def test_a_wrong_setting_is_said_without_a_traceback(run, acme):
+def test_a_wrong_setting_is_reported_without_a_traceback(run, acme):
     with override_settings(APIGUARD={"REALM": ""}):
         said = run("key", "list")
         assert said.status == 0
@@ -155,14 +155,14 @@ def test_a_wrong_setting_is_said_without_a_traceback(run, acme):
     assert "REALM" in said.err
 
 
-def test_missing_tables_are_said_plainly(run, monkeypatch):
+def test_missing_tables_are_reported_plainly(run, monkeypatch):
     monkeypatch.setattr(load, "tables_exist", lambda: False)
     said = run("check")
     assert said.status == 2
     assert "manage.py migrate" in said.err
 
 
-def test_a_database_that_fails_is_said_plainly(run, monkeypatch):
+def test_a_database_that_fails_is_reported_plainly(run, monkeypatch):
     def away():
         raise OperationalError("no such column: apiguard_route.cost")
 

@@ -166,7 +166,7 @@ def test_a_value_that_is_no_list_is_a_problem_and_no_crash(run, acme):
     assert (problem["model"], problem["code"]) == ("client", "not_a_list")
 
 
-def test_policy_that_never_stands_still_is_said(run, monkeypatch):
+def test_policy_that_never_stands_still_is_reported(run, monkeypatch):
     def moved(seen):
         raise load.PolicyMoved
 

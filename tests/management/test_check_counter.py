@@ -187,7 +187,7 @@ def test_a_cluster_that_is_not_there_does_not_answer():
     assert store.problems != []
 
 
-def test_outages_are_told_open_or_ended_and_change_no_exit_status(run):
+def test_outages_are_reported_open_or_ended_and_change_no_exit_status(run):
     now = timezone.now()
     CounterOutage.objects.note("web-1:42", True, now - timedelta(minutes=1))
     CounterOutage.objects.note("web-2:43", True, now - timedelta(hours=2))
@@ -216,7 +216,7 @@ def test_faults_are_reported_under_their_names_and_change_no_exit_status(run):
     assert [(fault["kind"], fault["count"]) for fault in faults] == [("defect", 3), ("pool", 1200)]
 
 
-def test_proxies_that_are_not_trusted_are_told_with_what_to_do(run):
+def test_proxies_that_are_not_trusted_are_reported_with_what_to_do(run):
     UntrustedProxy.objects.seen("10.0.0.1", timezone.now())
     UntrustedProxy.objects.seen("10.0.0.2", timezone.now() - timedelta(days=2))
     said = run("check")

@@ -49,7 +49,7 @@ def test_workers_in_step_are_in_order(run, registry, good):
     ]
 
 
-def test_nobody_has_said_anything(run, registry):
+def test_no_worker_has_sent_a_heartbeat(run, registry):
     said = run("check")
     assert said.status == 0
     assert "Workers: No worker has reported in the last 15 minutes." in said.out.splitlines()

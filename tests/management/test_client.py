@@ -21,7 +21,7 @@ def test_a_client_is_created_with_its_tier_and_owner(run, acme):
     assert PolicyChange.objects.first().actor_name == "apiguard client create (command line)"
 
 
-def test_a_client_without_a_tier_is_said_to_be_unlimited(run):
+def test_a_client_without_a_tier_is_reported_to_be_unlimited(run):
     done = run("client", "create", "globex", "--name", "Globex Corporation")
     assert "not limited" in done.out
     assert "apiguard key create globex" in done.err

@@ -110,7 +110,7 @@ def test_a_limit_that_the_client_does_not_have_is_not_reset(run, in_redis, limit
     assert "apiguard counters show acme" in said.err
 
 
-def test_counts_in_memory_are_out_of_reach_and_that_is_said(run, limits):
+def test_counts_in_memory_are_out_of_reach_which_is_reported(run, limits):
     for command in ("show", "reset"):
         said = run("counters", command, "acme")
         assert (said.status, "memory of each process" in said.err) == (2, True)
@@ -133,7 +133,7 @@ def test_a_client_without_a_tier_is_not_limited(run, acme):
     }
 )
 @pytest.mark.parametrize("command", [("counters", "show"), ("counters", "reset")])
-def test_a_redis_that_is_away_is_said_and_nothing_is_recorded(run, limits, command):
+def test_a_redis_that_is_away_is_reported_and_nothing_is_recorded(run, limits, command):
     reset_counters()
     said = run(*command, "acme")
     assert (said.status, "Redis: ConnectionError" in said.err) == (2, True)

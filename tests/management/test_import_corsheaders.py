@@ -11,7 +11,7 @@ GOOD = override_settings(CORS_ALLOWED_ORIGINS=["https://a.example"], CORS_URLS_R
 
 
 @GOOD
-def test_what_was_made_is_told_and_what_is_there_is_not_made_again(run):
+def test_what_was_made_is_reported_and_what_is_there_is_not_made_again(run):
     first, second = run("import-corsheaders"), run("import-corsheaders")
     assert (first.status, second.status) == (0, 0)
     assert first.out.splitlines() == [

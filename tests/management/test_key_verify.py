@@ -63,7 +63,7 @@ def test_candidates_may_stand_one_per_line(verify, acme):
     assert [each["name"] for each in told.json["keys"]] == ["a", "b", "c"]
 
 
-def test_dead_and_strange_keys_are_told_apart_and_nothing_was_found(verify, acme, laptop):
+def test_dead_and_strange_keys_are_distinguished_and_nothing_was_found(verify, acme, laptop):
     revoked, revoked_text = ApiKey.objects.issue(acme, "revoked")
     revoked.revoke("lost")
     expired_text = ApiKey.objects.issue(acme, "expired", expires_at=timezone.now())[1]
@@ -100,7 +100,7 @@ def test_a_key_that_is_refused_for_now_is_live(verify, acme, why):
     assert said.json["keys"][0]["state"] != "valid"
 
 
-def test_where_the_pepper_is_gone_a_key_is_told_by_its_id(verify, laptop):
+def test_where_the_pepper_is_gone_a_key_is_reported_by_its_id(verify, laptop):
     with override_settings(APIGUARD={"KEY_PEPPERS": {}}):
         said = verify(laptop[1])
     assert said.status == 1

@@ -72,7 +72,7 @@ def test_the_call_at_three_in_the_morning_by_command_line(run, refusal):
     assert "The guard answers 403 itself (scope_missing)" in said.out
 
 
-def test_the_same_as_json_names_the_row_and_what_is_said_now(run, refusal, orders):
+def test_the_same_as_json_names_the_row_and_what_is_reported_now(run, refusal, orders):
     (listed,) = run("refusals", "--json").json
     assert listed["row"] == {"model": "route", "pk": str(orders.pk), "name": "orders"}
     orders.required_scopes = []

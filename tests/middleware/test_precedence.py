@@ -220,7 +220,7 @@ def test_each_fault_alone_is_refused_as_the_table_says(name, away):
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize(("first", "second"), PAIRS)
-def test_of_two_faults_the_first_row_of_the_table_is_told(door, first, second, away):
+def test_of_two_faults_the_first_row_of_the_table_is_reported(door, first, second, away):
     if door == "asgi" and "no length" in (first, second):
         return  # An ASGI server always ends the body.
     call, rows = _prepare(first, second)

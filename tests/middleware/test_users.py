@@ -287,7 +287,7 @@ def test_only_where_the_credential_replaced_the_user_is_a_request_exempt(
     assert response.status_code == status
 
 
-def test_without_a_session_cookie_the_session_is_not_looked_at():
+def test_without_a_session_cookie_the_session_is_not_read():
     caller = Caller()
     with guarded(route(access="public"), *caller.rows):
         response = by_key(caller, "/api/get-only").wsgi()

@@ -95,7 +95,7 @@ def test_an_entry_holds_only_the_fields_that_were_saved():
 
 
 @pytest.mark.django_db
-def test_an_expression_is_told_as_it_was_written_or_as_what_it_came_to():
+def test_an_expression_is_reported_as_it_was_written_or_as_what_it_came_to():
     route = Route.objects.create(name="api", path_prefix="/api/")
     route.cost = F("cost") + 1
     route.save()

@@ -50,7 +50,7 @@ def test_a_new_process_of_the_same_name_ends_the_outage_of_the_old_one_where_it_
     assert (old.ended_at, new.ended_at) == (NOW - DAY + MINUTE, None)
 
 
-def test_an_outage_that_ended_long_ago_is_not_told():
+def test_an_outage_that_ended_long_ago_is_not_reported():
     noted("web:1", (True, NOW - 2 * DAY), (False, NOW - DAY - MINUTE))
     assert not CounterOutage.objects.ended_since(NOW - DAY, NOW).exists()
 

@@ -59,7 +59,7 @@ from apiguard.rules import keys as key_rules
         ),
     ],
 )
-def test_a_mistake_is_said_at_its_field(row, field):
+def test_a_mistake_is_reported_at_its_field(row, field):
     assert field in {problem.field for problem in row.problems()}
     with pytest.raises(ValidationError) as raised:
         row.clean()

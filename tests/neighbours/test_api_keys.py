@@ -148,7 +148,7 @@ def test_a_dry_run_makes_nothing_and_a_second_run_nothing_twice(old):
     assert ApiKey.objects.count() == 1
 
 
-def test_what_cannot_be_carried_over_is_said(old):
+def test_what_cannot_be_carried_over_is_reported(old):
     past = timezone.now() - timedelta(days=1)
     APIKey.objects.create_key(name="Gone", revoked=True)
     APIKey.objects.create_key(name="Late", expiry_date=past)

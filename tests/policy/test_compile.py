@@ -82,7 +82,7 @@ def test_what_a_mistaken_prefix_was_to_guard_is_refused_not_opened(prefix):
 
 
 @pytest.mark.parametrize("prefix", ["", "*", "/a\x00b/", None, 7])
-def test_a_prefix_that_no_path_has_guards_nothing_and_is_told(prefix):
+def test_a_prefix_that_no_path_has_guards_nothing_and_is_reported(prefix):
     snapshot = compiled(route(1, path_prefix=prefix), route(2))
     assert [problem.pk for problem in snapshot.problems] == [1]
     assert set(snapshot.routes._entries) == {"/r2/"}
@@ -164,7 +164,7 @@ def test_a_bad_origin_matches_nothing_and_no_other_is_disturbed(row, policy):
         pytest.param([cors()], id="good"),
     ],
 )
-def test_what_is_wrong_with_an_origin_is_told_whatever_its_policy_is(policies):
+def test_what_is_wrong_with_an_origin_is_reported_whatever_its_policy_is(policies):
     snapshot = compiled(*policies, origin("null"), origin("https://good.example", pk=2))
     told = [problem.pk for problem in snapshot.problems if problem.model == "allowedorigin"]
     assert told == [1]

@@ -233,7 +233,9 @@ def test_a_change_of_this_process_is_no_reason_to_ask_without_end(holder, monkey
     assert len(looks) == 1
 
 
-def test_an_unforeseen_error_is_a_failed_look_and_is_said(holder, clock, monkeypatch, caplog):
+def test_an_unforeseen_error_is_a_failed_refresh_and_is_reported(
+    holder, clock, monkeypatch, caplog
+):
     held = holder.snapshot()
     clock.forward(AGE)
     monkeypatch.setattr(load, "state", lambda: 1 / 0)

@@ -39,7 +39,7 @@ def test_what_was_looked_up_is_kept_by_the_snapshot_that_asked(key):
     assert snapshot.keyring.get("nobody") == UNKNOWN
 
 
-def test_a_database_that_is_away_is_said_and_nothing_is_kept(monkeypatch):
+def test_a_database_that_is_away_is_reported_and_nothing_is_kept(monkeypatch):
     def fail(*args):
         raise OperationalError("away")
 

@@ -95,7 +95,7 @@ def test_an_answer_is_no_reason_to_stop_asking(tries, error):
     assert len(tries) == 1 + 3
 
 
-def test_what_is_said_names_no_password(tries, caplog):
+def test_what_is_reported_names_no_password(tries, caplog):
     assert "secret" not in ask()
     assert "secret" not in caplog.text
 

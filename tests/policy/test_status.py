@@ -79,7 +79,7 @@ def test_a_revision_of_an_older_apiguard_has_no_delay(holder, clock):
     assert holder.status().delay is None
 
 
-def test_failures_are_told_with_the_first_moment_and_the_last_error(holder, clock, away):
+def test_failures_are_reported_with_the_first_moment_and_the_last_error(holder, clock, away):
     held = holder.snapshot()
     with away():
         clock.forward(AGE)
@@ -128,9 +128,9 @@ def test_problems_are_counted(holder):
         ),
     ],
 )
-def test_an_error_is_told_in_one_line_without_secrets(message, shown):
+def test_an_error_is_reported_in_one_line_without_secrets(message, shown):
     assert redacted(OperationalError(message)) == shown
 
 
-def test_an_error_is_told_in_short():
+def test_an_error_is_reported_in_short():
     assert len(redacted(OperationalError("x" * 10_000))) == LONGEST_ERROR

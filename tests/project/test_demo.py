@@ -147,7 +147,7 @@ def test_a_port_that_does_not_exist_is_refused(port):
         call_command("demo", "--port", port)
 
 
-def test_a_port_that_is_taken_is_said_before_anything_is_made():
+def test_a_port_that_is_taken_is_reported_before_anything_is_made():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -25,7 +25,7 @@ def test_a_single_setting_is_json_or_the_string_that_it_is(text, value):
 
 
 @pytest.mark.parametrize("values", [{}, {"SECRET_KEY": ""}])
-def test_a_missing_secret_is_said_with_the_way_out(values):
+def test_a_missing_secret_is_reported_with_the_way_out(values):
     with pytest.raises(ImproperlyConfigured, match=r"SECRET_KEY is not set.*scripts/demo"):
         required("SECRET_KEY", values)
 

@@ -147,7 +147,7 @@ def test_every_request_has_a_user_of_its_own():
     assert not hasattr(third.credential.user, "tenant")
 
 
-def test_two_keys_of_a_client_are_told_apart():
+def test_two_keys_of_a_client_are_distinguished():
     caller, other = Caller(), Caller()
     other.row.client = caller.client
     with guarded(route(access="credentials"), *caller.rows, other.row):

@@ -359,7 +359,7 @@ REFUSED = [
 @MIDDLEWARE
 @pytest.mark.parametrize("handler", ["ours", "DRF's"])
 @pytest.mark.parametrize(("sent", "path", "outcome"), REFUSED)
-def test_a_refusal_is_told_once(middleware, handler, sent, path, outcome, caplog, monkeypatch):
+def test_a_refusal_is_reported_once(middleware, handler, sent, path, outcome, caplog, monkeypatch):
     if handler == "DRF's":
         monkeypatch.setattr(views.Seen, "get_exception_handler", lambda _: drf_handler)
     limits, caller, row = tier("standard", 1), Caller(), route(access="credentials")
@@ -384,7 +384,7 @@ def test_a_refusal_is_told_once(middleware, handler, sent, path, outcome, caplog
 
 
 @pytest.mark.parametrize("middleware", [True, False])
-def test_a_refusal_where_no_route_is_is_told(middleware, caplog):
+def test_a_refusal_where_no_route_is_is_reported(middleware, caplog):
     with (
         guarded(route("/elsewhere/"), middleware=middleware),
         caplog.at_level(logging.INFO, "apiguard.refusals"),
@@ -394,7 +394,7 @@ def test_a_refusal_where_no_route_is_is_told(middleware, caplog):
     assert told(caplog) == [("key_malformed", "", True)]
 
 
-def test_what_an_observing_route_would_have_refused_is_told(caplog):
+def test_what_an_observing_route_would_have_refused_is_reported(caplog):
     with (
         guarded(route(mode="observe", access="credentials"), middleware=False),
         caplog.at_level(logging.INFO, "apiguard.refusals"),

@@ -33,7 +33,7 @@ WIRE_TEXT = st.text(max_size=40) | st.text(alphabet=' \t\r\n,*:;"aZ-é\x00', max
         ('"', False),
     ],
 )
-def test_tokens_are_told_from_other_text(text, expected):
+def test_tokens_are_distinguished_from_other_text(text, expected):
     assert is_token(text) is expected
 
 

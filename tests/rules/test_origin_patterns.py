@@ -57,7 +57,7 @@ from .origin_oracle import is_allowed, read
         pytest.param("https://a.com, https://B.com", ["several_origins"], None, id="two"),
     ],
 )
-def test_everything_that_is_wrong_is_said_at_once(text, codes, suggestion):
+def test_everything_that_is_wrong_is_reported_at_once(text, codes, suggestion):
     errors = pattern_errors(text)
     assert [error.code for error in errors] == codes
     assert {error.suggestion for error in errors} <= {suggestion}

@@ -45,7 +45,7 @@ def test_health_tells_what_is_left(site):
         assert "Retry-After" not in told
 
 
-def test_all_limits_of_a_tier_are_told_in_its_order(site):
+def test_all_limits_of_a_tier_are_reported_in_its_order(site):
     told = site.get("/api/users/me", site.acme).headers
     assert told["RateLimit-Policy"] == '"per-minute";q=1000;w=60, "per-day";q=50000;w=86400'
     pattern = r'"per-minute";r=999;t=\d+, "per-day";r=49999;t=\d+'

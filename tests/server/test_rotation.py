@@ -35,7 +35,7 @@ def left_today(answer):
     return int(re.search(r'"per-day";r=(\d+)', answer.headers["RateLimit"])[1])
 
 
-def test_whoever_switches_within_the_grace_is_never_refused_and_goes_on_counting(own_demo):
+def test_a_person_who_switches_within_the_grace_is_never_refused_and_goes_on_counting(own_demo):
     # What a worker has reserved ahead counts as used until it is returned.
     exact = own_demo.with_env(APIGUARD_LEASES="false")
     with serving("gunicorn", exact, workers=4) as site:

@@ -66,7 +66,7 @@ def test_a_look_makes_it_say_what_this_process_holds(working, registry):
     assert registry.is_told()
 
 
-def test_what_is_said_stands_under_the_name_of_this_process(working, registry):
+def test_what_is_reported_stands_under_the_name_of_this_process(working, registry):
     working._send()
     assert {name: Heartbeat.parse(text) for name, text in registry.said.items()} == {
         process_name(): Heartbeat(418, "ab12", problems=1)
@@ -86,7 +86,7 @@ def test_a_process_that_never_asked_for_policy_has_nothing_to_say(working):
     assert working.now() is not None
 
 
-def test_without_a_shared_store_nothing_is_said_and_nothing_is_lost(working, registry):
+def test_without_a_shared_store_nothing_is_reported_and_nothing_is_lost(working, registry):
     working.configure(lambda: STATUS, lambda settings: None)
     working._send()
     assert (registry.said, working.dropped) == ({}, 0)
@@ -132,7 +132,7 @@ def test_a_process_that_ends_takes_its_word_back(working, registry):
     assert registry.said == {}
 
 
-def test_a_process_that_said_nothing_does_not_wait_at_its_end(working, monkeypatch):
+def test_a_process_that_sent_nothing_does_not_wait_at_its_end(working, monkeypatch):
     monkeypatch.setattr(working._signed_off, "wait", lambda seconds: pytest.fail("It waits."))
     working.sign_off()
 
@@ -145,7 +145,7 @@ def test_a_store_that_is_away_does_not_hold_up_the_end(working, registry):
     assert working._signed_off.wait(SECONDS_TO_WAIT)
 
 
-def test_a_forked_process_has_said_nothing(working, registry):
+def test_a_forked_process_has_sent_nothing(working, registry):
     look(working)
     assert registry.is_told()
     working._start_over()

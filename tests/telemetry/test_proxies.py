@@ -59,7 +59,7 @@ def test_whatever_a_server_says_of_a_peer_harms_nobody(text):
 
 
 @pytest.mark.django_db
-def test_what_the_settings_name_by_now_is_no_longer_told():
+def test_what_the_settings_name_by_now_is_no_longer_reported():
     now = timezone.now()
     for address, at in (("10.0.0.1", now), ("172.16.0.1", now), ("10.0.0.9", now)):
         UntrustedProxy.objects.seen(address, at)

@@ -53,7 +53,7 @@ def test_many_threads_lose_no_request(recorder):
     assert stored() == {(1, 2, 3, "admitted"): 8_000}
 
 
-def test_beyond_the_bound_clients_and_keys_are_not_told_apart(recorder, monkeypatch):
+def test_beyond_the_bound_clients_and_keys_are_not_distinguished(recorder, monkeypatch):
     monkeypatch.setattr(module, "MAX_ENTRIES", 3)
     for pk in range(1, 6):
         recorder.record(1, pk, pk, "admitted", True)

@@ -52,7 +52,7 @@ def test_a_selection_is_of_one_client_key_or_route(rows, only, requests):
     assert usage_report.totals(Selection.of_days(1, NOW, **only)).requests == requests
 
 
-def test_lost_requests_are_told_apart_from_all_others(rows):
+def test_lost_requests_are_distinguished_from_all_others(rows):
     assert Selection.of_days(1, NOW).lost() == 99
 
 

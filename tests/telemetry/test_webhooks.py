@@ -227,7 +227,7 @@ def test_an_attempt_that_takes_too_long_is_left_behind(receiver, monkeypatch):
         post_event(WebhookTarget(receiver.url, SECRET), "msg_1", "{}")
 
 
-def test_why_nothing_answers_is_said_without_the_url():
+def test_why_nothing_answers_is_reported_without_the_url():
     url = f"http://127.0.0.1:{free_port()}/token-in-the-path"
     with pytest.raises(DeliveryFailed) as failed:
         post_event(WebhookTarget(url, SECRET), "msg_1", "{}")

@@ -49,7 +49,7 @@ def test_every_process_has_one_word_its_last(registry):
     assert texts(registry) == {"web-1:1": "c with spaces", "web-2:1": "b"}
 
 
-def test_nobody_has_said_anything_yet(registry):
+def test_no_worker_has_sent_a_heartbeat(registry):
     assert registry.read() == []
 
 
@@ -67,7 +67,7 @@ def put(client, process, ago, text="old"):
     client.hset(KEY, process, f"{seconds - ago}.000000 {text}")
 
 
-def test_age_is_told_by_the_servers_clock(registry, client):
+def test_age_is_measured_by_the_servers_clock(registry, client):
     put(client, "web-1:1", ago=100)
     (word,) = registry.read()
     assert 100 <= word.age < 200

@@ -218,7 +218,7 @@ def test_a_worker_is_named_with_what_is_the_matter(worker, said):
         pytest.param(Heartbeat(failing=1.0), "It answers 503.", id="nothing held"),
     ],
 )
-def test_it_is_said_until_when_a_worker_without_its_database_goes_on(heartbeat, said):
+def test_it_is_reported_until_when_a_worker_without_its_database_goes_on(heartbeat, said):
     with override_settings(APIGUARD={"POLICY_MAX_STALENESS": 3600}), timezone.override("UTC"):
         words = remedy(judged(heartbeat, age=1.0), NOW)
     assert words == f"{said} See that its machine reaches the database."
@@ -295,7 +295,7 @@ def test_a_process_that_answers_requests_is_one_of_them_by_what_it_knows_now(pol
 
 
 @pytest.mark.parametrize("timeout", [None, 20])
-def test_a_board_that_cannot_be_read_is_said_and_this_process_still_seen(policy, timeout):
+def test_a_store_that_cannot_be_read_is_reported_and_this_process_still_seen(policy, timeout):
     away = Told(error=RegistryUnavailable("ConnectionError"))
     told = fleet(away, is_worker=True, timeout=timeout)
     assert (told.unseen, len(told.workers)) == ("ConnectionError", 1)

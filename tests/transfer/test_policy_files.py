@@ -61,7 +61,7 @@ def problems_of(**data):
         ),
     ],
 )
-def test_a_mistake_is_said_at_its_place(data, text):
+def test_a_mistake_is_reported_at_its_place(data, text):
     (problem,) = problems_of(**data)
     assert problem.startswith(text)
 

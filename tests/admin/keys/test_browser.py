@@ -74,7 +74,7 @@ def test_whose_key_it_is_is_answered_and_the_box_is_empty_again(browser_at, key)
     assert secret not in page.page_source
 
 
-def test_whoever_has_just_made_a_key_can_sign_out(browser_at, key):
+def test_a_person_who_has_just_made_a_key_can_sign_out(browser_at, key):
     page = browser_at(url("apikey_rotate", key[0].pk))
     page.find_element("css selector", "input[value=planned]").click()
     page.find_element("name", "reason").send_keys("yearly", Keys.ENTER)

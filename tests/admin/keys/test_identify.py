@@ -56,7 +56,7 @@ def test_a_key_of_ours_is_named_with_its_client_and_state(admin_client, made, ho
         pytest.param("\udcff\x00", "no", id="no text"),
     ],
 )
-def test_what_is_no_key_of_ours_is_said(admin_client, made, text, answer):
+def test_what_is_no_key_of_ours_is_reported(admin_client, made, text, answer):
     shown = ask(admin_client, text.encode("utf-8", "replace").decode()).content.decode()
     assert answer.replace("&#x27;", "'") in shown.replace("&#x27;", "'")
 
@@ -99,7 +99,7 @@ def test_the_box_is_not_filled_in_kept_or_spell_checked_elsewhere(admin_client):
     assert 'spellcheck="false"' in shown
 
 
-def test_the_text_in_the_address_is_not_looked_at(admin_client, made):
+def test_the_text_in_the_address_is_not_read(admin_client, made):
     page = admin_client.get(url("apikey_identify"), {"text": made[1]})
     assert "laptop" not in page.content.decode()
 

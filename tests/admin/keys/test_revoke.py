@@ -95,7 +95,7 @@ def test_the_permission_alone_is_enough(staff, key, address):
     assert ApiKey.objects.get().revoke_reason == "lost"
 
 
-def test_whoever_may_look_and_revoke_does_so_from_the_list(staff, key):
+def test_a_person_who_may_look_and_revoke_does_so_from_the_list(staff, key):
     browser = staff("view_apikey", "revoke_apikey")
     data = {"action": "revoke_selected", "_selected_action": [key.pk], "post": "1", "reason": "old"}
     browser.post(url("apikey_changelist"), data)

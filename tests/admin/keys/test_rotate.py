@@ -88,7 +88,7 @@ def test_a_leaked_key_ends_now_whatever_grace_the_form_says(admin_client, admin_
         pytest.param({**PLANNED, "reason": "  "}, "reason", id="no reason"),
     ],
 )
-def test_what_is_missing_is_said_at_its_field(admin_client, key, address, typed, field):
+def test_what_is_missing_is_reported_at_its_field(admin_client, key, address, typed, field):
     response = fill_in(admin_client, address, **typed)
     assert field in response.context["form"].errors
     assert ApiKey.objects.count() == 1
@@ -158,14 +158,14 @@ def test_what_is_over_is_not_offered_to_be_rotated(admin_client, key, address, e
     assert 'name="how"' not in page
 
 
-def test_a_setting_that_is_wrong_by_now_is_said_and_nothing_ends(admin_client, key, address):
+def test_a_setting_that_is_wrong_by_now_is_reported_and_nothing_ends(admin_client, key, address):
     with override_settings(APIGUARD=settings_of(SCOPES=["other"])):
         response = fill_in(admin_client, address, **LEAKED)
     assert "registry" in said(response)
     assert ApiKey.objects.get().revoked_at is None
 
 
-def test_whoever_makes_a_key_that_is_refused_anyway_is_told(admin_client, key, address):
+def test_a_person_who_makes_a_key_that_is_refused_anyway_is_told(admin_client, key, address):
     Client.objects.update(enabled=False)
     assert "not enabled" in fill_in(admin_client, address, **PLANNED).content.decode()
 

@@ -127,7 +127,7 @@ def test_it_lists_no_more_workers_than_a_browser_enjoys(admin_client, registry, 
     assert "2 more are not listed here" in page.content.decode()
 
 
-def test_a_store_that_is_away_is_said_without_its_password(admin_client, counted_at, route):
+def test_a_store_that_is_away_is_reported_without_its_password(admin_client, counted_at, route):
     counted_at(f"redis://:{SECRET}@127.0.0.1:{free_port()}/0")
     page = page_of(admin_client)
     assert "does not answer (ConnectionError); other workers cannot be seen." in (
