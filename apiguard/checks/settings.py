@@ -51,56 +51,48 @@ def check_forms_behind_tls(**_: Any) -> list[checks.CheckMessage]:
     ]
 
 
+_AS_IN_TESTS = checks.Warning(
+    "APIGUARD['TESTING'] is True: limits are counted in the memory of each process, "
+    "and policy that another process changes is not in force here.",
+    hint="Set it in the settings of tests only.",
+    id="apiguard.W019",
+)
+_IN_MEMORY = checks.Warning(
+    "Limits are counted in the memory of each process: N workers admit up to N "
+    "times the amount, and forget it when they restart.",
+    hint="Add a django-redis cache named 'apiguard' to CACHES.",
+    id="apiguard.W006",
+)
+_SWITCHED_OFF = checks.Warning(
+    "APIGUARD['ENABLED'] is False: nothing is guarded.",
+    hint="Remove it from the settings that are deployed.",
+    id="apiguard.W010",
+)
+_NO_PEPPER = checks.Warning(
+    "APIGUARD['KEY_PEPPERS'] is empty: anybody who can write to the database can make API keys.",
+    hint='Set KEY_PEPPERS = {"2026": "<32 random bytes or more>"}.',
+    id="apiguard.W011",
+)
+_NO_REFRESH = checks.Warning(
+    "APIGUARD['POLICY_MAX_AGE'] is None: a process that changes no policy itself "
+    "never reads any, and guards nothing.",
+    hint="Keep None for tests; write a number of seconds where requests are served.",
+    id="apiguard.W012",
+)
+
+
 def check_deployment(**_: Any) -> list[checks.CheckMessage]:
     """W006 counts in memory, W010 off, W011 no pepper, W012 no refresh, W019 as in tests."""
     try:
         settings = conf.current()
     except ImproperlyConfigured:
         return []  # E001 reports it.
-    messages: list[checks.CheckMessage] = []
     if settings.testing and conf.given().get("TESTING"):
-        messages.append(
-            checks.Warning(
-                "APIGUARD['TESTING'] is True: limits are counted in the memory of each process, "
-                "and policy that another process changes is not in force here.",
-                hint="Set it in the settings of tests only.",
-                id="apiguard.W019",
-            )
-        )
-        return messages
-    if settings.counter == "memory" and not django_settings.DEBUG:
-        messages.append(
-            checks.Warning(
-                "Limits are counted in the memory of each process: N workers admit up to N "
-                "times the amount, and forget it when they restart.",
-                hint="Add a django-redis cache named 'apiguard' to CACHES.",
-                id="apiguard.W006",
-            )
-        )
-    if not settings.enabled:
-        messages.append(
-            checks.Warning(
-                "APIGUARD['ENABLED'] is False: nothing is guarded.",
-                hint="Remove it from the settings that are deployed.",
-                id="apiguard.W010",
-            )
-        )
-    if not settings.key_peppers:
-        messages.append(
-            checks.Warning(
-                "APIGUARD['KEY_PEPPERS'] is empty: anybody who can write to the database can "
-                "make API keys.",
-                hint='Set KEY_PEPPERS = {"2026": "<32 random bytes or more>"}.',
-                id="apiguard.W011",
-            )
-        )
-    if settings.policy_max_age is None:
-        messages.append(
-            checks.Warning(
-                "APIGUARD['POLICY_MAX_AGE'] is None: a process that changes no policy itself "
-                "never reads any, and guards nothing.",
-                hint="Keep None for tests; write a number of seconds where requests are served.",
-                id="apiguard.W012",
-            )
-        )
-    return messages
+        return [_AS_IN_TESTS]
+    found = (
+        (settings.counter == "memory" and not django_settings.DEBUG, _IN_MEMORY),
+        (not settings.enabled, _SWITCHED_OFF),
+        (not settings.key_peppers, _NO_PEPPER),
+        (settings.policy_max_age is None, _NO_REFRESH),
+    )
+    return [warning for applies, warning in found if applies]
