@@ -242,9 +242,9 @@ def judge(snapshot: Snapshot, probe: Probe) -> Outcome:
 def _per_minute(checks: Sequence[LimitCheck]) -> int | None:
     """Return how many requests one person may send within a minute; ``None``: any number."""
     counts = [
-        limit.amount * max(1, 60 // limit.period if limit.period else 1) // check.cost
+        limit.amount * max(1, 60 // limit.period if limit.period else 1) // cost
         for check in checks
-        for limit in check.limits
-        if not limit.shadow
+        for limit, cost in zip(check.limits, check.all_costs, strict=True)
+        if not (limit.shadow or limit.kind == "concurrent")
     ]
     return min(counts, default=None)

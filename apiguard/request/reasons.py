@@ -272,7 +272,9 @@ def _of_limit(context: GuardContext, verdict: Verdict, record: KeyRecord | None)
 def limit_text(context: GuardContext, one: Counted) -> str:
     """Return how much of a limit is used, and when this request's cost fits again."""
     used = f"used {one.used:,} of {format_limit(one.limit)}"
-    cost = context.route.cost if context.route is not None else 1
+    if one.limit.kind == "concurrent":
+        return f"{one.used:,} in flight of {format_limit(one.limit)}"
+    cost = 1 if context.route is None else context.route.cost_of(one.limit.unit) or 1
     if cost > one.limit.amount:
         return f"{used}; a request costs {cost:,}, so it never fits"
     return used if one.allowed else f"{used}; {cost:,} more in {-(-one.wait // MICROSECONDS)} s"

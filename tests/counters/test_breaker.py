@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from apiguard.concurrency import FAILURES, FIRST_PAUSE, CircuitBreaker
-from apiguard.counters.base import CounterUnavailable, LimitCheck, PoolExhausted, StoreFailed
+from apiguard.counters.base import (
+    CounterUnavailable,
+    GiveBack,
+    LimitCheck,
+    PoolExhausted,
+    StoreFailed,
+)
 from apiguard.counters.breaker import LOGGED_EVERY_SECONDS, FaultLog, ResilientCounter
 from apiguard.counters.memory import MemoryCounter
 from apiguard.rules.limits import Decision, Limit
@@ -113,6 +119,28 @@ def test_judging_without_counting_counts_nothing_here_either(counter, store):
     for _ in range(5):
         assert check(counter, "p", [window(1)], 1, commit=False).allowed
     assert check(counter, "p", [window(1)], 1).allowed
+
+
+def test_what_was_counted_here_is_settled_here_also_when_the_store_is_back(counter, store):
+    slot = Limit(4, "slot", "concurrent", 1, 600, unit="concurrent-requests")
+    tokens = window(amount=100, pk=5, unit="tokens")
+    check = LimitCheck("p", (slot, tokens), 1, costs=(1, 60))
+    store.error = StoreFailed("away")
+    decision = counter.check(check)
+    assert (decision.allowed, decision.is_local) == (True, True)
+    assert not counter.check(check).allowed
+    store.error = None
+    for limit, units in ((slot, 1), (tokens, 60)):
+        back = LimitCheck(
+            *("p", (limit,), 0), given_back=(GiveBack(decision.now, 10**6, units),), is_local=True
+        )
+        counter.check(back)
+    store.error = StoreFailed("away")
+    assert counter.check(check).allowed
+    # What the store had counted is given back to the store alone.
+    of_the_store = LimitCheck("p", (slot,), 0, given_back=(GiveBack(decision.now, 10**6, 1),))
+    counter.check(of_the_store)
+    assert not counter.check(check).allowed
 
 
 def test_a_store_that_is_away_is_asked_again_only_by_single_probes(counter, store, clock):

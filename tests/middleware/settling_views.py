@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apiguard.errors import LimitExceeded
+from apiguard.rest_framework.throttling import TierThrottle
 
 
 def wanted(request, name):
@@ -48,6 +49,10 @@ class Work(APIView):
 
     def get(self, request):
         return Response(json.loads(work(request._request).content))
+
+
+class Throttled(Work):
+    throttle_classes = (TierThrottle,)
 
 
 def smaller(request):
@@ -108,7 +113,31 @@ def look(request):
     return HttpResponse()
 
 
-VIEWS = [look, work, awork, Work.as_view(), smaller, stream, astream, file, leaves, wrong]
-NAMES = ["look", "work", "awork", "drf", "smaller", "stream", "astream", "file", "leaves", "wrong"]
+VIEWS = [
+    look,
+    work,
+    awork,
+    Work.as_view(),
+    Throttled.as_view(),
+    smaller,
+    stream,
+    astream,
+    file,
+    leaves,
+    wrong,
+]
+NAMES = [
+    "look",
+    "work",
+    "awork",
+    "drf",
+    "throttled",
+    "smaller",
+    "stream",
+    "astream",
+    "file",
+    "leaves",
+    "wrong",
+]
 urlpatterns = [path(f"api/{name}", view) for name, view in zip(NAMES, VIEWS, strict=True)]
 ASYNCHRONOUS = {name for name, view in zip(NAMES, VIEWS, strict=True) if iscoroutinefunction(view)}

@@ -17,6 +17,7 @@ from apiguard.request.async_driver import limit_threads
 from apiguard.signals import limit_reached
 from apiguard.telemetry.background_signals import background_signals
 from apiguard.telemetry.usage import usage
+from apiguard.testing import explain
 from tests.middleware.settling_views import look_at
 from tests.request.site import DOORS, Call, Caller, close, guarded, no_connection_looked_at, route
 
@@ -334,3 +335,36 @@ def test_each_route_is_counted_by_itself_where_a_limit_says_so(door):
             for name in ("work", "smaller", "work", "smaller")
         ]
     assert statuses == [200, 200, 429, 429]
+
+
+# Elsewhere ---------------------------------------------------------------------------
+
+
+def test_without_the_middleware_a_throttle_settles_at_once_and_nothing_is_in_flight(door):
+    with site(middleware=False) as snapshot:
+        assert door(Call(path="/api/throttled?used=7")).status_code == 200
+        assert ledger(snapshot) == {"tokens": 7, "at-once": 0, "requests": 1}
+        assert door(Call(path="/api/throttled")).status_code == 200
+        assert ledger(snapshot)["tokens"] == 107
+        assert door(Call(path="/api/throttled?used=990")).status_code == 200
+        assert door(Call(path="/api/throttled")).status_code == 429
+
+
+def test_an_explanation_shows_tokens_and_what_is_in_flight_and_counts_nothing():
+    with site() as snapshot:
+        stream = Client().get("/api/stream")
+        before = ledger(snapshot)
+        explained = explain("GET", "/api/work")
+        assert ledger(snapshot) == before
+        shown = {one.row.name: (one.rate, one.used) for one in explained.limits}
+        assert shown == {
+            "tokens": ("1,000 tokens per minute", 200),
+            "at-once": ("2 at once", 2),
+            "requests": ("100 per minute", 2),
+        }
+        another = Client().get("/api/stream")
+        refused = explain("GET", "/api/work")
+        assert refused.outcome == "limit_exceeded"
+        assert "2 in flight of 2 at once" in refused.deciding.reason
+        stream.close()
+        another.close()
