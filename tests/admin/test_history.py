@@ -75,14 +75,19 @@ def test_each_row_of_a_change_of_several_is_shown(admin_client, route):
 
 
 @pytest.mark.parametrize(
-    # PostgreSQL refuses NUL, and SQLite has no such comparison of JSON.
+    # PostgreSQL refuses NUL, and no calendar has such years.
     "query",
     [
         *("model=%00", "object_pk=%00", "action__exact=%00"),
-        *("at__year=99999", f"at__year={'9' * 30}", "before__contains=x"),
+        *("at__year=99999", f"at__year={'9' * 30}"),
     ],
 )
-def test_a_query_that_no_database_answers_is_dropped(admin_client, route, query):
+def test_a_query_that_cannot_be_answered_is_dropped(admin_client, route, query):
     answer = admin_client.get(f"{url('policychange_changelist')}?{query}")
     assert (answer.status_code, answer.url) == (302, f"{url('policychange_changelist')}?e=1")
     assert admin_client.get(answer.url).status_code == 200
+
+
+def test_a_comparison_that_some_databases_have_is_answered_or_dropped(admin_client, route):
+    address = f"{url('policychange_changelist')}?before__contains=x"
+    assert admin_client.get(address, follow=True).status_code == 200
