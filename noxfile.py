@@ -17,11 +17,11 @@ COPIED = ("project", "tests", "benchmarks", "docs", "scripts")
 COPIED_FILES = ("manage.py", "pyproject.toml", "README.md")
 CORE = ("Django", "djangorestframework", "django-redis", "redis", "PyJWT", "publicsuffixlist")
 LOWEST = (
-    "Django==5.2",
-    "djangorestframework==3.16.0",
+    "Django==5.2.14",
+    "djangorestframework==3.18.0",
     "django-redis==6.0.0",
     "redis==6.0.0",
-    "PyJWT[crypto]==2.15.0",
+    "PyJWT[crypto]==2.15.1",
     "publicsuffixlist==1.0.2.20260910",
 )
 CORNERS = {
