@@ -246,7 +246,7 @@ def test_an_asynchronous_stream_settles_when_it_ends():
         answer = await AsyncClient().get("/api/astream")
         during = await asyncio.to_thread(ledger, snapshot)
         parts = [part async for part in answer.streaming_content]
-        await asyncio.to_thread(answer.close)
+        await asyncio.to_thread(close, answer)
         return during, len(parts)
 
     with site() as snapshot:
@@ -366,5 +366,5 @@ def test_an_explanation_shows_tokens_and_what_is_in_flight_and_counts_nothing():
         refused = explain("GET", "/api/work")
         assert refused.outcome == "limit_exceeded"
         assert "2 in flight of 2 at once" in refused.deciding.reason
-        stream.close()
-        another.close()
+        close(stream)
+        close(another)
