@@ -83,7 +83,8 @@ LONGEST_REASON = 1000
 def given_reason(request: HttpRequest) -> str:
     """Return what was typed into the box for the reason, or into a row's own field for it."""
     typed = request.POST.get(REASON) or request.POST.get("reason") or ""
-    return str(typed).strip()[:LONGEST_REASON]
+    # PostgreSQL refuses NUL in a text.
+    return str(typed).replace("\x00", "").strip()[:LONGEST_REASON]
 
 
 @contextmanager

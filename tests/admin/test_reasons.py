@@ -19,6 +19,11 @@ def test_the_reason_of_an_edit_stands_in_the_history(admin_client, route):
     assert (last().after, last().reason) == ({"cost": 3}, "dearer since May")
 
 
+def test_a_reason_with_a_character_that_databases_refuse_is_kept_without_it(admin_client, route):
+    fill_in(admin_client, url("route_change", route.pk), cost="3", change_reason="dear\x00er")
+    assert (last().after, last().reason) == ({"cost": 3}, "dearer")
+
+
 def test_the_reason_of_a_deletion_stands_in_the_history(admin_client, issuer):
     address = url("jwtissuer_delete", issuer.pk)
     page = admin_client.get(address)
