@@ -6,7 +6,7 @@ nothing and changes no response, so it is taken for none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ...rules.limits import Limit
@@ -206,9 +206,28 @@ def _compare_limits(place: Place, old: RoutePolicy, new: RoutePolicy) -> Iterato
     elif new.cost > old.cost:
         text = f"A request to {WHERE} costs {new.cost} instead of {old.cost}."
         yield Draft(Kind.CHANGES, "cost_raised", text, place.prefix, confirm=False)
+    yield from _compare_reservations(place, dict(old.reserve), dict(new.reserve))
     yield from _compare_callers(place, old, new)
     if old.pk != new.pk:
         yield from _lost_own_limits(place, old, new)
+
+
+def _compare_reservations(
+    place: Place, old: Mapping[str, int], new: Mapping[str, int]
+) -> Iterator[Draft]:
+    """Yield the units of which limits hold no longer, or newly; and other amounts."""
+    for unit in sorted(old.keys() | new.keys()):
+        before, after = old.get(unit), new.get(unit)
+        if after is None:
+            text = f"Limits of {unit} no longer hold on {WHERE}, which reserves none."
+            yield Draft(Kind.OPENS, "reservation_removed", text, place.prefix)
+        elif before is None:
+            text = f"Limits of {unit} hold on {WHERE}; a request reserves {after:,}."
+            yield Draft(Kind.CLOSES, "reservation_added", text, place.prefix)
+        elif before != after:
+            text = f"A request to {WHERE} reserves {after:,} {unit} instead of {before:,}."
+            kind = Kind.OPENS if after < before else Kind.CHANGES
+            yield Draft(kind, "reservation_changed", text, place.prefix, confirm=after < before)
 
 
 def _compare_callers(place: Place, old: RoutePolicy, new: RoutePolicy) -> Iterator[Draft]:

@@ -380,6 +380,8 @@ COVERS = {
     "headers_kept": {"headers"},
     "users_without_row": {"user"},
     "cost_lowered": {"limits", "admitted"},
+    "reservation_removed": {"limits", "admitted"},
+    "reservation_changed": {"limits", "admitted"},
     "limits_lost": {"limits", "admitted"},
     "users_counted_otherwise": {"limits", "admitted"},
     "limit_removed": {"limits", "admitted"},

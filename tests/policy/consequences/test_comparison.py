@@ -121,6 +121,16 @@ CASES = {
             f"Free: per-minute: {DEAR}",
         ],
     ),
+    "a route reserves a unit no longer, less of another, and a third": (
+        [route(**API, reserve={"tokens": 1000, "images": 5, "pages": 1})],
+        [route(**API, reserve={"images": 2, "pages": 3, "words": 9})],
+        [
+            "A request to /api/ reserves 2 images instead of 5.",
+            "Limits of tokens no longer hold on /api/, which reserves none.",
+            "Limits of words hold on /api/; a request reserves 9.",
+            "A request to /api/ reserves 3 pages instead of 1.",
+        ],
+    ),
     "views see other users": (
         [route(**{**API, "access": "application"})],
         PUBLIC,
