@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import Permission
-from django.contrib.contenttypes.models import ContentType
-from django.db import connection
 
 from .pages import url
 
-MIGRATION = import_module("apiguard.migrations.0015_only_permissions_that_mean_something")
 UNUSED = {
     *("delete_apikey", "add_policychange", "change_policychange", "delete_policychange"),
     *("view_policystate", "change_hourlycount", "view_shadowcount", "delete_counteroutage"),
@@ -30,15 +25,6 @@ def codenames():
 def test_the_picker_of_a_group_lists_no_permission_without_a_meaning():
     assert not codenames() & UNUSED
     assert {"view_route", "change_apikey", "view_policychange", "undo_change"} <= codenames()
-
-
-@pytest.mark.django_db
-def test_permissions_of_an_older_release_are_removed():
-    kind = ContentType.objects.get(app_label="apiguard", model="policystate")
-    Permission.objects.create(content_type=kind, codename="delete_policystate", name="x")
-    MIGRATION.remove_permissions(apps, type("Editor", (), {"connection": connection}))
-    assert "delete_policystate" not in codenames()
-    assert "change_apikey" in codenames()
 
 
 @pytest.mark.parametrize("name", ["route", "corspolicy", "tier", "client", "jwtissuer"])
