@@ -73,7 +73,7 @@ class PolicyError(ValueError):
         self.suggestion = suggestion
 
     def at(self, field: str) -> Self:
-        """Return the same mistake, said of ``field``."""
+        """Return the same mistake with ``field`` as the field that has it."""
         return type(self)(
             self.code,
             self.value,
@@ -176,7 +176,7 @@ class DocumentError(PolicyError):
         self.position = position
 
     def at(self, field: str) -> Self:
-        """Return the same mistake, at the same position, said of ``field``."""
+        """Return the same mistake, at the same position, with another ``field``."""
         moved = super().at(field)
         moved.position = self.position
         return moved

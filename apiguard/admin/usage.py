@@ -234,7 +234,7 @@ class UsagePage:
         if value == NOBODY:
             return Cell(_("without a key") if column == "client_pk" else DASH)
         if value == OTHERS:
-            return Cell(_("others, not told apart"))
+            return Cell(_("others, counted together"))
         if column == "route_pk":
             route = names.routes.get(value)
             text = _("a route that is gone") if route is None else route.name

@@ -11,26 +11,9 @@ from django.utils import timezone
 
 from apiguard.models import HourlyCount, PolicyState, Refusal
 from tests.admin.pages import url
+from tests.refused import refuse
 
 pytestmark = pytest.mark.django_db
-
-
-def refuse(**fields):
-    given = {
-        "at": timezone.now(),
-        "request_id": "11111111-quoted",
-        "method": "GET",
-        "path": "/api/orders/7",
-        "status": 403,
-        "enforced": True,
-        "outcome": "scope_missing",
-        "reason": "needs orders:write; the key has orders:read",
-        "principal": "ip:192.0.2.1",
-        "is_identified": False,
-        "address": "192.0.2.1",
-        "revision": 1,
-    }
-    return Refusal.objects.create(**{**given, **fields})
 
 
 @pytest.fixture

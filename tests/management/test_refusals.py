@@ -9,6 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apiguard.models import ApiKey, HourlyCount, Limit, Refusal, Route, ShadowCount
+from tests.refused import refuse
 
 
 @pytest.fixture
@@ -27,27 +28,10 @@ def key(acme):
     return ApiKey.objects.issue(acme, "production", ("orders:read",))[0]
 
 
-def refuse(**fields):
-    given = {
-        "at": timezone.now(),
-        "request_id": "11111111-quoted",
-        "method": "GET",
-        "path": "/orders/7",
-        "status": 403,
-        "enforced": True,
-        "outcome": "scope_missing",
-        "reason": "needs orders:write; the key has orders:read",
-        "principal": "ip:192.0.2.1",
-        "is_identified": False,
-        "address": "192.0.2.1",
-        "revision": 1,
-    }
-    return Refusal.objects.create(**{**given, **fields})
-
-
 @pytest.fixture
 def refusal(acme, orders, key):
     return refuse(
+        path="/orders/7",
         route_pk=orders.pk,
         route_name="orders",
         row_model="route",

@@ -108,7 +108,7 @@ class Hour:
 
 
 def requests_per_hour(request: HttpRequest) -> list[Hour]:
-    """Return the last 24 hours, for whoever may view usage; one query."""
+    """Return the last 24 hours, for users who may view usage; one query."""
     if not may(request, "view", "usage"):
         return []
     now = hour_of(timezone.now())
@@ -269,7 +269,7 @@ class Expiring:
 
 
 def expiring_keys(request: HttpRequest, site: AdminSite) -> list[Expiring]:
-    """Return the keys that end first, for whoever may view keys; one query."""
+    """Return the keys that end first, for users who may view keys; one query."""
     if not may(request, "view", "apikey"):
         return []
     now = timezone.now()

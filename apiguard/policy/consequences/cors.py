@@ -1,4 +1,4 @@
-"""What websites may do that they could not do before, asked of the compiled matchers."""
+"""Origins that a change of policy newly admits, by comparing the compiled CORS matchers."""
 
 from __future__ import annotations
 
