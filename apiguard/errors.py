@@ -162,17 +162,9 @@ class DocumentError(PolicyError):
     """A file that cannot be read as policy; ``position`` is the line and column, if known."""
 
     def __init__(
-        self,
-        code: str,
-        value: object,
-        reason: str,
-        hint: str = "",
-        *,
-        field: str = "",
-        suggestion: str | None = None,
-        position: tuple[int, int] | None = None,
+        self, *mistake: Any, position: tuple[int, int] | None = None, **named: Any
     ) -> None:
-        super().__init__(code, value, reason, hint, field=field, suggestion=suggestion)
+        super().__init__(*mistake, **named)
         self.position = position
 
     def at(self, field: str) -> Self:

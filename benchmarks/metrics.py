@@ -14,10 +14,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
+from benchmarks.settings_cost import compare
 from benchmarks.tables import Table, progress, say
 from tests.servers import clean_environment
 
@@ -46,13 +45,8 @@ def run_child(folder: str, environment: dict[str, str]) -> dict[str, float]:
 
 def measure() -> dict[str, float]:
     """Microseconds of a request through the middleware, without and with metrics."""
-    from django.conf import settings
     from django.core.management import call_command
-    from django.http import HttpResponse
-    from django.test import RequestFactory
-    from django.test.utils import override_settings
 
-    from apiguard.middleware import ApiGuardMiddleware
     from apiguard.models import ApiKey, Client, Limit, Route, Tier
 
     call_command("migrate", verbosity=0)
@@ -60,30 +54,20 @@ def measure() -> dict[str, float]:
     Limit.objects.create(tier=tier, name="l", amount=1_000_000, period=60)
     Route.objects.create(name="api", path_prefix="/api/", mode="enforce", access="credentials")
     _key, text = ApiKey.objects.issue(Client.objects.create(slug="a", name="A", tier=tier), "k")
-    middleware: Any = ApiGuardMiddleware(lambda request: HttpResponse(b"ok"))
-    factory = RequestFactory(headers={"X-API-Key": text})
-    measured: dict[bool, list[float]] = {False: [], True: []}
-
-    def one_round() -> float:
-        requests = [factory.get("/api/") for _ in range(REQUESTS)]
-        began = time.perf_counter()
-        for request in requests:
-            if middleware(request).status_code != 200:
-                raise SystemExit("The guard refused a request of the benchmark.")
-        return (time.perf_counter() - began) / REQUESTS * 1e6
-
-    for round_number in range(ROUNDS):
-        for is_on in measured if round_number % 2 else reversed(measured):
-            changed = {"METRICS": is_on, "POLICY_MAX_AGE": 1.0}
-            with override_settings(APIGUARD={**settings.APIGUARD, **changed}):
-                one_round()  # Reads the settings and what they name.
-                measured[is_on].append(one_round())
-    pairs = zip(measured[False], measured[True], strict=True)
+    age = {"POLICY_MAX_AGE": 1.0}
+    off, on = compare(
+        text,
+        {"METRICS": False, **age},
+        {"METRICS": True, **age},
+        requests=REQUESTS,
+        rounds=ROUNDS,
+    )
+    pairs = zip(off, on, strict=True)
     return {
-        "without": min(measured[False]),
-        "with": min(measured[True]),
+        "without": min(off),
+        "with": min(on),
         # Of neighbours in time, which a busy machine slows down alike.
-        "added": statistics.median(on - off for off, on in pairs),
+        "added": statistics.median(more - less for less, more in pairs),
     }
 
 

@@ -21,6 +21,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from benchmarks.settings_cost import compare
 from benchmarks.tables import Table, progress, say
 from tests.servers import clean_environment
 from tests.stores import ServerError, postgres_database, postgres_server
@@ -99,46 +100,28 @@ def count() -> dict[str, int]:
 
 def cost() -> dict[str, Any]:
     """Microseconds of a request through the middleware, without and with usage."""
-    from django.conf import settings
-    from django.http import HttpResponse
-    from django.test import RequestFactory
-    from django.test.utils import override_settings
-
-    from apiguard.middleware import ApiGuardMiddleware
     from apiguard.models import ApiKey, Client, Route
     from apiguard.telemetry.usage import usage
 
     migrate()
     Route.objects.create(name="api", path_prefix="/api/", mode="enforce", access="credentials")
     _key, text = ApiKey.objects.issue(Client.objects.create(slug="acme", name="Acme"), "k")
-    middleware: Any = ApiGuardMiddleware(lambda request: HttpResponse(b"ok"))
-    factory = RequestFactory(headers={"X-API-Key": text})
-    measured: dict[int, list[float]] = {0: [], 90: []}
-
-    def one_round() -> float:
-        requests = [factory.get("/api/") for _ in range(REQUESTS)]
-        began = time.perf_counter()
-        for request in requests:
-            if middleware(request).status_code != 200:
-                raise SystemExit("The guard refused a request of the benchmark.")
-        return (time.perf_counter() - began) / REQUESTS * 1e6
-
-    for round_number in range(ROUNDS):
-        for days in measured if round_number % 2 else reversed(measured):
-            with override_settings(APIGUARD={**settings.APIGUARD, "USAGE_KEEP_DAYS": days}):
-                one_round()  # Reads the settings and what they name.
-                measured[days].append(one_round())
+    off, on = compare(
+        text,
+        {"USAGE_KEEP_DAYS": 0},
+        {"USAGE_KEEP_DAYS": 90},
+        requests=REQUESTS,
+        rounds=ROUNDS,
+    )
     began = time.perf_counter()
     for _ in range(100_000):
         usage.record(1, 2, 3, "admitted", True)
     alone = (time.perf_counter() - began) * 10
     return {
-        "without": statistics.median(measured[0]),
-        "with": statistics.median(measured[90]),
+        "without": statistics.median(off),
+        "with": statistics.median(on),
         # Of neighbours in time, which a busy machine slows down alike.
-        "ratio": statistics.median(
-            on / off for off, on in zip(measured[0], measured[90], strict=True)
-        ),
+        "ratio": statistics.median(more / less for less, more in zip(off, on, strict=True)),
         "alone": alone,
     }
 
