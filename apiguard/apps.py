@@ -25,7 +25,7 @@ class ApiGuardConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks, receivers
-        from .models import audit
+        from .models import audit, exact_text
         from .policy.holder import holder
         from .request.request_id import current_ids
         from .telemetry import metrics, shutdown, webhooks
@@ -35,6 +35,7 @@ class ApiGuardConfig(AppConfig):
 
         checks.register_all()
         receivers.connect()
+        exact_text.search_in_any_case(self)
         webhooks.connect()
         # Policy and telemetry do not import each other.
         sender.configure(holder.status, registry_for)

@@ -342,8 +342,10 @@ def mariadb_server() -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="apiguard-mariadb-") as name:
         data = Path(name) / "data"
         made = subprocess.run(
-            [install, "--no-defaults", *user, f"--datadir={data}", "--skip-test-db"]
-            + ["--auth-root-authentication-method=normal"],
+            [
+                *(install, "--no-defaults", *user, f"--datadir={data}", "--skip-test-db"),
+                "--auth-root-authentication-method=normal",
+            ],
             env=clean_environment(),
             capture_output=True,
             text=True,

@@ -1551,18 +1551,18 @@ class Migration(migrations.Migration):
                 "verbose_name": "response header",
                 "verbose_name_plural": "response headers",
                 "ordering": ["policy", "id"],
-                "constraints": [
-                    models.UniqueConstraint(
-                        models.F("policy"),
-                        django.db.models.functions.text.Lower("name"),
-                        django.db.models.functions.comparison.Cast(
-                            "content_types", models.TextField()
-                        ),
-                        name="apiguard_header_once",
-                        violation_error_message="This policy has the header for the same types already.",
-                    )
-                ],
             },
+        ),
+        # By itself: inside CreateModel, Django sends MariaDB, which has no such constraint, "None".
+        migrations.AddConstraint(
+            model_name="responseheader",
+            constraint=models.UniqueConstraint(
+                models.F("policy"),
+                django.db.models.functions.text.Lower("name"),
+                django.db.models.functions.comparison.Cast("content_types", models.TextField()),
+                name="apiguard_header_once",
+                violation_error_message="This policy has the header for the same types already.",
+            ),
         ),
         migrations.AddConstraint(
             model_name="route",

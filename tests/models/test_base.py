@@ -25,7 +25,7 @@ from apiguard.models import (
     everything,
 )
 from apiguard.models.state import PendingChange, committed, publish
-from tests.models.world import World, rename_all, revision
+from tests.models.world import World, conflicts_in, rename_all, revision, statements
 
 DOORS = {
     "save of a new row": lambda w, _: Route(name="b", path_prefix="/b/").save(),
@@ -70,10 +70,6 @@ DOORS = {
 def _publish_everything():
     with transaction.atomic():
         publish(everything)
-
-
-def statements(captured):
-    return [query["sql"] for query in captured if not query["sql"].startswith(("PRAGMA", "SET "))]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -170,7 +166,10 @@ def test_an_upsert_and_a_change_of_very_many_name_nobody(monkeypatch):
     ApiKey.objects.update(name="n")
     upserted = Client(pk=client.pk, slug="a", name="B")
     Client.objects.bulk_create(
-        [upserted], update_conflicts=True, unique_fields=["id"], update_fields=["name"]
+        [upserted],
+        update_conflicts=True,
+        unique_fields=conflicts_in("id"),
+        update_fields=["name"],
     )
     assert recent()[-2:] == [("keys", None), ("clients", None)]
 
@@ -279,7 +278,7 @@ def _again(key):
 
 def _upsert(key, fields=("name", "revoked_at")):
     ApiKey.objects.bulk_create(
-        [key], update_conflicts=True, update_fields=fields, unique_fields=["key_id"]
+        [key], update_conflicts=True, update_fields=fields, unique_fields=conflicts_in("key_id")
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from django.db import connection
+
 from apiguard.models import (
     AllowedOrigin,
     Client,
@@ -43,3 +45,14 @@ def rename_all(rows):
 
 def revision():
     return PolicyState.objects.get().revision
+
+
+def statements(captured):
+    """What was sent, with names quoted alike in every database."""
+    ran = [query["sql"].replace("`", '"') for query in captured]
+    return [sql for sql in ran if not sql.startswith(("PRAGMA", "SET "))]
+
+
+def conflicts_in(field):
+    """The unique fields of an upsert; MariaDB looks at all of them and takes no names."""
+    return [field] if connection.features.supports_update_conflicts_with_target else None

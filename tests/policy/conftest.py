@@ -11,6 +11,7 @@ from django.db import OperationalError
 from django.test.utils import override_settings
 
 from apiguard.policy import clock as own_clock
+from apiguard.policy import holder as holder_module
 from apiguard.policy import load
 from apiguard.policy.holder import PolicyHolder
 from tests.policy.processes import AGE, SECONDS_TO_WAIT, STALENESS, Clock
@@ -30,8 +31,9 @@ def ages():
 
 
 @pytest.fixture
-def holder(transactional_db, clock, ages):
-    """A process that holds nothing yet."""
+def holder(transactional_db, clock, ages, monkeypatch):
+    """A process that holds nothing yet, and reads in the calling thread, whatever the database."""
+    monkeypatch.setattr(holder_module, "must_run_inline", lambda alias: True)
     return PolicyHolder()
 
 

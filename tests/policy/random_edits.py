@@ -24,6 +24,7 @@ from apiguard.models import (
     everything,
 )
 from apiguard.models.state import publish
+from tests.models.world import conflicts_in
 
 # Good and bad; few enough that rows meet, and that unique columns are hit twice.
 VALUES = {
@@ -208,7 +209,7 @@ class RandomEdits:
         model.objects.bulk_create(
             [self._fresh(model)],
             update_conflicts=True,
-            unique_fields=[unique],
+            unique_fields=conflicts_in(unique),
             update_fields=columns or [unique],
         )
 

@@ -16,6 +16,7 @@ from apiguard.policy import build, load
 from apiguard.policy.snapshot import RouteHeaders
 from apiguard.rules.origins import OriginSet
 from apiguard.rules.paths import PrefixTable
+from tests.models.world import statements
 from tests.policy.random_edits import RandomEdits
 
 pytestmark = pytest.mark.django_db
@@ -130,5 +131,5 @@ def test_only_the_tables_that_changed_are_read(policy):
     state = load.state()
     with CaptureQueriesContext(connection) as queries:
         build.incremental(policy, state)
-    read = [query["sql"].partition(" FROM ")[2].split()[0] for query in queries]
+    read = [sql.partition(" FROM ")[2].split()[0] for sql in statements(queries)]
     assert read == ['"apiguard_allowedorigin"', '"apiguard_limit"', '"apiguard_policystate"']
