@@ -47,6 +47,7 @@ def test_every_file_of_the_app_is_in_the_wheel(wheel):
     [
         pytest.param("apiguard/py.typed", id="its types are announced"),
         pytest.param("apiguard/counters/window.lua", id="the script of the counters"),
+        pytest.param("apiguard/counters/reset.lua", id="the script that counts from zero"),
         pytest.param("apiguard/migrations/0001_initial.py", id="the first migration"),
         pytest.param("apiguard/management/commands/apiguard.py", id="the command"),
     ],

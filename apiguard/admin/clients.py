@@ -200,13 +200,20 @@ class ClientAdmin(PolicyAdmin):
         principal = limit_use.principal_of(client.pk)
         try:
             with record_actor(request), recorded_reset(client, [limit.name]):
-                limit_use.reset_use(conf.current(), principal, counted_keys(client, limit))
+                keys = counted_keys(client, limit)
+                seconds = limit_use.reset_use(conf.current(), principal, keys)
                 self.log_change(request, client, [{"changed": {"fields": [f"used {limit.name}"]}}])
         except CounterUnavailable as error:
             text = _("“%(limit)s” was not reset: %(why)s. Try again when Redis answers.")
             self.message_user(request, text % {**named, "why": error}, messages.ERROR)
         else:
             text = _("“%(limit)s” of “%(client)s” counts from zero.")
+            if seconds:
+                text = _(
+                    "“%(limit)s” of “%(client)s” counts from zero in %(seconds)s s, when the "
+                    "units that processes have reserved are used or returned."
+                )
+            named["seconds"] = str(seconds)
             self.message_user(request, text % named, messages.SUCCESS)
 
     # -- and its first key -------------------------------------------------------

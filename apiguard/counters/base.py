@@ -102,8 +102,14 @@ class Counter(Protocol):
         """
         ...
 
-    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> None:
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> int:
         """Forget what ``principal`` has used of the limits with these keys.
+
+        That takes effect when the leases have ended that processes hold, so that never more
+        than the amount is admitted after it: within two seconds, at once where there are none.
+
+        Returns:
+            The microseconds until then.
 
         Raises:
             CounterUnavailable: it is not known whether they were reset.

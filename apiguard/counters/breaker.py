@@ -154,10 +154,10 @@ class ResilientCounter:
         """As ``Counter.read``, of the store alone."""
         return self._store.read(principal, limits)
 
-    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> None:
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> int:
         """As ``Counter.reset``, in the store and in this process's memory."""
         self._local.reset(principal, limit_keys)
-        self._store.reset(principal, limit_keys)
+        return self._store.reset(principal, limit_keys)
 
     def _check_without_store(self, check: LimitCheck) -> Decision:
         closed = [

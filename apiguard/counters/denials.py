@@ -210,11 +210,12 @@ class PolicyCounter:
         """As ``Counter.read``."""
         return self._counter.read(principal, limits)
 
-    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> None:
-        """As ``Counter.reset``; other processes may use a lease or a denial for some seconds."""
-        self._counter.reset(principal, limit_keys)
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> int:
+        """As ``Counter.reset``; other processes may remember a denial for some seconds."""
+        wait = self._counter.reset(principal, limit_keys)
         if self._denials is not None:
             self._denials.forget(principal)
+        return wait
 
 
 def _unchanged_for(decision: Decision) -> float:

@@ -264,10 +264,10 @@ class LeasingCounter:
         """As ``Counter.read``; what is reserved counts as used."""
         return self._counter.read(principal, limits)
 
-    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> None:
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> int:
         """As ``Counter.reset``; the leases of this process are dropped and not given back."""
         try:
-            self._counter.reset(principal, limit_keys)
+            return self._counter.reset(principal, limit_keys)
         finally:
             self.forget(principal)
 

@@ -18,7 +18,6 @@ from .base import LimitCheck, decision_of, hash_principal, key_for
 from .merged_log import (
     LEAST_LEASED_AMOUNT,
     MOST_USED,
-    MergedLog,
     Tally,
     largest_lease,
     new_tally,
@@ -83,15 +82,14 @@ class MemoryCounter:
         """As ``Counter.read``; it never raises."""
         return self.check(LimitCheck(principal, limits, 0, commit=False))
 
-    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> None:
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> int:
         """As ``Counter.reset``; it never raises."""
         principal_hash = hash_principal(principal)
         with self._lock:
-            for limit_key in limit_keys:
-                held = self._held.get(key_for("", principal_hash, limit_key))
-                if held is not None:
-                    # Still in the queue, so it is not deleted here: it is the next to be dropped.
-                    held.tally, held.expires = MergedLog(), 0
+            now = self._clock()
+            keys = [key_for("", principal_hash, limit_key) for limit_key in limit_keys]
+            held = [self._held[key].tally for key in keys if key in self._held]
+            return max((tally.start_over(now) for tally in held), default=0)
 
     def check(self, check: LimitCheck) -> Decision:
         """As ``Counter.check``; it never raises."""

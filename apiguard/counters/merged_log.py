@@ -41,6 +41,13 @@ whole log is shifted back, so that it lies that far ahead. It neither blocks for
 length of the step nor forgets. The shift is kept even when the request is refused, else
 the log would not age until the clock has caught up.
 
+**Counting from zero.** Leases that other processes hold may be used until they end, and
+nobody can tell how much of them was used. So a reset takes effect when the last of them
+has ended: at the last timestamp of the newest entry if that lies ahead, else at once. Until
+then the log counts as before, and nothing is reserved. Then all of it is forgotten; an
+empty entry at that moment stays first in the log, and what was counted up to there is not
+given back any more. A quota keeps the same moment as the begin from which it counts.
+
 A calendar quota whose period begins within the next day has been seen by a clock
 that then stepped back over midnight: that period goes on, so that it is granted
 once. One that begins later was seen by a clock that was wrong; it becomes the
@@ -92,8 +99,8 @@ class Tally(Protocol):
     def settle(self, now: int, limit: Limit) -> bool:
         """Forget what has passed; must precede every other call at ``now``.
 
-        True if the clock stepped back: then the tally must be kept even when
-        the request is refused.
+        True if the clock stepped back, or a reset took effect: then the tally must be
+        kept even when the request is refused.
         """
 
     def wait(self, now: int, limit: Limit, cost: int) -> int:
@@ -111,6 +118,9 @@ class Tally(Protocol):
     def may_return(self, now: int) -> bool:
         """Whether reserved units may be held now that are given back soon."""
 
+    def start_over(self, now: int) -> int:
+        """Count from zero when what is reserved has ended; return the microseconds until then."""
+
     def reset(self, now: int, limit: Limit) -> int | None:
         """Return microseconds until some quota returns; None when nothing is used."""
 
@@ -122,7 +132,11 @@ class Tally(Protocol):
 
 @dataclass(slots=True)
 class MergedLog:
-    """A window's tally. ``start`` is the first timestamp of the newest entry."""
+    """A window's tally.
+
+    ``start`` is the first timestamp of the newest entry. Behind its last one it says that
+    the log starts over at that last one.
+    """
 
     last: array[int] = field(default_factory=lambda: array("q"))
     count: array[int] = field(default_factory=lambda: array("q"))
@@ -132,8 +146,15 @@ class MergedLog:
     def used(self) -> int:
         return sum(self.count)
 
+    @property
+    def _starts_over(self) -> bool:
+        return bool(self.last) and self.start > self.last[-1]
+
     def settle(self, now: int, limit: Limit) -> bool:
         moved = self._shift_back(now)
+        if self._starts_over and self.last[-1] <= now:
+            self._forget()
+            moved = True
         horizon = now - _window(limit)
         gone = 0
         while gone < len(self.last) and self.last[gone] <= horizon:
@@ -157,8 +178,11 @@ class MergedLog:
         for last, count in zip(self.last, self.count, strict=True):
             missing -= count
             if missing <= 0:
-                return last + _window(limit) - now
+                return self._or_start_over(now, last + _window(limit) - now)
         return _window(limit)
+
+    def _or_start_over(self, now: int, wait: int) -> int:
+        return min(wait, self.last[-1] - now) if self._starts_over else wait
 
     def add(self, at: int, limit: Limit, units: int) -> None:
         last = max(at, self.last[-1]) if self.last else at
@@ -174,13 +198,16 @@ class MergedLog:
         if not self.last:
             return False
         near = limit.amount > B and at - self.start <= _window(limit) // B
-        return near or len(self.last) >= MAX_ENTRIES
+        return near or len(self.last) >= MAX_ENTRIES or self._starts_over
 
     def give_back(self, now: int, limit: Limit, place: int, age: int, units: int) -> bool:
         place = min(place, now - age)
-        if place <= now - _window(limit):
-            return False
         newest = len(self.last) - 1
+        if newest < 0 or place <= now - _window(limit):
+            return False
+        is_reset = not self.count[0]
+        if is_reset and place <= self.last[0]:
+            return False
         index = bisect_left(self.last, place)
         # An entry that was given back whole is none.
         while index < newest and not self.count[index]:
@@ -195,19 +222,36 @@ class MergedLog:
         if missing == units:
             return False
         # The newest entry stays: ``start`` is its own.
-        kept = [i for i, count in enumerate(self.count) if count or i == newest]
+        kept = [
+            i for i, count in enumerate(self.count) if count or i == newest or (i == 0 and is_reset)
+        ]
         self.last = array("q", [self.last[i] for i in kept])
         self.count = array("q", [self.count[i] for i in kept])
         return True
 
     def may_reserve(self, now: int, place: int, limit: Limit) -> bool:
-        return True
+        return not self._starts_over
 
     def may_return(self, now: int) -> bool:
         return bool(self.last) and self.last[-1] > now - RETURN_TIME
 
     def reset(self, now: int, limit: Limit) -> int | None:
-        return self.last[0] + _window(limit) - now if self.used else None
+        oldest = next((i for i, count in enumerate(self.count) if count), None)
+        if oldest is None:
+            return None
+        return self._or_start_over(now, self.last[oldest] + _window(limit) - now)
+
+    def start_over(self, now: int) -> int:
+        if not self.last:
+            return 0
+        if self.last[-1] <= now:
+            self._forget()
+            return 0
+        self.start = self.last[-1] + 1
+        return min(self.last[-1] - now, LONGEST_LEASE)
+
+    def _forget(self) -> None:
+        self.last, self.count, self.start = self.last[-1:], array("q", [0]), 0
 
     def expires(self, limit: Limit) -> int:
         return self.last[-1] + _window(limit) if self.last else 0
@@ -218,48 +262,73 @@ class MergedLog:
 
 @dataclass(slots=True)
 class CalendarQuota:
-    """A quota's tally: what was used since ``start``, the begin of its UTC day or month."""
+    """A quota's tally: what was used since ``start``, the begin of its UTC day or month.
+
+    After a reset ``start`` lies in the period, and while ``starts_over`` it lies ahead.
+    ``until`` is the latest moment at which units were counted, of a lease its end.
+    """
 
     start: int = 0
     used: int = 0
+    until: int = 0
+    starts_over: bool = False
 
     def settle(self, now: int, limit: Limit) -> bool:
+        moved = False
+        if self.starts_over:
+            moved = self.start > now + LONGEST_LEASE
+            self.start = min(self.start, now + LONGEST_LEASE)
+            if self.start <= now:
+                self.used, self.starts_over, moved = 0, False, True
         stepped_back = now < self.start <= now + DAY
-        begin, _ = calendar_bounds(self.start if stepped_back else now, limit.calendar)
-        moved = self.start > begin
+        begin, end = calendar_bounds(self.start if stepped_back else now, limit.calendar)
         if self.start < begin:
             self.used = 0
-        self.start = begin
+        if not begin <= self.start < end:
+            moved, self.start = moved or self.start >= end, begin
         return moved
 
     def wait(self, now: int, limit: Limit, cost: int) -> int:
         if self.used + cost <= limit.amount:
             return 0
+        if self.starts_over and cost <= limit.amount:
+            return self.start - now
         return self.expires(limit) - now
 
     def add(self, at: int, limit: Limit, units: int) -> None:
         self.used += units
+        self.until = max(self.until, at)
 
     def give_back(self, now: int, limit: Limit, place: int, age: int, units: int) -> bool:
-        if not self.start <= place < self.expires(limit):
+        if not self.start < place < self.expires(limit):
             return False
         before, self.used = self.used, max(0, self.used - units)
         return self.used != before
 
     def may_reserve(self, now: int, place: int, limit: Limit) -> bool:
-        return self.start <= now and place < self.expires(limit)
+        begin, end = calendar_bounds(self.start, limit.calendar)
+        return begin <= now and place < end and not self.starts_over
 
     def may_return(self, now: int) -> bool:
         return True  # A quota does not hold when it was used.
 
     def reset(self, now: int, limit: Limit) -> int | None:
-        return self.expires(limit) - now if self.used else None
+        if not self.used:
+            return None
+        return (self.start if self.starts_over else self.expires(limit)) - now
+
+    def start_over(self, now: int) -> int:
+        self.start = max(now, min(self.until, now + LONGEST_LEASE))
+        self.starts_over = self.start > now
+        if not self.starts_over:
+            self.used = 0
+        return self.start - now
 
     def expires(self, limit: Limit) -> int:
         return calendar_bounds(self.start, limit.calendar)[1]
 
     def copy(self) -> CalendarQuota:
-        return CalendarQuota(self.start, self.used)
+        return CalendarQuota(self.start, self.used, self.until, self.starts_over)
 
 
 def lease_length(limits: Sequence[Limit]) -> int:

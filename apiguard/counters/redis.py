@@ -36,6 +36,7 @@ from .connection import (
 )
 
 _SCRIPT = files("apiguard.counters").joinpath("window.lua").read_text(encoding="utf-8")
+_RESET_SCRIPT = files("apiguard.counters").joinpath("reset.lua").read_text(encoding="utf-8")
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 # A limit as the script reads it: kind, amount, period in microseconds, shadow.
@@ -93,15 +94,16 @@ class RedisCounter:
         """As ``Counter.read``."""
         return self.check(LimitCheck(principal, limits, 0, commit=False))
 
-    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> None:
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> int:
         """As ``Counter.reset``."""
+        if not limit_keys:
+            return 0
         name = hash_principal(principal)
+        keys = [key_for(self._prefix, name, limit_key) for limit_key in limit_keys]
+        now = [] if self._clock is None else [self._clock()]
         try:
             client: Any = self._connect()
-            for limit_key in limit_keys:
-                # An empty text that expires at once, because the script may SET already: no
-                # user of Redis needs another permission.
-                client.set(key_for(self._prefix, name, limit_key), b"", px=1)
+            return int(client.eval(_RESET_SCRIPT, len(keys), *keys, *now))
         except (*STORE_ERRORS, *CLUSTER_ERRORS) as error:
             raise StoreFailed(f"Redis: {type(error).__name__}") from error
 

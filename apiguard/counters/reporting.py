@@ -58,9 +58,9 @@ class ReportingCounter:
         """As ``Counter.read``."""
         return self._counter.read(principal, limits)
 
-    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> None:
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> int:
         """As ``Counter.reset``."""
-        self._counter.reset(principal, limit_keys)
+        return self._counter.reset(principal, limit_keys)
 
 
 class ReportingDenials(Denials):

@@ -61,6 +61,10 @@ class Slots:
     def reset(self, now: int, limit: Limit) -> int | None:
         return None
 
+    def start_over(self, now: int) -> int:
+        self.ends = array("q")
+        return 0
+
     def expires(self, limit: Limit) -> int:
         return self.ends[-1] if self.ends else 0
 

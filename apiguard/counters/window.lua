@@ -32,9 +32,11 @@ local SLACK = 5000000
 local LIMIT, LIMIT_SIZE = '<BI4I8B', 14 -- kind, amount, period, shadow
 local WINDOW, PER_DAY, CONCURRENT = 0, 1, 3 -- kinds; a calendar month is 2
 local COST = '<I4'
--- Mark; kept until; when the newest entry began, or the quota's day or month; used.
+-- Mark; kept until; when the newest entry began (behind its end: a reset takes effect at its
+-- end); used. Of a quota: mark of its calendar; until when its leases last; since when it
+-- counts (RESET added to the mark: until when, a reset takes effect then); used.
 local HEAD, HEAD_SIZE = '<BI7I7I4', 19
-local LOG_MARK, QUOTA_MARK = 76, 81
+local LOG_MARK, DAY_MARK, MONTH_MARK, RESET = 76, 68, 77, 32
 local ENTRY, ENTRY_SIZE = '<I7I4', 11 -- last, count
 local SLOTS_MARK, END, END_SIZE = 'S', '<I7', 7
 local SLOT_WAIT, MOST_USED = 1000000, 4000000000
@@ -55,8 +57,9 @@ if not now then
 end
 
 -- A window at now: its log, where the first entry that still counts begins in it
--- (behind its end: none does), what it holds, when that entry was last added to,
--- when the newest one began, until when it is kept, and whether it was shifted.
+-- (behind its end: none does), what it holds, when the first one that is not empty was last
+-- added to, when the newest one began, until when it is kept, whether it was shifted, and in
+-- how long it starts over, if it was reset.
 local function settled(raw, period)
   local entries = (#raw - HEAD_SIZE) / ENTRY_SIZE
   if entries < 1 or entries > MAX_ENTRIES or entries % 1 ~= 0 then return '', 1, 0 end
@@ -77,17 +80,26 @@ local function settled(raw, period)
   end
   local horizon = now - period
   if newest <= horizon then return '', 1, 0 end
+  if start > newest and newest <= now then -- A reset has taken effect; see merged_log.py.
+    raw = pack(HEAD_AND_FIRST, LOG_MARK, kept, 0, 0, newest, 0)
+    return raw, HEAD_SIZE + 1, 0, newest, 0, kept, true
+  end
   local at = HEAD_SIZE + 1
   while last <= horizon do
     used, at = used - count, at + ENTRY_SIZE
     last, count = unpack_from(ENTRY, raw, at)
   end
   if used < 0 then used = 0 end
-  return raw, at, used, last, start, kept, moved
+  local from = at
+  while count == 0 and from + ENTRY_SIZE < #raw do
+    from = from + ENTRY_SIZE
+    last, count = unpack_from(ENTRY, raw, from)
+  end
+  return raw, at, used, last, start, kept, moved, start > newest and newest - now or nil
 end
 
 -- The log with `units` more at a moment, in its newest entry or in one more; and when its
--- first entry was last added to, if that changed.
+-- first entry that is not empty was last added to, if that changed.
 local function added(raw, at, used, start, kept, amount, period, moment, units)
   local entries = (#raw - at + 1) / ENTRY_SIZE
   if entries == 0 then
@@ -95,31 +107,33 @@ local function added(raw, at, used, start, kept, amount, period, moment, units)
   end
   local newest = #raw - ENTRY_SIZE
   local last, count = unpack_from(ENTRY, raw, newest + 1)
+  local is_merged = amount > B and moment - start <= floor(period / B) or start > last
   if moment > last then last = moment end
-  local is_merged = amount > B and moment - start <= floor(period / B)
   if not (is_merged or entries >= MAX_ENTRIES) then
-    return pack(HEAD, LOG_MARK, kept, moment, used) .. raw:sub(at) .. pack(ENTRY, last, units)
+    return pack(HEAD, LOG_MARK, kept, moment, used) .. raw:sub(at) .. pack(ENTRY, last, units),
+      used == units and last or nil
   end
   if entries == 1 then
     return pack(HEAD_AND_FIRST, LOG_MARK, kept, start, used, last, count + units), last
   end
   return pack(HEAD, LOG_MARK, kept, start, used)
-    .. raw:sub(at, newest) .. pack(ENTRY, last, count + units)
+    .. raw:sub(at, newest) .. pack(ENTRY, last, count + units), count + units == used and last or nil
 end
 
 -- The log without what is given back of it: where its first entry begins, what it holds,
--- when that entry was last added to, and whether anything changed.
+-- when the first one that is not empty was last added to, and whether anything changed.
 local function returned(raw, at, used, last, start, kept, period)
   local lasts, counts, before = {}, {}, used
   for from = at, #raw, ENTRY_SIZE do
     lasts[#lasts + 1], counts[#counts + 1] = unpack_from(ENTRY, raw, from)
   end
+  local is_reset, first = counts[1] == 0, nil
   for from = 1, #given_back, GIVE_BACK_SIZE do
     local place, age, units = unpack_from(GIVE_BACK, given_back, from)
     place = math.min(place, now - age)
     local i = 1
     while lasts[i] and (lasts[i] < place or (counts[i] == 0 and i < #lasts)) do i = i + 1 end
-    if place <= now - period or not lasts[i] then i = 0 end
+    if place <= now - period or not lasts[i] or is_reset and place <= lasts[1] then i = 0 end
     while i > 0 and units > 0 do
       local part = math.min(units, counts[i])
       counts[i], units, used, i = counts[i] - part, units - part, used - part, i - 1
@@ -128,11 +142,13 @@ local function returned(raw, at, used, last, start, kept, period)
   if used == before then return raw, at, used, last, false end
   local left = {pack(HEAD, LOG_MARK, kept, start, math.max(0, used))}
   for i = 1, #lasts do
+    if counts[i] > 0 then first = first or lasts[i] end
     -- The newest entry stays: `start` is its own.
-    if counts[i] > 0 or i == #lasts then left[#left + 1] = pack(ENTRY, lasts[i], counts[i]) end
+    if counts[i] > 0 or i == #lasts or i == 1 and is_reset then
+      left[#left + 1] = pack(ENTRY, lasts[i], counts[i])
+    end
   end
-  raw, at = table.concat(left), HEAD_SIZE + 1
-  return raw, at, math.max(0, used), unpack_from('<I7', raw, at), true
+  return table.concat(left), HEAD_SIZE + 1, math.max(0, used), first or last, true
 end
 
 -- The ends of requests that are in flight now, and whether they must be kept at all events.
@@ -179,14 +195,15 @@ for i = 1, #KEYS do
   local cost = costs == '' and cost_of_all or unpack_from(COST, costs, 4 * i - 3)
   if amount < LEAST_LEASED then is_large = false end
   if kind == WINDOW then
-    local at, last, start, kept, moved
-    raw, at, used, last, start, kept, moved = settled(raw, period)
+    local at, last, start, kept, moved, zero_in
+    raw, at, used, last, start, kept, moved, zero_in = settled(raw, period)
     if last and given_back ~= '' then
       local changed
       raw, at, used, last, changed = returned(raw, at, used, last, start, kept, period)
       moved = moved or changed
     end
     if used > 0 then reset = last + period - now end
+    if zero_in then may_reserve, reset = false, math.min(reset, zero_in) end
     -- Whatever is merged into an entry that begins now must not need another expiry,
     -- and an entry that begins later is the next to set one.
     if not kept or moved or kept < now + period or kept > now + 2 * period then
@@ -203,6 +220,7 @@ for i = 1, #KEYS do
         missing = missing - count
         if missing <= 0 then
           wait = math.max(1, last + period - now)
+          if zero_in then wait = math.min(wait, zero_in) end
           break
         end
       end
@@ -210,8 +228,7 @@ for i = 1, #KEYS do
       may_return = may_return or newest > now - RETURN_TIME
     elseif cost > 0 then
       local text, first = added(raw, at, used + cost, start, kept, amount, period, now, cost)
-      if used == 0 then first = first or last end
-      counted[i], resets[i] = text, first and first + period - now
+      counted[i], resets[i] = text, first and math.min(first + period - now, zero_in or period * 2)
     end
     if moved then
       shifts = shifts or {}
@@ -253,32 +270,43 @@ for i = 1, #KEYS do
       return first * DAY, (first + length) * DAY
     end
 
-    local mark, kept, begin, held
-    if #raw == HEAD_SIZE then mark, kept, begin, held = unpack_from(HEAD, raw) end
-    local stepped_back = mark == QUOTA_MARK and now < begin and begin <= now + DAY
-    local from, to = calendar_bounds(stepped_back and begin or now)
-    if kept ~= to or mark ~= QUOTA_MARK then expiries[i] = to end
-    if mark == QUOTA_MARK then
-      if begin >= from then used = held end
-      local before = used
-      for at = 1, #given_back, GIVE_BACK_SIZE do
-        local place, _, units = unpack_from(GIVE_BACK, given_back, at)
-        if from <= place and place < to then used = math.max(0, used - units) end
-      end
-      if begin > from or used < before then
-        shifts = shifts or {}
-        shifts[i] = pack(HEAD, QUOTA_MARK, to, from, used)
-      end
+    local own, moved = kind == PER_DAY and DAY_MARK or MONTH_MARK, false
+    local mark, till, begin, held
+    if #raw == HEAD_SIZE then mark, till, begin, held = unpack_from(HEAD, raw) end
+    local starts_over = mark == DAY_MARK + RESET or mark == MONTH_MARK + RESET
+    if not (starts_over or mark == DAY_MARK or mark == MONTH_MARK) then
+      till, begin, held = 0, 0, 0
     end
-    if used > 0 then reset = to - now end
+    if starts_over then
+      if begin > now + AHEAD then begin, moved = now + AHEAD, true end
+      if begin <= now then starts_over, moved, held = false, true, 0 end
+    end
+    local stepped_back = now < begin and begin <= now + DAY
+    local from, to = calendar_bounds(stepped_back and begin or now)
+    if mark ~= own and mark ~= own + RESET or begin < from or begin >= to then expiries[i] = to end
+    if begin >= from then used = held end
+    if begin < from or begin >= to then begin, moved = from, moved or begin >= to end
+    local before = used
+    for at = 1, #given_back, GIVE_BACK_SIZE do
+      local place, _, units = unpack_from(GIVE_BACK, given_back, at)
+      if begin < place and place < to then used = math.max(0, used - units) end
+    end
+    local mark_then = starts_over and own + RESET or own
+    if moved or used < before then
+      shifts = shifts or {}
+      shifts[i] = pack(HEAD, mark_then, till, begin, used)
+    end
+    local zero_at = starts_over and begin or to
+    if used > 0 then reset = zero_at - now end
     if is_owed then cost = math.min(cost, MOST_USED - used) end
     if used + cost > amount and not is_owed then
-      wait, may_return = to - now, true -- A quota does not hold when it was used.
+      -- A quota does not hold when it was used.
+      wait, may_return = (cost > amount and to or zero_at) - now, true
     elseif cost > 0 then
-      counted[i] = pack(HEAD, QUOTA_MARK, to, from, used + cost)
-      resets[i] = to - now
+      counted[i] = pack(HEAD, mark_then, math.max(till, now), begin, used + cost)
+      resets[i] = zero_at - now
     end
-    if now < from or now + ahead >= to then may_reserve = false end
+    if starts_over or now < from or now + ahead >= to then may_reserve = false end
   end
   if wait > 0 and shadow == 0 then reply[2] = 0 end
   least_left, paid[i] = math.min(least_left, amount - used - cost), cost
@@ -299,7 +327,7 @@ if units > 0 then
       )
       counted[i], resets[i] = text, first and first + period - now or resets[i]
     else
-      counted[i] = pack(HEAD, mark, kept, start, used + units)
+      counted[i] = pack(HEAD, mark, math.max(kept, now + ahead), start, used + units)
     end
   end
 end

@@ -15,7 +15,7 @@ from ..conf import Settings
 from ..counters.base import StoreFailed
 from ..policy.records import ClientRecord
 from ..policy.snapshot import RoutePolicy, Snapshot, TierPolicy
-from ..rules.limits import Counted, Limit
+from ..rules.limits import MICROSECONDS, Counted, Limit
 from .effects import limit_counter
 from .limits import at_route, with_overrides
 
@@ -83,16 +83,20 @@ def read_use(
     return {one.limit.key: one for one in decision.counted}
 
 
-def reset_use(settings: Settings, principal: str, limit_keys: Sequence[str]) -> None:
+def reset_use(settings: Settings, principal: str, limit_keys: Sequence[str]) -> int:
     """Count the limits with these keys of ``principal`` from zero.
 
     Where limits are counted in memory, those of this process alone.
+
+    Returns:
+        The seconds until they count from zero: at most 2, 0 where no process has reserved units.
 
     Raises:
         CounterUnavailable: the store does not answer; the limits may or may not be reset.
     """
     counter = limit_counter(settings)
-    _within_time(lambda: counter.reset(principal, limit_keys), settings)
+    wait = _within_time(lambda: counter.reset(principal, limit_keys), settings)
+    return -(-wait // MICROSECONDS)
 
 
 def _within_time(work: Callable[[], T], settings: Settings) -> T:

@@ -4,7 +4,8 @@ Every process is a real ``LeasingCounter`` on a clock of its own; the store is a
 counter. What lies between them is played: a check reaches the store after a while, its
 reply comes back later or not at all, and in between everything else goes on. Processes are
 killed, stopped and forked, clocks of processes drift, the store's clock is set back, limits
-change while they are counted. Times are microseconds; ``now`` is the real time.
+change while they are counted, staff count them from zero. Times are microseconds; ``now`` is
+the real time.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Trouble:
     steps: int = 0
     drift: float = 0.0
     changes: int = 0
+    resets: int = 0
 
     @classmethod
     def drawn(cls, dice: random.Random) -> Trouble:
@@ -54,6 +56,7 @@ class Trouble:
             steps=dice.choice([0, 0, 2]),
             drift=dice.choice([0, 0.9 / DRIFT]),
             changes=dice.choice([0, 0, 2]),
+            resets=dice.choice([0, 0, 3]),
         )
 
 
@@ -101,10 +104,15 @@ class World:
             for _ in range(dice.choice([1, 2, 4, 8]))
         ]
         self.most_requests = most_requests
-        # By limit, the moments and costs of what it admitted.
+        # By limit, the moments and costs of what it admitted since it last counted from zero.
         self.admitted: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        # By calendar quota and the end of its period, on the store's clock.
+        # By calendar quota and the end of its period, on the store's clock, likewise.
         self.in_period: dict[tuple[int, int], int] = defaultdict(int)
+        # By limit, when a reset takes effect, on the store's clock; and when the last one did.
+        self.resets: dict[int, int] = {}
+        self.zero: dict[int, int] = {}
+        # The excess of what was admitted before resets.
+        self.worst = 0
         # The ends of the periods that go on, and by place those in which a lease is counted.
         self.ends: dict[int, int] = {}
         self.ends_of: dict[int, dict[int, int]] = {}
@@ -112,6 +120,8 @@ class World:
         # By place: what was reserved there and not used; and how much of it was given back.
         self.unused: dict[int, int] = defaultdict(int)
         self.given_back: dict[int, int] = defaultdict(int)
+        # All of them.
+        self.places: set[int] = set()
         self.asked = self.sent = self.spent = 0
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._numbers = count()
@@ -152,7 +162,7 @@ class World:
             self.at(moment, self.request, self.processes[one % len(self.processes)])
         for process in self.processes:
             self.at(begin + dice.randrange(SWEEP), self.sweep, process, moment)
-        for name in ("kill", "stop", "fork", "step", "change"):
+        for name in ("kill", "stop", "fork", "step", "change", "reset"):
             for _ in range(getattr(self.trouble, f"{name}s")):
                 self.at(
                     dice.randrange(begin, moment + 1),
@@ -160,6 +170,7 @@ class World:
                 )
         while self._queue:
             self.now, _, happens, arguments = heapq.heappop(self._queue)
+            self.begin_from_zero()
             happens(*arguments)
         return self
 
@@ -198,6 +209,31 @@ class World:
         self.most[1] = max(self.most[1], amount)
         for process in self.processes:
             self.at(self.now + dice.randrange(2 * MICROSECONDS), process.adopt, self.limits)
+
+    def reset(self) -> None:
+        """Staff count limits from zero, by one of the workers or by a command."""
+        worker = self.dice.choice([None, *self.processes])
+        if worker is not None:
+            worker.leases.forget(PRINCIPAL)
+        now, some = self.now - self.step, self.dice.choice([self.all_limits, (self.window,)])
+        for limit in some:
+            wait = self.store.reset(PRINCIPAL, [limit.key])
+            latest = max((place for place in self.places if place > now), default=now)
+            # Where a clock was set back, what was counted before may lie ahead as well.
+            longest = LONGEST_LEASE if self.trouble.steps else latest - now
+            assert wait <= longest, "a reset waits longer than for leases"
+            self.resets[limit.pk] = now + wait
+        self.begin_from_zero()
+
+    def begin_from_zero(self) -> None:
+        """Let resets take effect; what was admitted before and after each is judged by itself."""
+        for pk, moment in list(self.resets.items()):
+            if self.now - self.step >= moment:
+                self.worst = max(self.worst, self.excess())
+                self.zero[pk] = self.resets.pop(pk)
+                self.admitted[pk] = []
+                for period in [each for each in self.in_period if each[0] == pk]:
+                    del self.in_period[period]
 
     def sweep(self, process: Process, until: int) -> None:
         if process.stopped_until <= self.now:
@@ -267,6 +303,10 @@ class World:
         is_lost: bool,
     ) -> None:
         decision = self.store.check(check)
+        # The store's clock was set back: a reset waits for the longest lease at most.
+        self.resets = {
+            pk: min(moment, decision.now + LONGEST_LEASE) for pk, moment in self.resets.items()
+        }
         for place, _, units in check.given_back:
             self.given_back[place] += units
             assert self.given_back[place] <= self.unused[place]
@@ -277,6 +317,7 @@ class World:
                     _, end = calendar_bounds(decision.now, limit.calendar)
                     self.ends[limit.pk] = max(end, self.ends.get(limit.pk, 0))
         if decision.reserved:
+            self.places.add(decision.now + check.ahead)
             self.ends_of[decision.now + check.ahead] = self.ends_under(check)
             self.unused[decision.now + check.ahead] += decision.reserved
         if check.cost and not is_lost:
@@ -302,6 +343,8 @@ class World:
                 length = limit.period * MICROSECONDS
                 begin = self.now - length - 2 * (length // B)
             used = sum(units for moment, units in self.admitted[limit.pk] if moment > begin)
+            # What was reserved before a reset is not counted after it.
+            begin = max(begin, self.zero.get(limit.pk, 0))
             held = sum(units for place, units in self.unused.items() if place > begin)
             fits = fits and used + held + check.cost <= limit.amount
         assert not fits, "a request was refused that fits all limits"
@@ -319,7 +362,7 @@ class World:
 
     def excess(self) -> int:
         """By how many units any window or period holds more than the largest amount in force."""
-        worst = 0
+        worst = self.worst
         for limit in self.all_limits:
             if limit.kind == "quota":
                 held = [units for (pk, _), units in self.in_period.items() if pk == limit.pk]

@@ -626,6 +626,7 @@ def test_a_denial_says_whether_reserved_units_may_return(counter, clock, limit, 
             st.one_of(st.integers(0, SECOND), st.integers(-3 * SECOND, WINDOW)),
             st.integers(0, 50),
             st.integers(0, 60),
+            st.sampled_from([False] * 9 + [True]),
             st.lists(
                 st.builds(
                     GiveBack,
@@ -646,11 +647,86 @@ def test_both_counters_reserve_and_take_back_alike(redis_client, trace):
         RedisCounter(lambda: redis_client, "test", clock=clock),
     ]
     limits = (window(300, PERIOD), window(2000, 5, pk=3, shadow=True), quota(900))
-    for step, cost, units, given_back in trace:
+    for step, cost, units, is_reset, given_back in trace:
         clock.advance(step)
+        if is_reset:
+            waits = [each.reset(principal, [limit.key for limit in limits]) for each in counters]
+            assert waits[0] == waits[1]
         one = LimitCheck(principal, limits, cost, True, units, 2 * SECOND, tuple(given_back))
         ours, theirs = (counter.check(one) for counter in counters)
         assert ours == theirs
+
+
+def test_a_reset_takes_effect_when_the_last_lease_has_ended(counter, clock):
+    """What processes reserved before may be used until then; nobody can tell how much of it."""
+    limits = [window(900), quota(900)]
+    for units in (30, 20):
+        reserve(counter, limits, 1, units)
+        clock.advance(AHEAD // 4)
+    assert counter.reset("p", [limit.pk for limit in limits]) == AHEAD * 3 // 4
+    assert [used(counter, limit) for limit in limits] == [52, 52]
+    assert reserve(counter, limits, 1, 30).reserved == 0
+    refused = check(counter, "p", limits, 900)
+    assert (refused.counted[0].wait, refused.counted[1].wait) == (AHEAD * 3 // 4,) * 2
+    assert [one.reset for one in refused.counted] == [AHEAD * 3 // 4] * 2
+    clock.advance(AHEAD * 3 // 4 - 1)
+    assert [used(counter, limit) for limit in limits] == [53, 53]
+    clock.advance(1)
+    assert [used(counter, limit) for limit in limits] == [0, 0]
+    admitted = check(counter, "p", limits, 900)
+    assert admitted.allowed
+    assert admitted.counted[0].reset == 60 * SECOND
+
+
+def test_a_reset_counts_small_amounts_from_zero_although_units_lie_ahead(counter, clock):
+    """The amount was larger when they were reserved, and entries of small amounts never merge."""
+    reserve(counter, [window(1000)], 1, 8)
+    counter.reset("p", [window(20).pk])
+    for _ in range(5):
+        clock.advance(AHEAD // 8)
+        assert check(counter, "p", [window(20)], 1).allowed
+    clock.advance(AHEAD)
+    assert used(counter, window(20)) == 0
+
+
+def test_what_was_counted_before_a_reset_is_not_given_back_after_it(counter, clock):
+    limits = [window(1000), quota(1000)]
+    first = reserve(counter, limits, 1, 50)
+    clock.advance(AHEAD)
+    counter.reset("p", [limit.pk for limit in limits])
+    check(counter, "p", limits, 60)
+    for place in (first.now, first.now + AHEAD):
+        give_back(counter, limits, GiveBack(place, 0, 20))
+    assert [used(counter, limit) for limit in limits] == [60, 60]
+    clock.advance(SECOND)
+    place = reserve(counter, limits, 1, 50).now + AHEAD
+    give_back(counter, limits, GiveBack(place, -AHEAD, 20))
+    assert [used(counter, limit) for limit in limits] == [91, 91]
+
+
+@pytest.mark.parametrize("step", [SECOND // 2, 100 * SECOND])
+def test_a_reset_takes_effect_within_two_seconds_although_the_clock_is_set_back(
+    counter, clock, step
+):
+    limits = [window(1000), quota(900)]
+    reserve(counter, limits, 1, 30)
+    counter.reset("p", [limit.pk for limit in limits])
+    clock.advance(-step)
+    check(counter, "p", limits, 1)
+    clock.advance(2 * SECOND)
+    assert [used(counter, limit) for limit in limits] == [0, 0]
+
+
+def test_a_reset_of_requests_in_flight_frees_their_places_at_once(counter, clock):
+    limit = at_once(2)
+    first, _second = admit(counter, limit), admit(counter, limit)
+    assert counter.reset("p", [limit.pk]) == 0
+    assert in_flight(counter, limit) == 0
+    clock.advance(SECOND)
+    assert admit(counter, limit).allowed
+    # The place of a request that was admitted before is no one's any more.
+    release(counter, clock, limit, first.now)
+    assert in_flight(counter, limit) == 1
 
 
 # Units that are settled, and requests in flight ----------------------------------

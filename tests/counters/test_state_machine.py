@@ -3,7 +3,7 @@
 A trace is any order of: requests of several principals at any cost, under one
 to four limits (windows, quotas, shadows); clocks that run, jump ahead or are
 set back; requests in flight that end; staff who raise or lower an amount, change a
-period, or make a limit a shadow, while it is counted.
+period, make a limit a shadow, or count it from zero, while it is counted.
 
 Four properties hold at every step. *Age* is measured as the store does: if the
 clock reads less than at the newest admission of a limit, that admission is
@@ -45,7 +45,13 @@ from redis import Redis
 from apiguard.counters import memory
 from apiguard.counters.base import GiveBack, LimitCheck, hash_principal, key_for
 from apiguard.counters.memory import MemoryCounter
-from apiguard.counters.merged_log import LONGEST_LEASE, MAX_ENTRIES, B, MergedLog
+from apiguard.counters.merged_log import (
+    LONGEST_LEASE,
+    MAX_ENTRIES,
+    B,
+    MergedLog,
+    calendar_bounds,
+)
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import MICROSECONDS, Decision, Limit
 from tests.examples import examples
@@ -99,6 +105,7 @@ class Past:
     # What a period let go stays forgotten, also under a longer one.
     forgotten: int = 0
     full: bool = False
+    is_reset: bool = False
 
     def look(self, now: int) -> None:
         """Be as old as the store takes it to be."""
@@ -106,6 +113,8 @@ class Past:
         if self.admitted and self.admitted[-1][0] > latest:
             step = self.admitted[-1][0] - latest
             self.admitted = [(moment - step, units) for moment, units in self.admitted]
+        if self.is_reset and (not self.admitted or self.admitted[-1][0] <= now):
+            self.admitted, self.forgotten, self.is_reset = [], 0, False
 
     def admit(self, now: int, units: int, length: int) -> None:
         newest = self.admitted[-1][0] if self.admitted else now
@@ -129,9 +138,24 @@ class Unit:
 
     begin: datetime = EPOCH
     used: int = 0
+    # When it counted last; and whether it counts from zero from its begin on.
+    until: datetime = EPOCH
+    is_reset: bool = False
+
+    def reset(self, now: int) -> None:
+        moment = EPOCH + timedelta(microseconds=now)
+        latest = moment + timedelta(microseconds=LONGEST_LEASE)
+        self.begin = max(moment, min(self.until, latest))
+        self.is_reset = self.begin > moment
+        if not self.is_reset:
+            self.used = 0
 
     def look(self, now: int, calendar: str) -> None:
         moment = EPOCH + timedelta(microseconds=now)
+        if self.is_reset:
+            self.begin = min(self.begin, moment + timedelta(microseconds=LONGEST_LEASE))
+            if moment >= self.begin:
+                self.used, self.is_reset = 0, False
         # A clock that stepped back over midnight: the unit that had begun goes on.
         if moment < self.begin <= moment + timedelta(days=1):
             moment = self.begin
@@ -139,7 +163,10 @@ class Unit:
         begin = begin if calendar == "day" else begin.replace(day=1)
         if begin > self.begin:
             self.used = 0
-        self.begin = begin
+        # A reset within the period stays.
+        _, end = calendar_bounds((begin - EPOCH) // timedelta(microseconds=1), calendar)
+        if not begin <= self.begin < EPOCH + timedelta(microseconds=end):
+            self.begin = begin
 
 
 @dataclass
@@ -207,6 +234,23 @@ class Lockstep(RuleBasedStateMachine):
     def a_limit_becomes_a_shadow_or_real(self, which: int) -> None:
         which %= len(self.limits)
         self.limits[which] = replace(self.limits[which], shadow=not self.limits[which].shadow)
+
+    @rule(principal=st.sampled_from(PRINCIPALS), which=st.integers(0, 3))
+    def a_limit_is_counted_from_zero(self, principal: str, which: int) -> None:
+        limit = self.limits[which % len(self.limits)]
+        wait = self.memory.reset(principal, [limit.key])
+        assert self.redis.reset(principal, [limit.key]) == wait  # 3
+        assert 0 <= wait <= LONGEST_LEASE
+        counted = (principal, limit.pk)
+        self.flights.pop(counted, None)
+        if counted in self.pasts:
+            self.pasts[counted].is_reset = wait > 0
+            if not wait:
+                self.pasts[counted] = Past(full=self.pasts[counted].full)
+        if counted in self.units and self.units[counted].until > EPOCH:
+            self.units[counted].reset(self.now)
+        if not wait:
+            assert self.redis.read(principal, (limit,)).counted[0].used == 0
 
     # Requests ---------------------------------------------------------------
 
@@ -294,10 +338,12 @@ class Lockstep(RuleBasedStateMachine):
         seen.look(self.now, limit.calendar)
         counted = decision.counted[limit.pk]
         assert counted.allowed == (seen.used + cost <= limit.amount)
-        if counted.allowed and decision.allowed:
+        is_counted = counted.allowed and decision.allowed
+        if is_counted:
             seen.used += cost
+            seen.until = max(seen.until, EPOCH + timedelta(microseconds=self.now))
         assert counted.used == seen.used
-        if (counted.allowed and decision.allowed) or seen.begin < unit.begin:
+        if is_counted or seen.begin < unit.begin or seen.is_reset != unit.is_reset:
             self.units[principal, limit.pk] = seen
         return counted.allowed
 

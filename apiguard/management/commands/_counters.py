@@ -110,11 +110,18 @@ def _reset(console: Console, options: Options) -> None:
             acting(name="apiguard counters reset (command line)"),
             recorded_reset(client, names),
         ):
-            limit_use.reset_use(conf.current(), principal, [one.key for one in limits])
+            keys = [one.key for one in limits]
+            seconds = limit_use.reset_use(conf.current(), principal, keys)
     except CounterUnavailable as error:
         raise used_wrongly(f"{error}. Nothing is known of what was reset; try again.") from error
-    answer = {"client": client.slug, "limits": names}
-    console.answer(answer, [f"Counted from zero for {client.slug}: {', '.join(names)}."])
+    answer = {"client": client.slug, "limits": names, "seconds": seconds}
+    text = f"Counted from zero for {client.slug}: {', '.join(names)}."
+    if seconds:
+        text = (
+            f"Counted from zero for {client.slug} in {seconds} s, when the units that processes "
+            f"have reserved are used or returned: {', '.join(names)}."
+        )
+    console.answer(answer, [text])
 
 
 def _address(text: str) -> str:
