@@ -31,6 +31,7 @@ from redis.connection import parse_url
 from selenium.webdriver import Chrome
 
 from apiguard import test_run
+from apiguard.counters.factory import forget_counters
 from tests.browser import chromium, running_browser
 from tests.demo_site import DemoSite, copy_of, make_demo_site, make_template
 from tests.examples import examples
@@ -194,6 +195,7 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _empty_redis(request: pytest.FixtureRequest) -> None:
     if "redis_url" in request.fixturenames:
+        forget_counters()  # No lease of a test before is given back to the counts of this one.
         with redis.Redis.from_url(request.getfixturevalue("redis_url")) as client:
             client.flushdb()
 

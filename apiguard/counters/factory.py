@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Protocol
+from weakref import WeakSet
 
 from ..concurrency import CircuitBreaker
 from .base import Counter
@@ -26,6 +27,10 @@ class Listener(Protocol):
     def record_fault(self, fault: Fault) -> None:
         """A request was decided without the store, although that is not away."""
         ...
+
+
+# Those that exist: their threads would give units back after the counters are forgotten.
+_leasing_counters: WeakSet[LeasingCounter] = WeakSet()
 
 
 @lru_cache(maxsize=8)
@@ -65,9 +70,13 @@ def _reporting(counter: Counter, source: Source, report: Report | None) -> Count
 
 
 def _leasing(store: Counter, report: Report | None) -> LeasingCounter:
-    return LeasingCounter(store) if report is None else ReportingLeases(store, report)
+    leasing = LeasingCounter(store) if report is None else ReportingLeases(store, report)
+    _leasing_counters.add(leasing)
+    return leasing
 
 
 def forget_counters() -> None:
-    """Drop this process's counters, and with them what was counted in memory; for tests."""
+    """Drop this process's counters, what they counted in memory, and their leases; for tests."""
     counter_for.cache_clear()
+    for leasing in list(_leasing_counters):
+        leasing.forget_all()

@@ -212,7 +212,9 @@ class LeasingCounter:
     def forget_all(self) -> None:
         """Forget all leases without giving them back: the store may have lost what it counted."""
         with self._lock:
-            self._callers = OrderedDict()
+            principals = list(self._callers)
+        for principal in principals:
+            self.forget(principal)
 
     def forget(self, principal: str) -> None:
         """Forget the leases of a principal without giving them back: its counts were reset."""

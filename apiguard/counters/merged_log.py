@@ -202,32 +202,32 @@ class MergedLog:
 
     def give_back(self, now: int, limit: Limit, place: int, age: int, units: int) -> bool:
         place = min(place, now - age)
-        newest = len(self.last) - 1
-        if newest < 0 or place <= now - _window(limit):
+        if not self.last or place <= now - _window(limit):
             return False
         is_reset = not self.count[0]
         if is_reset and place <= self.last[0]:
             return False
-        index = bisect_left(self.last, place)
-        # An entry that was given back whole is none.
-        while index < newest and not self.count[index]:
-            index += 1
-        if index > newest:
+        newest = len(self.last) - 1
+        of = range(bisect_left(self.last, place), newest + 1)
+        index = next((i for i in of if self.count[i]), None)
+        if index is None:
             return False
         missing = units
         for i in range(index, -1, -1):
             part = min(missing, self.count[i])
             self.count[i] -= part
             missing -= part
-        if missing == units:
-            return False
-        # The newest entry stays: ``start`` is its own.
-        kept = [
-            i for i, count in enumerate(self.count) if count or i == newest or (i == 0 and is_reset)
-        ]
+        kept = [i for i, count in enumerate(self.count) if count or (i == 0 and is_reset)]
+        if not self.count[newest]:
+            if self._starts_over:  # The newest entry says so.
+                kept = [*kept, newest]
+            else:
+                # Nobody knows when the entry before it began, but whatever begins from now on
+                # does so more than W/B later.
+                self.start = 0
         self.last = array("q", [self.last[i] for i in kept])
         self.count = array("q", [self.count[i] for i in kept])
-        return True
+        return missing < units
 
     def may_reserve(self, now: int, place: int, limit: Limit) -> bool:
         return not self._starts_over

@@ -31,7 +31,7 @@ for i = 1, #KEYS do
         wait = math.max(wait, math.min(newest - now, AHEAD))
         text = struct.pack(HEAD, mark, till, newest + 1, used) .. raw:sub(HEAD_SIZE + 1)
       end
-    elseif #raw == HEAD_SIZE then
+    elseif mark ~= LOG_MARK and #raw == HEAD_SIZE then
       if mark >= DAY_MARK + RESET then mark = mark - RESET end
       begin = math.max(now, math.min(till, now + AHEAD))
       if begin <= now then

@@ -121,7 +121,8 @@ local function added(raw, at, used, start, kept, amount, period, moment, units)
 end
 
 -- The log without what is given back of it: where its first entry begins, what it holds,
--- when the first one that is not empty was last added to, and whether anything changed.
+-- when the first one that is not empty was last added to, when the newest one began, and
+-- whether anything changed.
 local function returned(raw, at, used, last, start, kept, period)
   local lasts, counts, before = {}, {}, used
   for from = at, #raw, ENTRY_SIZE do
@@ -132,23 +133,25 @@ local function returned(raw, at, used, last, start, kept, period)
     local place, age, units = unpack_from(GIVE_BACK, given_back, from)
     place = math.min(place, now - age)
     local i = 1
-    while lasts[i] and (lasts[i] < place or (counts[i] == 0 and i < #lasts)) do i = i + 1 end
+    while lasts[i] and (lasts[i] < place or counts[i] == 0) do i = i + 1 end
     if place <= now - period or not lasts[i] or is_reset and place <= lasts[1] then i = 0 end
     while i > 0 and units > 0 do
       local part = math.min(units, counts[i])
       counts[i], units, used, i = counts[i] - part, units - part, used - part, i - 1
     end
   end
-  if used == before then return raw, at, used, last, false end
+  if used == before then return raw, at, used, last, start, false end
+  local is_kept = counts[#counts] > 0 or start > lasts[#lasts] -- The newest one; or a reset stands there.
+  if not is_kept then start = 0 end
   local left = {pack(HEAD, LOG_MARK, kept, start, math.max(0, used))}
   for i = 1, #lasts do
     if counts[i] > 0 then first = first or lasts[i] end
-    -- The newest entry stays: `start` is its own.
-    if counts[i] > 0 or i == #lasts or i == 1 and is_reset then
+    if counts[i] > 0 or i == 1 and is_reset or i == #lasts and is_kept then
       left[#left + 1] = pack(ENTRY, lasts[i], counts[i])
     end
   end
-  return table.concat(left), HEAD_SIZE + 1, math.max(0, used), first or last, true
+  if not left[2] then return '', 1, 0, nil, 0, true end
+  return table.concat(left), HEAD_SIZE + 1, math.max(0, used), first or last, start, true
 end
 
 -- The ends of requests that are in flight now, and whether they must be kept at all events.
@@ -199,7 +202,7 @@ for i = 1, #KEYS do
     raw, at, used, last, start, kept, moved, zero_in = settled(raw, period)
     if last and given_back ~= '' then
       local changed
-      raw, at, used, last, changed = returned(raw, at, used, last, start, kept, period)
+      raw, at, used, last, start, changed = returned(raw, at, used, last, start, kept, period)
       moved = moved or changed
     end
     if used > 0 then reset = last + period - now end

@@ -580,6 +580,19 @@ def test_what_has_left_the_window_is_not_given_back(counter, clock):
     assert used(counter, limit) == 60
 
 
+@pytest.mark.parametrize("amount", [3, 300])
+def test_what_is_given_back_at_once_can_be_counted_and_given_back_again(counter, clock, amount):
+    """The place is earlier than the unit: how long its check took is not known to the caller."""
+    limit = window(amount)
+    for kept in range(3):
+        for _ in range(4):
+            place = check(counter, "p", [limit], 1).now
+            give_back(counter, [limit], GiveBack(place, SECOND // 20, 1))
+            assert used(counter, limit) == kept
+        assert check(counter, "p", [limit], 1).allowed
+        clock.advance(SECOND)
+
+
 @pytest.mark.parametrize("calendar", ["day", "month"])
 def test_a_quota_takes_back_only_what_its_period_counted(counter, clock, calendar):
     clock.now = epoch(2026, 5, 1) - 10 * SECOND

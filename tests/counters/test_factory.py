@@ -67,3 +67,19 @@ def test_in_memory_nothing_is_reserved():
     assert [one.reserved for one in decisions] == [0] * 5
     assert decisions[-1].counted[0].used == 5
     factory.forget_counters()
+
+
+def test_who_forgets_the_counters_gives_nothing_back_later(redis_client, redis_url):
+    """Else the counts of whoever counts next under the same name would shrink."""
+    cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis_url}
+    with override_settings(CACHES={"leasing": cache}):
+        counter = factory.counter_for("leasing", "factory", Listener(), True)
+        for _ in range(20):
+            counter.check(None, LimitCheck("p", (LIMIT,), 1))
+        leases = counter._leases
+        assert len(leases) == 1
+        factory.forget_counters()
+        assert len(leases) == 0
+        redis_client.config_resetstat()
+        leases.give_back_unused()
+    assert "cmdstat_evalsha" not in redis_client.info("commandstats")

@@ -65,11 +65,12 @@ def test_a_person_who_switches_within_the_grace_is_never_refused_and_goes_on_cou
                 stop.set()
         still_good = site.get("/api/plain", {"X-API-Key": old})
         last = site.get("/api/plain", {"X-API-Key": new})
+        log = site.server.log()
     assert {status for _, status, _ in answers} == {200}
     assert {key for key, _, _ in answers} == {old, new}
     assert (still_good.status, last.status) == (200, 200)
     # Each call took one off the same quota, whichever key it came with.
     left = [remaining for _, _, remaining in answers]
-    assert len(set(left)) == len(left)
+    assert len(set(left)) == len(left), log
     assert max(left) == DAY - 1
     assert left_today(last) == DAY - len(answers) - 2
