@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -29,15 +28,13 @@ from .. import conf
 from ..counters.base import CounterUnavailable
 from ..models import ApiKey, Client, Limit, Tier
 from ..models.resets import recorded_reset
-from ..models.state import write_alias
-from ..policy.consequences import compare_client
-from ..policy.records import ClientRecord, client_record
+from ..policy.callers import read_caller_records
+from ..policy.consequences import CallerRecords
 from ..request import limit_use
 from .base import PolicyAdmin, record_actor
 from .client_support import counted_keys, support_context
-from .confirmation import Confirmation
 from .edit_merge import with_shown
-from .edit_validation import confirm, transaction_snapshot
+from .edit_validation import confirm_callers
 from .overrides import OverrideInline
 from .owner_permissions import ClientForm
 from .tier_choice import RatedTierChoice
@@ -93,12 +90,6 @@ class ClientPageForm(ClientForm):
         return NOT_LIMITED if field_name == "tier" and value is None and is_stored else value
 
 
-def _record_of(pk: Any) -> ClientRecord | None:
-    """Return the client as stored, with its overrides."""
-    row = Client._base_manager.using(write_alias()).filter(pk=pk).first()
-    return None if row is None else client_record(row, row.overrides.using(write_alias()))
-
-
 class ClientAdmin(PolicyAdmin):
     """The screen of clients."""
 
@@ -152,7 +143,8 @@ class ClientAdmin(PolicyAdmin):
     # -- what an edit does ----------------------------------------------------------
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        request._apiguard_client = _record_of(obj.pk) if change else None  # type: ignore[attr-defined]
+        before = read_caller_records([obj.pk]) if change else CallerRecords()
+        request._apiguard_client = before  # type: ignore[attr-defined]
         super().save_model(request, obj, form, change)
 
     def save_related(
@@ -160,9 +152,7 @@ class ClientAdmin(PolicyAdmin):
     ) -> None:
         super().save_related(request, form, formsets, change)
         before = request._apiguard_client  # type: ignore[attr-defined]
-        after = _record_of(form.instance.pk)
-        statements = compare_client(before, after, transaction_snapshot(), datetime.now(UTC))
-        confirm(request, Confirmation(statements))
+        confirm_callers(request, before, read_caller_records([form.instance.pk]))
 
     # -- support ------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ again. A lock-out of staff is one of these facts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -102,13 +102,19 @@ class ConfirmationNeeded(Exception):
         self.confirmation = confirmation
 
 
-def judge_edit(request: HttpRequest, before: Snapshot, after: Snapshot) -> Confirmation:
+def judge_edit(
+    request: HttpRequest, before: Snapshot, after: Snapshot, callers: Iterable[Statement] = ()
+) -> Confirmation:
     """Return what the step from one policy to the other does.
 
     The numbers of clients and overrides are those that ``begin_edit`` stored, if it was called.
+
+    Args:
+        callers: what the same edit does to single clients and keys.
     """
-    callers = getattr(request, "_apiguard_callers", None) or read_callers()
-    return Confirmation(compare(before, after, callers), find_lockout(request, before, after))
+    counted = getattr(request, "_apiguard_callers", None) or read_callers()
+    statements = (*compare(before, after, counted), *callers)
+    return Confirmation(statements, find_lockout(request, before, after))
 
 
 def predict_deletion(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
@@ -22,6 +23,7 @@ from ..models import PolicyState
 from ..models.state import write_alias
 from ..policy import build, load
 from ..policy.callers import read_callers
+from ..policy.consequences import CallerRecords, compare_callers
 from ..policy.holder import holder
 from ..policy.snapshot import RowProblem, Snapshot, empty
 from .confirmation import Confirmation, ConfirmationNeeded, judge_edit, notes
@@ -158,6 +160,17 @@ def confirm(request: HttpRequest, confirmation: Confirmation) -> None:
         raise ConfirmationNeeded(confirmation)
     for text in notes(confirmation):
         add_message(request, messages.INFO, text)
+
+
+def confirm_callers(request: HttpRequest, before: CallerRecords, after: CallerRecords) -> None:
+    """Let an edit of clients or keys pass whose effects are confirmed.
+
+    Raises:
+        ConfirmationNeeded: it is not confirmed.
+    """
+    policy = transaction_snapshot()
+    statements = compare_callers(before, after, (policy, policy), datetime.now(UTC))
+    confirm(request, Confirmation(statements))
 
 
 def refusal_of(confirmation: Confirmation) -> Refusal:

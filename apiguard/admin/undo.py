@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from ..history.apply import UndoRefused, apply_undo
 from ..history.undo import Undo, of_change, of_revision, plan_undo, since_revision
 from ..models import PolicyChange, PolicyState
 from ..models.state import write_alias
+from ..policy.consequences import compare_callers
 from ..telemetry.formatting import format_moment
 from .base import Screen, given_reason, record_actor
 from .blocks import blocks_own_address
@@ -152,15 +154,19 @@ class UndoMixin(PageBase):
         trial = Trial(undo, [*undo.obstacles, *find_missing_rights(request.user, undo.steps)])
         if not trial.is_possible():
             return trial
+        callers = undo.callers(using)
         try:
             apply_undo(undo, using, reason)
         except UndoRefused as refused:
             trial.obstacles += refused.obstacles
             return trial
         after = transaction_snapshot()
+        of_callers = compare_callers(
+            callers, undo.callers(using), (before, after), datetime.now(UTC)
+        )
         known = {str(problem) for problem in before.problems}
         trial.problems = [str(one) for one in after.problems if str(one) not in known]
-        trial.confirmation = judge_edit(request, before, after)
+        trial.confirmation = judge_edit(request, before, after, of_callers)
         if blocks_own_address(request, after):
             trial.obstacles.append(_("This would block your own address."))
         return trial

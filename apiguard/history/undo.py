@@ -15,13 +15,25 @@ from typing import Any, Literal
 
 from django.apps import apps
 
-from ..models import ApiKey, BlockedNetwork, Client, JwtIssuer, PolicyChange, PolicyModel
+from ..models import (
+    ApiKey,
+    BlockedNetwork,
+    Client,
+    JwtIssuer,
+    LimitOverride,
+    PolicyChange,
+    PolicyModel,
+)
 from ..models.audit import Entry
 from ..models.row_changes import StoredRow, read_rows, with_names
+from ..policy.callers import read_caller_records
+from ..policy.consequences import CallerRecords
 
 Kind = Literal["create", "change", "delete", "disable", "revoke"]
 MOST_NAMED = 3
 STAY: tuple[type[PolicyModel], ...] = (ApiKey, BlockedNetwork)
+# Rows that are not part of a compiled policy, and change what somebody may do.
+CALLERS: tuple[type[PolicyModel], ...] = (Client, LimitOverride, ApiKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,17 @@ class Undo:
     steps: list[Step] = field(default_factory=list)
     obstacles: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def callers(self, using: str) -> CallerRecords:
+        """Read the clients and keys that the steps are about, as they are now."""
+        own = {model: [step for step in self.steps if step.model is model] for model in CALLERS}
+        stored = LimitOverride._base_manager.using(using).filter(
+            pk__in=[step.pk for step in own[LimitOverride]]
+        )
+        clients = {step.pk for step in own[Client]}
+        clients |= set(stored.values_list("client_id", flat=True))
+        clients |= {(step.entry.after or {}).get("client_id") for step in own[LimitOverride]}
+        return read_caller_records(clients - {None}, [step.pk for step in own[ApiKey]])
 
 
 # -- which changes ----------------------------------------------------------------

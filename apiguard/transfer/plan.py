@@ -6,19 +6,22 @@ what the models refuse, is a problem of the plan; what was wrong before is not.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import CASCADE, Count, QuerySet
 
 from ..errors import BrokenReference, DocumentError
-from ..models import ApiKey, Client, PolicyModel
+from ..models import ApiKey, Client, LimitOverride, PolicyModel
 from ..models.state import write_alias
 from ..policy.callers import read_callers
 from ..policy.compile import compile_rows
-from ..policy.consequences import Callers, Statement, compare
+from ..policy.consequences import CallerRecords, Callers, Statement, compare, compare_callers
+from ..policy.records import client_record
 from ..policy.snapshot import RowProblem, Snapshot
 from .difference import Difference, compare_entries
 from .documents import Document
@@ -79,14 +82,44 @@ def make_plan(document: Document, *, prune: bool = False) -> Plan:
     pruning_does: tuple[Statement, ...] = ()
     if difference.absent and not prune:
         pruned = future_rows(policy, difference, users, prune=True)
-        pruning_does = compare(then, compile_rows(compiled_rows(pruned.values())), callers)
+        after = compile_rows(compiled_rows(pruned.values()))
+        pruning_does = (
+            *compare(then, after, callers),
+            *_compare_clients(future, pruned, (then, after)),
+        )
     return replace(
         plan,
-        does=compare(now, then, callers),
+        does=(*compare(now, then, callers), *_compare_clients(policy.rows, future, (now, then))),
         pruning_does=pruning_does,
         losses=_losses(policy, difference.absent, callers),
         problems=tuple(dict.fromkeys(problems)),
     )
+
+
+def _compare_clients(
+    before: Mapping[RowId, PolicyModel],
+    after: Mapping[RowId, PolicyModel],
+    policies: tuple[Snapshot, Snapshot],
+) -> tuple[Statement, ...]:
+    """Return what becomes of clients whose own row, or an override of which, is another one."""
+    old, new = ({id(row): row for row in rows.values()} for rows in (before, after))
+    touched = {_client_pk({**old, **new}[row]) for row in old.keys() ^ new.keys()}
+    records = [_caller_records(rows.values(), touched) for rows in (before, after)]
+    return compare_callers(records[0], records[1], policies, datetime.now(UTC))
+
+
+def _client_pk(row: PolicyModel) -> Any:
+    return row.pk if isinstance(row, Client) else getattr(row, "client_id", None)
+
+
+def _caller_records(rows: Iterable[PolicyModel], pks: Container[Any]) -> CallerRecords:
+    clients, overrides = [], defaultdict[Any, list[LimitOverride]](list)
+    for row in rows:
+        if isinstance(row, Client) and row.pk in pks:
+            clients.append(row)
+        elif isinstance(row, LimitOverride):
+            overrides[row.client_id].append(row)
+    return CallerRecords({row.pk: client_record(row, overrides[row.pk]) for row in clients})
 
 
 def _written(difference: Difference) -> list[Entry]:

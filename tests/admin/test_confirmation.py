@@ -109,6 +109,29 @@ def test_a_lowered_limit_is_reported_and_waits_for_nothing(admin_client, tier, a
     assert expected in messages_of(saved)
 
 
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ({"scopes": "orders:read\norders:write"}, "may use orders:write."),
+        ({"allowed_networks": "192.0.2.0/24"}, ""),
+        ({"name": "desktop"}, ""),
+    ],
+)
+def test_a_key_that_may_do_more_is_reported_and_waits_for_a_tick(
+    admin_client, key, typed, sentence
+):
+    shown = fill_in(
+        admin_client, url("apikey_change", key.pk), confirm=False, change_reason="asked", **typed
+    )
+    assert shown.status_code == (200 if sentence else 302)
+    if sentence:
+        assert f"The key “laptop” ({key.key_id}) {sentence}" in text_of(shown)
+        key.refresh_from_db()
+        assert key.scopes == ["orders:read"]
+        address = url("apikey_change", key.pk)
+        assert fill_in(admin_client, address, change_reason="asked", **typed).status_code == 302
+
+
 def test_one_box_confirms_openings_and_a_lock_out(admin_client):
     typed = {"name": "all", "path_prefix": "/", "mode": "enforce", "access": "credentials"}
     shown = fill_in(admin_client, url("route_add"), confirm=False, **typed)

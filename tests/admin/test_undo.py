@@ -9,6 +9,7 @@ from apiguard.models import (
     ApiKey,
     BlockedNetwork,
     Client,
+    LimitOverride,
     PolicyChange,
     PolicyState,
     Route,
@@ -72,6 +73,25 @@ def test_what_it_opens_is_reported_and_waits_for_a_tick(admin_client, route):
     assert not AllowedOrigin.objects.exists()
     assert confirm(admin_client, address).status_code == 302
     assert AllowedOrigin.objects.exists()
+
+
+def test_what_it_opens_to_one_caller_is_reported_too(admin_client, acme, key, tier):
+    limit = tier.limits.get()
+    override = LimitOverride.objects.create(client=acme, limit=limit, amount=500)
+    override.delete()
+    texts = {}
+    texts["override"] = admin_client.get(undo_page(last())).context["confirmation"].texts
+    acme.enabled = False
+    acme.save()
+    texts["client"] = admin_client.get(undo_page(last())).context["confirmation"].texts
+    key.scopes = []
+    key.save()
+    texts["key"] = admin_client.get(undo_page(last())).context["confirmation"].texts
+    assert texts == {
+        "override": ["“Acme” may use 500 per minute instead of 60 per minute (per-minute)."],
+        "client": ["The keys of “Acme” are accepted."],
+        "key": [f"The key “laptop” ({key.key_id}) may use orders:read."],
+    }
 
 
 def test_a_deleted_tier_comes_back_with_its_limits(admin_client, tier):

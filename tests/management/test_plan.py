@@ -61,6 +61,31 @@ def test_a_change_is_planned_and_applied(run, exported):
     assert run("plan", str(exported)).status == 0
 
 
+def test_a_plan_says_what_becomes_of_single_clients(run, tmp_path):
+    tier = Tier.objects.create(slug="free", name="Free")
+    limit = Limit.objects.create(tier=tier, name="per-hour", amount=1000, period=3600)
+    acme = Client.objects.create(slug="acme", name="Acme", tier=tier, enabled=False)
+    other = Client.objects.create(slug="other", name="Other", tier=tier)
+    LimitOverride.objects.create(client=other, limit=limit, amount=10)
+    file = tmp_path / "policy.yaml"
+    file.write_text(run("export", "--clients").out)
+    Client.objects.filter(pk=acme.pk).update(enabled=True)
+    LimitOverride.objects.all().delete()
+    does = [(each["kind"], each["text"]) for each in run("plan", str(file), "--json").json["does"]]
+    assert does == [
+        ("closes", "The keys of “Acme” are refused from now on."),
+        ("changes", "“Other” may use 10 per hour instead of 1,000 per hour (per-hour)."),
+    ]
+    run("apply", str(file))
+    edit(file, "enabled: false", "enabled: true")
+    edit(file, "amount: 10\n", "amount: 5000\n")
+    does = [(each["kind"], each["text"]) for each in run("plan", str(file), "--json").json["does"]]
+    assert does == [
+        ("opens", "The keys of “Acme” are accepted."),
+        ("opens", "“Other” may use 5,000 per hour instead of 10 per hour (per-hour)."),
+    ]
+
+
 def test_a_plan_says_what_applying_and_pruning_do_to_requests(run, exported):
     tier = Tier.objects.get(slug="free")
     Limit.objects.create(tier=tier, name="per-hour", amount=1000, period=3600)

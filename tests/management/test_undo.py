@@ -45,6 +45,12 @@ def test_everything_since_a_revision_is_taken_back(run):
     assert not Client.objects.get().enabled
 
 
+def test_what_it_opens_to_one_client_is_printed(run):
+    Client.objects.create(slug="acme", name="Acme")
+    Client.objects.update(enabled=False)
+    assert "The keys of “Acme” are accepted." in run("undo", str(revision())).out
+
+
 def test_what_stands_in_the_way_is_named(run):
     Route.objects.create(name="api", path_prefix="/api/")
     Route.objects.update(mode="off")

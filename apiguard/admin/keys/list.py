@@ -21,11 +21,13 @@ from django.views.decorators.debug import sensitive_variables
 
 from ... import conf
 from ...models import ApiKey
+from ...policy.callers import read_caller_records
 from ...rules.keys import find
 from ...telemetry.formatting import format_moment
 from ..base import PolicyAdmin
 from ..display import DASH, as_strings, lines
 from ..edit_merge import with_shown
+from ..edit_validation import confirm_callers
 from . import form_tokens
 from .forms import KeyForm, NewKeyForm
 from .identify import IdentifyMixin
@@ -106,7 +108,9 @@ class ApiKeyAdmin(RotateMixin, RevokeMixin, IdentifyMixin, PolicyAdmin):
     @sensitive_variables("built", "text")
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:
+            before = read_caller_records(keys=[obj.pk])
             super().save_model(request, obj, form, change)
+            confirm_callers(request, before, read_caller_records(keys=[obj.pk]))
             return
         built, text = ApiKey.objects.build(
             obj.client, obj.name, obj.scopes, obj.environment, obj.expires_at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from ...history.apply import UndoRefused, apply_undo, locked
@@ -12,7 +13,7 @@ from ...models import PolicyState, acting
 from ...models.state import write_alias
 from ...policy import build
 from ...policy.callers import read_callers
-from ...policy.consequences import compare
+from ...policy.consequences import compare, compare_callers
 from ...policy.snapshot import Snapshot, empty
 from ._console import Console, Options, SubCommand, found, used_wrongly, whole_number
 
@@ -46,8 +47,15 @@ def run(console: Console, options: Options) -> None:
         with acting(name=name, reason=reason), locked(using):
             before = _snapshot()
             undo = plan_undo(changes, using, goes_back=since)
+            callers = undo.callers(using)
             apply_undo(undo, using, reason)
-            texts = [each.text for each in compare(before, _snapshot(), read_callers())]
+            after = _snapshot()
+            policies, now = (before, after), datetime.now(UTC)
+            effects = [
+                *compare(before, after, read_callers()),
+                *compare_callers(callers, undo.callers(using), policies, now),
+            ]
+            texts = [each.text for each in effects]
             if not options["yes"]:
                 raise _NotConfirmed
     except UndoRefused as refused:
