@@ -57,6 +57,7 @@ from .edit_validation import (
 )
 from .forms import PolicyForm
 from .initial_values import shown_values
+from .time_limit import in_time
 
 if TYPE_CHECKING:
     # Django's classes take no subscript at run time.
@@ -167,6 +168,12 @@ class Screen(StockAdmin):
 
 class RecordAdmin(Screen):
     """Base class of screens whose rows record what happened: nobody edits them."""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        shown = partial(super().changelist_view, request, extra_context)
+        return in_time(request, self.admin_site, shown)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

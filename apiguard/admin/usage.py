@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -35,6 +36,7 @@ from .keys.pages import public_part
 from .keys.state import UNUSED_DAYS
 from .row_links import may, row_url
 from .site_pages import add_page
+from .time_limit import in_time
 from .usage_chart import Chart, draw
 
 DAYS = ((1, gettext_lazy("24 hours")), (7, gettext_lazy("7 days")), (30, gettext_lazy("30 days")))
@@ -128,6 +130,10 @@ def usage_view(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """Show the numbers that the query selects; a bounded number of queries."""
     if not request.user.has_perm("apiguard.view_usage"):
         raise PermissionDenied
+    return in_time(request, site, partial(_usage_page, request, site))
+
+
+def _usage_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
     request.current_app = site.name
     form = UsageForm({"days": DEFAULT_DAYS, **request.GET.dict()})
     context = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ...telemetry.refusal_search import find_refusals, why_not_found
 from ..site_pages import add_page
+from ..time_limit import in_time
 from .detail import refusal_url
 
 
@@ -25,6 +27,10 @@ def find_view(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """Lead to the one request that the id names, or to the list; or say why there is none."""
     if not request.user.has_perm("apiguard.view_refusal"):
         raise PermissionDenied
+    return in_time(request, site, partial(_find, request, site))
+
+
+def _find(request: HttpRequest, site: AdminSite) -> HttpResponse:
     text = request.GET.get("id", "").strip()[:128].replace("\x00", "")
     found = find_refusals(text, 2)
     if len(found) == 1:

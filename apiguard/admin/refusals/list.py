@@ -24,6 +24,7 @@ from ...telemetry.formatting import format_moment
 from ...telemetry.refusal_search import DAY, kept_refusals
 from ..base import RecordAdmin
 from ..display import DASH, badge
+from ..time_limit import in_time
 from .detail import detail_view
 from .filters import FILTERS, outcome_text
 
@@ -91,6 +92,9 @@ class RefusalAdmin(RecordAdmin):
         """Show the same requests as the list with this query, by reason, route and client."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        return in_time(request, self.admin_site, partial(self._grouped_page, request))
+
+    def _grouped_page(self, request: HttpRequest) -> HttpResponse:
         try:
             shown = self.get_changelist_instance(request)
         except IncorrectLookupParameters:
