@@ -31,12 +31,13 @@ from ..models.resets import recorded_reset
 from ..policy.callers import read_caller_records
 from ..policy.consequences import CallerRecords
 from ..request import limit_use
-from .base import PolicyAdmin, record_actor
+from .base import PolicyAdmin
 from .client_support import counted_keys, support_context
 from .edit_merge import with_shown
 from .edit_validation import confirm_callers
 from .overrides import OverrideInline
 from .owner_permissions import ClientForm
+from .screens import record_actor
 from .tier_choice import RatedTierChoice
 
 if TYPE_CHECKING:

@@ -28,9 +28,10 @@ from ..models.hourly_counts import COUNTS_KEPT, hour_of
 from ..models.state import write_alias
 from ..telemetry.formatting import format_moment
 from ..telemetry.refusal_search import kept_refusals
-from .base import PolicyAdmin, record_actor
+from .base import PolicyAdmin
 from .confirmation import Confirmation, ConfirmationNeeded
 from .edit_validation import EditRefused, begin_edit, validate_edit
+from .screens import record_actor
 from .shadow_counts import shadow_details
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from ..history.undo import Step
 from ..models import PolicyChange
 from ..models.state import write_alias
 from ..telemetry.formatting import format_moment
-from .base import RecordAdmin
 from .display import DASH, badge, lines
+from .screens import RecordAdmin
 from .undo import UndoMixin
 
 TONES = {

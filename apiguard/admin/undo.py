@@ -29,11 +29,11 @@ from ..models import PolicyChange, PolicyState
 from ..models.state import write_alias
 from ..policy.consequences import compare_callers
 from ..telemetry.formatting import format_moment
-from .base import Screen, given_reason, record_actor
 from .blocks import blocks_own_address
 from .confirmation import Confirmation, judge_edit
 from .conflict_retry import add_message
 from .edit_validation import begin_edit, transaction_snapshot
+from .screens import Screen, given_reason, record_actor
 from .undo_rights import find_missing_rights
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ...models import ApiKey
-from ..base import record_actor
+from ..screens import record_actor
 from .pages import KeyPageMixin, public_part
 
 # One form may send that many: DATA_UPLOAD_MAX_NUMBER_FIELDS is 1,000.

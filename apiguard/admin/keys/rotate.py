@@ -16,8 +16,8 @@ from django.views.decorators.debug import sensitive_variables
 
 from ...models import ApiKey
 from ...models.keys import already_rotated
-from ..base import record_actor
 from ..owner_permissions import MAY_NOT_CREATE_KEYS, may_create_keys
+from ..screens import record_actor
 from . import form_tokens
 from .forms import RotateForm
 from .pages import KeyPageMixin, public_part

@@ -37,7 +37,7 @@ from ...policy.consequences.statements import Callers
 from ...policy.snapshot import RowProblem, Snapshot
 from ...policy.warnings import find_warnings
 from ...transfer.baseline import write_baseline
-from ..base import current_snapshot, problems_of, record_actor
+from ..base import current_snapshot, problems_of
 from ..display import (
     badge,
     format_content_rules,
@@ -47,6 +47,7 @@ from ..display import (
     model_label,
 )
 from ..row_links import form_urls, may, row_url
+from ..screens import record_actor
 from ..site_pages import add_page, list_page
 from . import traffic
 from .counter import counter_status

@@ -22,8 +22,8 @@ from ...models import HourlyCount, Refusal
 from ...models.state import write_alias
 from ...telemetry.formatting import format_moment
 from ...telemetry.refusal_search import DAY, kept_refusals
-from ..base import RecordAdmin
 from ..display import DASH, badge
+from ..screens import RecordAdmin
 from ..time_limit import in_time
 from .detail import detail_view
 from .filters import FILTERS, outcome_text
