@@ -37,6 +37,7 @@ PEERS = {
     "rest_framework_api_key": "djangorestframework-api-key",
     "rest_framework_simplejwt": "djangorestframework-simplejwt",
     "django_guid": "django-guid",
+    "django_smart_ratelimit": "django-smart-ratelimit",
 }
 MEASURED_WITH = ("Django", "djangorestframework", "gunicorn", "redis", "django-redis")
 

@@ -42,7 +42,7 @@ QUICK = Bouts(rounds=10, requests=20, served_rounds=2, served_requests=100)
 def compare(stage: Stage, cases: Sequence[Case], bouts: Bouts) -> dict[str, Measured]:
     """Every case, measured in turns with all the others."""
     environments = {case.name: stage.environment(case) for case in cases}
-    arguments = {case.name: [json.dumps(dict(stage.headers(case)))] for case in cases}
+    arguments = {case.name: stage.arguments(case) for case in cases}
     with acting(environments, arguments) as actors:
         counts = count(stage, actors)
         took = in_process(stage, actors, bouts)

@@ -12,7 +12,6 @@ it is.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -48,7 +47,7 @@ def measure(case_name: str, requests: int) -> tuple[list[Line], float]:
         stage = set_up(Path(folder), f"{server.base_url}/0")
         cases = {name: BY_NAME[name] for name in names}
         environments = {name: stage.environment(case) for name, case in cases.items()}
-        headers = {name: [json.dumps(dict(stage.headers(case)))] for name, case in cases.items()}
+        headers = {name: stage.arguments(case) for name, case in cases.items()}
         with acting(environments, headers) as actors:
             progress(f"timing {case_name} beside the bare view")
             bare, guarded = _medians(actors, names)

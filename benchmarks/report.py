@@ -37,10 +37,11 @@ def _cases(figures: Figures) -> Table:
     ]
     note = (
         "One DRF view. (d) is django-cors-headers, djangorestframework-api-key, DRF's throttles\n"
-        "and django-guid; (e) the same with simplejwt. SQL queries and Redis commands of a warm\n"
-        "request; median microseconds in the process, how many of them the case adds to the bare\n"
-        "view, and that as a share of what (d) adds; requests per second of gunicorn with two\n"
-        "sync workers, and as a share of the bare view's."
+        "and django-guid; (e) the same with simplejwt, (f) with django-smart-ratelimit. SQL\n"
+        "queries and Redis commands of a warm request; median microseconds in the process, how\n"
+        "many of them the case adds to the bare view, and that as a share of what (d) adds;\n"
+        "requests per second of gunicorn with two sync workers, and as a share of the bare\n"
+        "view's."
     )
     head = ["case", "SQL", "Redis", "µs", "added", "of (d)", "req/s", "of bare"]
     return Table("Side by side", note, head, rows)

@@ -44,6 +44,10 @@ class Stage:
         """The request headers that carry this case's credential."""
         return self.credentials[case.credential] if case.credential else {}
 
+    def arguments(self, case: Case) -> list[str]:
+        """What a worker of this case is called with."""
+        return [json.dumps(dict(self.headers(case)))]
+
     def empty(self) -> None:
         """Nothing is counted yet: every bout begins alike."""
         with redis.Redis.from_url(self.redis_url) as client:

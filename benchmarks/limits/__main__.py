@@ -3,9 +3,9 @@
     python -m benchmarks.limits [--quick]
 
 Starts a Redis and a Redis Cluster of its own on loopback, measures apiguard's
-counter beside DRF's SimpleRateThrottle and the ``limits`` library, and prints
-Markdown tables. Progress goes to standard error. Under four minutes in full,
-seconds with ``--quick``.
+counter beside DRF's SimpleRateThrottle, the ``limits`` library and
+django-smart-ratelimit, and prints Markdown tables. Progress goes to standard error.
+Under five minutes in full, seconds with ``--quick``.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def exactness(size: Size, url: str, cluster_url: str) -> None:
     for amount in size.amounts:
         places = [("apiguard", "Redis", url), ("apiguard", "cluster of 3+3", cluster_url)]
         if amount == size.amounts[0]:
-            places += [("DRF", "Redis", url), ("limits", "Redis", url)]
+            places += [(name, "Redis", url) for name in ALL[1:]]
         for name, store, place in places:
             progress(f"exactness: {name}, {store}, N={amount}")
             connect(place).flushall()

@@ -1,7 +1,8 @@
 """The limiters that are measured side by side, each called as its own documentation says.
 
 All count in the same Redis: apiguard's counter, DRF's ``SimpleRateThrottle`` on
-a django-redis cache, and the ``limits`` library's moving window.
+a django-redis cache, the ``limits`` library's moving window, and the sliding window of
+django-smart-ratelimit.
 """
 
 from __future__ import annotations
@@ -22,14 +23,19 @@ from apiguard.rules.limits import Limit
 PREFIX = "bench"
 # From a minute to a month.
 PERIODS = (60, 3600, 86400, 600, 7 * 86400, 1800, 43200, 31 * 86400)
-ALL = ("apiguard", "DRF", "limits")
+SMART = "django-smart-ratelimit"
+ALL = ("apiguard", "DRF", "limits", SMART)
 
 Ask = Callable[[str], bool]
 
 
 def missing_peers() -> list[str]:
     """The distributions that must be installed before anything is measured."""
-    names = {"limits": "limits", "rest_framework": "djangorestframework"}
+    names = {
+        "limits": "limits",
+        "rest_framework": "djangorestframework",
+        "django_smart_ratelimit": SMART,
+    }
     return [name for module, name in names.items() if find_spec(module) is None]
 
 
@@ -53,7 +59,8 @@ def connect(url: str, seconds: float = 10) -> Any:
 
 def limiter(name: str, url: str, number: int, amount: int) -> Ask:
     """A function that asks whether one more request of a principal is admitted."""
-    return {"apiguard": _apiguard, "DRF": _drf, "limits": _limits}[name](url, number, amount)
+    makers = {"apiguard": _apiguard, "DRF": _drf, "limits": _limits, SMART: _smart}
+    return makers[name](url, number, amount)
 
 
 def _apiguard(url: str, number: int, amount: int) -> Ask:
@@ -63,13 +70,7 @@ def _apiguard(url: str, number: int, amount: int) -> Ask:
 
 
 def _drf(url: str, number: int, amount: int) -> Ask:
-    import django
-    from django.conf import settings
-
-    if not settings.configured:
-        cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": url}
-        settings.configure(CACHES={"default": cache}, INSTALLED_APPS=["rest_framework"])
-        django.setup()
+    _set_up_django(url)
     from rest_framework.throttling import SimpleRateThrottle
 
     class Throttle(SimpleRateThrottle):
@@ -98,3 +99,32 @@ def _limits(url: str, number: int, amount: int) -> Ask:
     strategy = MovingWindowRateLimiter(RedisStorage(url))
     items = [RateLimitItemPerSecond(amount, period, PREFIX) for period in PERIODS[:number]]
     return lambda principal: all(strategy.hit(item, principal) for item in items)
+
+
+def _smart(url: str, number: int, amount: int) -> Ask:
+    _set_up_django(url)
+    from django_smart_ratelimit.backends import get_backend
+
+    def ask(principal: str) -> bool:
+        # As its DRF throttle does: the backend each time, and no limit after one that refuses.
+        return all(
+            get_backend("redis").incr(f"{PREFIX}-{period}-{principal}", period) <= amount
+            for period in PERIODS[:number]
+        )
+
+    return ask
+
+
+def _set_up_django(url: str) -> None:
+    import django
+    from django.conf import settings
+
+    if settings.configured:
+        return
+    settings.configure(
+        CACHES={"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": url}},
+        INSTALLED_APPS=["rest_framework"],
+        RATELIMIT_BACKEND="redis",
+        RATELIMIT_REDIS={"url": url},
+    )
+    django.setup()

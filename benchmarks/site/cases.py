@@ -1,6 +1,6 @@
 """The ways in which one and the same API is guarded; each as its own documentation says.
 
-``(d)`` and ``(e)`` are what a project installs without apiguard to get the
+``(d)``, ``(e)`` and ``(f)`` are what a project installs without apiguard to get the
 same: CORS, a credential, three limits, a request id, security headers.
 """
 
@@ -48,6 +48,12 @@ PEERS_REST: Mapping[str, Any] = {
 KEY_REST = {
     **PEERS_REST,
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework_api_key.permissions.HasAPIKey"],
+}
+SMART_REST = {
+    **KEY_REST,
+    "DEFAULT_THROTTLE_CLASSES": [
+        f"benchmarks.site.throttles.SmartPer{name.title()}" for name in PERIODS
+    ],
 }
 JWT_REST = {
     **PEERS_REST,
@@ -99,6 +105,13 @@ CASES = (
     ),
     Case("peers-key", "(d) peers, key", **_THEIRS, rest=KEY_REST, credential="peers-key"),
     Case("peers-jwt", "(e) peers, JWT", **_THEIRS, rest=JWT_REST, credential="peers-jwt"),
+    Case(
+        "peers-smart",
+        "(f) peers, key, django-smart-ratelimit",
+        **_THEIRS,
+        rest=SMART_REST,
+        credential="peers-key",
+    ),
 )
 # Everything installed at once: how the one database is made that all cases get copies of.
 EVERYTHING = Case("everything", "", apps=(*APIGUARD_APPS, *PEER_APPS))

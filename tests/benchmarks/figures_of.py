@@ -15,6 +15,7 @@ MICROSECONDS = {
     "apiguard-memory": 120.0,
     "peers-key": 315.0,
     "peers-jwt": 400.0,
+    "peers-smart": 420.0,
 }
 PER_SECOND = {"apiguard-key": 800.0, "peers-key": 400.0}
 

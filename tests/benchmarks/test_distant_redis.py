@@ -1,0 +1,25 @@
+"""The benchmark with a Redis that is a millisecond away."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from redis import Redis
+
+from benchmarks.distant_redis import CASES, Relay, table
+
+
+def test_the_relay_passes_everything_on(redis_url):
+    port = urlsplit(redis_url).port
+    with Relay(port, 0.001).running() as away, Redis(port=away) as client:
+        value = bytes(range(256)) * 4096
+        assert client.set("relayed", value)
+        assert client.get("relayed") == value
+
+
+def test_what_is_added_is_said_of_the_median_and_of_the_slowest():
+    took = {name: [1000.0] * 99 + [2000.0] for name in CASES} | {"bare": [400.0] * 100}
+    took["apiguard-key"] = [550.0] * 100
+    rows = {row[0]: row[1:] for row in table(took).rows}
+    assert rows["(b) apiguard, key"] == ["550", "550", "150", "150", "0.25"]
+    assert rows["(d) peers, key"][2] == "600"
