@@ -16,8 +16,9 @@ import statistics
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,13 +37,16 @@ CASES = ("bare", "floor", "apiguard-key", "apiguard-leases", "peers-key", "peers
 async def _pass_on(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float
 ) -> None:
-    with suppress(ConnectionError):
+    try:
         while data := await reader.read(65536):
             if seconds:
                 await asyncio.sleep(seconds)
             writer.write(data)
             await writer.drain()
-    writer.close()
+    except ConnectionError:
+        pass  # One side has gone away; the other one learns it now.
+    finally:
+        writer.close()
 
 
 class Relay:
@@ -50,7 +54,6 @@ class Relay:
 
     def __init__(self, port: int, seconds: float) -> None:
         self._to, self._seconds = port, seconds
-        self._loop = asyncio.new_event_loop()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._to)
@@ -58,17 +61,25 @@ class Relay:
             _pass_on(reader, server_writer, 0), _pass_on(server_reader, writer, self._seconds)
         )
 
+    async def _run(self, started: Future[tuple[int, Callable[[], object]]]) -> None:
+        stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        started.set_result((port, lambda: loop.call_soon_threadsafe(stopped.set)))
+        await stopped.wait()
+        server.close()
+
     @contextmanager
     def running(self) -> Iterator[int]:
         """Relay in a thread while the block runs; gives the port."""
-        started = asyncio.start_server(self._serve, "127.0.0.1", 0)
-        server = self._loop.run_until_complete(started)
-        thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        started: Future[tuple[int, Callable[[], object]]] = Future()
+        thread = threading.Thread(target=lambda: asyncio.run(self._run(started)), daemon=True)
         thread.start()
+        port, stop = started.result(10)
         try:
-            yield server.sockets[0].getsockname()[1]
+            yield port
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            stop()
             thread.join()
 
 
