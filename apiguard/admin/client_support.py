@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
@@ -39,6 +39,20 @@ KEYS_SHOWN = 20
 REASONS_SHOWN = 3
 
 
+class Meter(NamedTuple):
+    """How full a limit is, as the attributes of a ``meter`` element; text, never localized."""
+
+    value: str
+    most: str
+    high: str
+
+    @classmethod
+    def of(cls, used: Counted) -> Meter:
+        """Of more than the amount, which a view may settle, a meter shows all of it."""
+        amount = used.limit.amount
+        return cls(str(min(used.used, amount)), str(amount), str(amount * 4 // 5))
+
+
 @dataclass(frozen=True, slots=True)
 class ShownLimit:
     """One limit of the tier, as it is for this client now."""
@@ -51,6 +65,7 @@ class ShownLimit:
     note: str
     left: str
     is_used_up: bool
+    meter: Meter | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +179,7 @@ def _limit(
         note="" if used is None else _note(used, where),
         left="" if used is None else f"{used.remaining:,}",
         is_used_up=used is not None and not used.remaining,
+        meter=None if used is None else Meter.of(used),
     )
 
 

@@ -371,11 +371,15 @@ def test_a_limit_is_reset_and_the_history_knows_who_did_it(
 ):
     limit = tier.limits.get()
     use(acme, 33)
-    response = admin_client.post(url("client_reset", acme.pk), {"limit": limit.pk}, follow=True)
+    page = admin_client.get(url("client_change", acme.pk)).content.decode()
+    assert 'max="60" high="48" optimum="0" value="33"' in page
+    sent = {"limit": limit.pk, "change_reason": "their loop is mended"}
+    response = admin_client.post(url("client_reset", acme.pk), sent, follow=True)
     assert "“per-minute” of “Acme” counts from zero." in response.content.decode()
     assert "per-minute 60 per minute 60 per minute 0 60" in section(admin_client, acme)
     change = PolicyChange.objects.first()
     assert (change.action, change.actor_name) == ("reset", "admin")
+    assert change.reason == "their loop is mended"
     assert (change.object_name, change.after) == ("Acme", {"limits": ["per-minute"]})
     assert LogEntry.objects.get().object_id == str(acme.pk)
 
