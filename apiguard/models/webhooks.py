@@ -10,7 +10,12 @@ from datetime import datetime
 from typing import ClassVar
 
 from django.db import IntegrityError, models, transaction
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+
+from .hourly_counts import COUNTS_KEPT
+
+EVENT_TIMES = ("delivered_at", "failed_at")
 
 
 class WebhookStatusQuerySet(models.QuerySet["WebhookStatus"]):
@@ -46,6 +51,12 @@ class WebhookStatusQuerySet(models.QuerySet["WebhookStatus"]):
         except IntegrityError:
             pass  # Another worker made the row first.
         row.update(**change)
+
+    def forget(self, now: datetime) -> None:
+        """Delete webhooks without an event for ``COUNTS_KEPT``, such as those no longer set."""
+        old = now - COUNTS_KEPT
+        long_ago = {name: Q(**{name: None}) | Q(**{f"{name}__lt": old}) for name in EVENT_TIMES}
+        self.filter(*long_ago.values()).delete()
 
     def by_name(self, names: Iterable[str]) -> dict[str, WebhookStatus]:
         """Return the rows of these webhooks; one without any event has none."""

@@ -27,6 +27,7 @@ from ..models import (
     ObservedHeader,
     ShadowCount,
     UntrustedProxy,
+    WebhookStatus,
 )
 from ..models.hourly_counts import hour_of
 from ..models.incidents import REPEATED_AFTER
@@ -48,6 +49,7 @@ PRUNED_TABLES = (
     CounterFault,
     UntrustedProxy,
     ObservedHeader,
+    WebhookStatus,
 )
 
 # Changes of the counter's store that wait to be written; the newest are kept.

@@ -104,6 +104,13 @@ def test_the_box_stands_on_the_index_of_the_app(admin_client, staff):
 # -- one request ------------------------------------------------------------------
 
 
+def test_the_first_page_of_the_admin_leads_to_the_box_who_may_use_it(admin_client, staff):
+    page = url("find")
+    assert f'href="{page}"' in admin_client.get("/admin/").content.decode()
+    assert "apiguard-find" in admin_client.get(page).content.decode()
+    assert f'href="{page}"' not in staff("view_route").get("/admin/").content.decode()
+
+
 def test_the_page_names_reason_row_caller_and_revision(admin_client, refusal, route, key):
     page = admin_client.get(detail(refusal)).content.decode()
     assert "Answered 403 at" in page

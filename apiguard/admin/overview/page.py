@@ -52,6 +52,7 @@ from ..site_pages import add_page, list_page
 from . import traffic
 from .counter import counter_status
 from .status import status_line
+from .webhooks import webhooks_status
 from .workers import workers_status
 
 # The models of the baseline; writing it needs the add permission of each.
@@ -87,7 +88,7 @@ def overview(request: HttpRequest, site: AdminSite) -> HttpResponse:
 
 
 def _context(request: HttpRequest, site: AdminSite) -> dict[str, Any]:
-    """Return what the template shows; at most ten queries, whatever the number of rows."""
+    """Return what the template shows; at most eleven queries, however many rows."""
     snapshot = current_snapshot()
     routes = list(Route.objects.select_related("cors_policy", "header_policy"))
     limits = list(_limits())
@@ -122,6 +123,7 @@ def _context(request: HttpRequest, site: AdminSite) -> dict[str, Any]:
         "has_channels": has_channels(),
         "counter": counter,
         "workers": workers,
+        "webhooks": webhooks_status(),
         "may_explain": request.user.has_perm("apiguard.explain_request"),
         "may_write_baseline": _may_write_baseline(request),
     }

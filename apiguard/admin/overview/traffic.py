@@ -85,7 +85,7 @@ def refusals(request: HttpRequest, site: AdminSite, routes: Iterable[Route]) -> 
     counted.sort(key=lambda row: (-by_route[row[0]], row[0], -row[3]))
     return [
         Refusals(
-            route=names.get(pk, str(_("a route that is gone"))),
+            route=names.get(pk) or str(_("a route that is gone") if pk else _("without a route")),
             url=row_url(request, site, "route", pk) if pk in names else "",
             reason=outcome.replace("_", " "),
             enforced=enforced,

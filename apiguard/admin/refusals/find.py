@@ -13,19 +13,24 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from ...telemetry.refusal_search import find_refusals, why_not_found
-from ..site_pages import add_page
+from ..site_pages import add_page, list_page
 from ..time_limit import in_time
 from .detail import refusal_url
 
 
 def add_to(site: AdminSite) -> None:
-    """Add the page "apiguard/find/" to ``site``, unless ``site`` has it."""
+    """Add the page "apiguard/find/" to ``site``, and list it, unless ``site`` has it."""
     add_page(site, "find", find_view)
+    list_page(site, "find", _("Find a refused request"), _may_find)
+
+
+def _may_find(request: HttpRequest) -> bool:
+    return request.user.has_perm("apiguard.view_refusal")
 
 
 def find_view(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """Lead to the one request that the id names, or to the list; or say why there is none."""
-    if not request.user.has_perm("apiguard.view_refusal"):
+    if not _may_find(request):
         raise PermissionDenied
     return in_time(request, site, partial(_find, request, site))
 

@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from apiguard.admin.display import DASH
 from apiguard.models import (
     ApiKey,
     Client,
@@ -20,12 +21,20 @@ from apiguard.models import (
     Route,
     ShadowCount,
     UntrustedProxy,
+    WebhookStatus,
 )
 from apiguard.models.usage import UsageKey, day_of, hour_of, usage_rows
 from apiguard.request import limit_use
 from apiguard.rules.limits import Counted
+from apiguard.telemetry.buffer import buffer
 
 from ..pages import url
+
+SIGNING = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+WEBHOOKS = {
+    name: {"url": f"https://{name}.example/hook", "secret": SIGNING}
+    for name in ("good", "bad", "new")
+}
 
 
 def page_of(browser):
@@ -53,6 +62,54 @@ def test_refusals_are_grouped_by_route_with_their_trend(admin_client, route):
         ("api", "foreign origin", 2, "none the day before"),
         ("other", "limit exceeded", 31, "none the day before"),
     ]
+
+
+def test_refusals_before_any_route_was_found_have_words_instead_of_a_name(admin_client, route):
+    HourlyCount.objects.add(timezone.now(), 0, "address_blocked", True, 3)
+    HourlyCount.objects.add(timezone.now(), route.pk + 1, "no_credential", True, 2)
+    shown = page_of(admin_client).context["refusals"]
+    assert [(row.route, row.url) for row in shown] == [
+        ("without a route", ""),
+        ("a route that is gone", ""),
+    ]
+
+
+def test_webhooks_are_listed_with_how_their_deliveries_went(admin_client, route, settings):
+    assert "apiguard-webhooks" not in page_of(admin_client).content.decode()
+    settings.APIGUARD = settings.APIGUARD | {"WEBHOOKS": WEBHOOKS}
+    now = timezone.now()
+    report = {"dropped": 0, "delivered_at": None, "failed_at": None, "error": ""}
+    add = WebhookStatus.objects.add
+    add("good", **report | {"delivered": 1200, "failed": 0, "delivered_at": now})
+    add("bad", **report | {"delivered": 0, "failed": 3, "failed_at": now, "error": "status 500"})
+    add("gone", **report | {"delivered": 1, "failed": 0})
+    page = page_of(admin_client)
+    shown = [
+        (one.name, one.host, one.status.is_failing, one.numbers, one.error)
+        for one in page.context["webhooks"]
+    ]
+    assert shown == [
+        ("good", "good.example", False, "1,200 / 0 / 0", DASH),
+        ("bad", "bad.example", True, "0 / 3 / 0", "status 500"),
+        ("new", "new.example", False, "0 / 0 / 0", DASH),
+    ]
+    text = page.content.decode()
+    assert [word in text for word in (">fails<", ">delivers<", ">no event yet<")] == [True] * 3
+    assert SIGNING not in text
+
+
+def test_webhooks_without_an_event_for_a_month_are_forgotten(db):
+    now = timezone.now()
+    month = timedelta(days=31)
+    for name, delivered, failed in [
+        ("old", now - month, now - month),
+        ("delivers", now, now - month),
+        ("fails", None, now),
+    ]:
+        WebhookStatus.objects.create(name=name, delivered_at=delivered, failed_at=failed)
+    buffer.refused(0, "no_credential", True)
+    buffer.flush()
+    assert sorted(WebhookStatus.objects.values_list("name", flat=True)) == ["delivers", "fails"]
 
 
 def test_requests_per_hour_are_drawn_and_written(admin_client, route):
@@ -160,15 +217,19 @@ def many_rows(route, acme, tier):
     UntrustedProxy.objects.seen("10.0.0.7", now)
 
 
+@pytest.mark.parametrize(("webhooks", "most"), [({}, 12), (WEBHOOKS, 13)], ids=["none", "some"])
 @pytest.mark.usefixtures("many_rows")
-def test_twelve_queries_are_enough_whatever_the_number_of_rows(admin_client):
+def test_twelve_queries_are_enough_and_one_for_webhooks_whatever_the_number_of_rows(
+    admin_client, settings, webhooks, most
+):
+    settings.APIGUARD = settings.APIGUARD | {"WEBHOOKS": webhooks}
     page_of(admin_client)  # Reads policy.
     with CaptureQueriesContext(
         connection,
     ) as captured:
         page = page_of(admin_client)
     statements = [query["sql"] for query in captured.captured_queries]
-    assert len(statements) <= 12, "\n".join(statements)
+    assert len(statements) <= most, "\n".join(statements)
     assert len(page.context["people"].shadows) == 10
     assert page.context["counter"].faults[0].count == 12
     assert len(page.context["warnings"]) == 31
