@@ -19,7 +19,7 @@ def test_what_was_made_is_reported_and_what_is_there_is_not_made_again(run):
         "Made allowed origin 'https://a.example'.",
     ]
     assert "--prefix" in first.err
-    assert second.out.strip() == "Everything is there already."
+    assert second.out.strip() == "There is nothing to make."
     change = PolicyChange.objects.order_by("pk").first()
     assert "import-corsheaders" in str(vars(change))
 

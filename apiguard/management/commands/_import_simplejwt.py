@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from django.core.exceptions import ValidationError
-
-from ...errors import PolicyError
-from ...models import Tier, acting
+from ...models import Tier
 from ...transfer import simplejwt
-from ._console import Console, Options, SubCommand, found, named, refused
+from ._console import Console, Options, SubCommand, found, named
+from ._import_report import ImportReport, add_dry_run, importing
 
 
 def arguments(parser: ArgumentParser) -> None:
     """``[--name simplejwt] [--tier SLUG] [--dry-run]``."""
     parser.add_argument("--name", default="simplejwt", help="name of the issuer (simplejwt)")
     parser.add_argument("--tier", help="slug of the tier of its subjects (none: not limited)")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be made")
+    add_dry_run(parser)
 
 
 def run(console: Console, options: Options) -> None:
@@ -27,27 +25,19 @@ def run(console: Console, options: Options) -> None:
     dry_run = options["dry_run"]
     tier = named(Tier, "slug", options["tier"]) if options["tier"] else None
     made: list[str] = []
-    try:
+    with importing("import-simplejwt", simplejwt.NOTE):
         reading = simplejwt.read(options["name"])
         if not reading.changes:
-            with acting(name="apiguard import-simplejwt (command line)", reason=simplejwt.NOTE):
-                made = simplejwt.write(reading, tier, dry_run=dry_run)
-    except (PolicyError, ValidationError) as error:
-        raise refused(error, "Nothing was imported") from error
-    data = {
-        "dry_run": dry_run,
-        "created": made,
-        "settings_to_change": reading.changes,
-        "notices": reading.notices,
-    }
-    notices = [f"notice: {line}" for line in reading.notices]
-    if reading.changes:
-        heading = "Nothing is made yet. Add these lines to the settings and run this again:"
-        console.answer(data, [heading, *(f"    {line}" for line in reading.changes), *notices])
-        raise found(f"{len(reading.changes)} settings have to change first.")
-    verb = "Would make" if dry_run else "Made"
-    lines = [f"{verb} {line}." for line in made] or ["Everything is there already."]
-    console.answer(data, [*lines, *notices])
+            made = simplejwt.write(reading, tier, dry_run=dry_run)
+    extra = {"settings_to_change": reading.changes}
+    report = ImportReport(dry_run, made, notices=reading.notices, extra=extra)
+    if not reading.changes:
+        report.write(console)
+        return
+    heading = "Nothing is made yet. Add these lines to the settings and run this again:"
+    changes = [f"    {line}" for line in reading.changes]
+    console.answer(report.as_dict(), [heading, *changes, *report.remarks()])
+    raise found(f"{len(reading.changes)} settings have to change first.")
 
 
 COMMAND = SubCommand("import-simplejwt", "Make an issuer of simplejwt's settings.", run, arguments)
