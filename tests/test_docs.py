@@ -25,6 +25,7 @@ from django.utils.module_loading import import_string
 from apiguard import checks, conf
 from apiguard.models import Client, Tier
 from apiguard.request.context import GuardContext
+from apiguard.request.remedies import REMEDIES
 from apiguard.request.verdict import REFUSALS, Outcome
 from apiguard.rules.setting_values import PARSERS
 from apiguard.transfer.documents import read_document
@@ -108,6 +109,14 @@ def test_every_outcome_is_documented_with_what_the_caller_sees() -> None:
         refusal = REFUSALS.get(Outcome(name.strip("`")))
         if refusal is not None:
             assert cell == f"{refusal.status} `{refusal.error}`", name
+
+
+def test_the_desk_says_the_same_as_the_docs_about_what_to_do() -> None:
+    names, remedies = table_cells("docs/outcomes.md", 0)[2:], table_cells("docs/outcomes.md", 3)[2:]
+    for name, cell in zip(names, remedies, strict=True):
+        plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", cell).replace("`", "")
+        plain = re.sub(r"\*([^*]+)\*", r"“\1”", plain)
+        assert REMEDIES[Outcome(name.strip("`"))] == plain
 
 
 def test_the_page_of_the_models_is_what_the_models_say() -> None:

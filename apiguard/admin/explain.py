@@ -24,6 +24,7 @@ from ..request.described import BadDescription, build_request, credential_header
 from ..request.explain import explain_request
 from ..request.explanation import Explanation, Step
 from ..request.reasons import RowRef
+from ..request.remedies import find_remedy
 from ..rules.jwt import MAX_TOKEN_LENGTH
 from .base import current_snapshot
 from .display import badge, model_label
@@ -211,6 +212,7 @@ def _shown(request: HttpRequest, site: AdminSite, explained: Explanation) -> dic
 
     deciding = explained.deciding
     return {
+        "remedy": find_remedy(explained.outcome) if explained.would_refuse else "",
         "decided": link(None if deciding is None else deciding.row),
         "steps": [shown(step) for step in explained.steps],
         "limits": [{"state": one, "row": link(one.row)} for one in explained.limits],

@@ -35,6 +35,7 @@ def test_a_refusal_names_the_row_that_decided_with_a_link_to_it(admin_client, or
     page = explained(admin_client, client="acme").content.decode()
     assert "The guard answers 403" in page
     assert "needs orders:write; the key has orders:read" in page
+    assert "</strong> Give the key the scope, in the admin." in page
     assert f'<a href="{url("route_change", orders.pk)}">orders</a>' in page
     assert f'<a href="{url("apikey_change", key.pk)}">laptop</a>' in page
     # A limit is edited in the form of its tier.

@@ -116,6 +116,7 @@ def test_the_page_names_reason_row_caller_and_revision(admin_client, refusal, ro
     assert "Answered 403 at" in page
     assert "UTC" in page
     assert "needs orders:write; the key has orders:read" in page
+    assert "</strong> Give the key the scope, in the admin." in page
     assert f'<a href="{url("route_change", route.pk)}">api</a>' in page
     assert f'<a href="{url("client_change", key.client_id)}">acme</a>' in page
     assert f'<a href="{url("apikey_change", key.pk)}">{key.key_id} (laptop)</a>' in page

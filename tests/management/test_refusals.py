@@ -53,6 +53,7 @@ def test_the_call_at_three_in_the_morning_by_command_line(run, refusal):
     assert said.status == 1
     assert "why: needs orders:write; the key has orders:read" in said.out
     assert "decided by: route orders" in said.out
+    assert said.out.count("hat to do: Give the key the scope, in the admin.") == 2
     assert "The guard answers 403 itself (scope_missing)" in said.out
 
 

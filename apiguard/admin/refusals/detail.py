@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ...models import ApiKey, Client, PolicyChange, Refusal
+from ...request.remedies import find_remedy
 from ...telemetry.formatting import format_moment
 from ...telemetry.refusal_search import kept_refusals
 from ..base import current_snapshot
@@ -34,6 +35,7 @@ def detail_view(request: HttpRequest, site: AdminSite, refusal: Refusal) -> Http
         "title": _("Refused request %s") % refusal.request_id,
         "refusal": refusal,
         "when": format_moment(refusal.at),
+        "remedy": find_remedy(refusal.outcome),
         "decided": _decided(request, site, refusal),
         "changes": list(_changes(request, site, refusal)),
         "facts": list(_facts(request, site, refusal)),

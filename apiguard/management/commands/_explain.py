@@ -20,6 +20,7 @@ from ...policy.snapshot import empty
 from ...request.described import BadDescription, build_request, credential_headers
 from ...request.explain import explain_request
 from ...request.explanation import Explanation, Step
+from ...request.remedies import find_remedy
 from ...rules.jwt_parse import MAX_TOKEN_LENGTH
 from ...telemetry.refusal_search import find_refusals, why_not_found
 from ._console import Console, Options, SubCommand, found, named, table, used_wrongly, whole_number
@@ -169,6 +170,8 @@ def _lines(explained: Explanation) -> Iterator[str]:
     yield from table(("STAGE", "VERDICT", "WHY", "ROW"), map(_row, explained.steps))
     yield ""
     yield _summary(explained)
+    if explained.would_refuse:
+        yield f"What to do: {find_remedy(explained.outcome)}"
     for name, value in explained.headers:
         yield f"    {name}: {value}"
     if explained.body:

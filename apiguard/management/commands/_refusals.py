@@ -14,6 +14,7 @@ from ...models import Client, HourlyCount, PolicyModel, Refusal, Route
 from ...models.personal_data import BadPrincipal, erase
 from ...models.refusals import RefusalQuerySet
 from ...models.state import write_alias
+from ...request.remedies import find_remedy
 from ._console import Console, Options, SubCommand, moment, named, table, used_wrongly, whole_number
 
 DAY = 24 * 60
@@ -51,6 +52,8 @@ def describe(refusal: Refusal) -> Iterator[str]:
     yield f"    why: {refusal.reason}"
     if refusal.row_model:
         yield f"    decided by: {refusal.row_model} {refusal.row_name}"
+    if remedy := find_remedy(refusal.outcome):
+        yield f"    what to do: {remedy}"
     by = f"client {refusal.client_slug}" if refusal.client_slug else refusal.principal
     key = f", key {refusal.key_id}" if refusal.key_id else ""
     yield f"    caller: {by}{key}, from {refusal.address or 'an unknown address'}"
