@@ -208,3 +208,19 @@ def test_options_of_django_may_stand_behind_the_sub_command(shell):
     said = shell("apiguard", "key", "pattern", "--settings=project.settings", "--json")
     assert said.returncode == 0
     assert set(json.loads(said.stdout)) == {"pattern"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("key", "create", "acme", "--name=--"),
+        ("key", "create", "acme", "--name=ci", "--expires-in=--"),
+        ("changes", "--since=--"),
+        ("explain", "GET", "/", "--origin=--"),
+    ],
+    ids=["name", "number", "since", "origin"],
+)
+def test_a_value_that_argparse_loses_is_refused(run, acme, arguments):
+    said = run(*arguments)
+    assert said.status == 2
+    assert not ApiKey.objects.exists()

@@ -2,19 +2,21 @@
 
 Standard output carries the answer, and nothing else where ``--json`` is given;
 standard error carries notes for people. Exit status: 0; 1, something was found;
-2, used wrongly.
+2, used wrongly; 130, interrupted.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
+import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import CommandError
@@ -23,7 +25,8 @@ from ...errors import PolicyError
 from ...models import PolicyModel
 from ...models.state import write_alias
 
-FOUND, USED_WRONGLY = 1, 2
+# The last is what a shell reports of a command that Ctrl+C ended.
+FOUND, USED_WRONGLY, INTERRUPTED = 1, 2, 130
 
 # How many rows are looked through for a name that may have been meant.
 NEAREST_AMONG = 1000
@@ -41,6 +44,48 @@ class Writer(Protocol):
     """A stream as Django's commands have it."""
 
     def write(self, text: str, style_func: Callable[[str], str] | None = None) -> object: ...
+
+    def flush(self) -> object: ...
+
+    def fileno(self) -> int: ...
+
+
+@dataclass(slots=True)
+class LastingOutput:
+    """A stream that a command may write to until its end, also after the reader is gone.
+
+    ``apply policy.yaml | head -1`` must apply all of the file. ``error`` is why the
+    stream could not be written, other than that its reader had enough.
+    """
+
+    stream: Writer
+    error: OSError | None = None
+
+    def write(self, text: str, style_func: Callable[[str], str] | None = None) -> None:
+        """Write a text as Django's wrapper does; raises nothing."""
+        try:
+            self.stream.write(text, style_func)
+        except OSError as error:
+            self._discard_the_rest(error)
+
+    def flush(self) -> None:
+        """Send what is buffered; raises nothing."""
+        try:
+            self.stream.flush()
+        except OSError as error:
+            self._discard_the_rest(error)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the stream."""
+        return self.stream.fileno()
+
+    def _discard_the_rest(self, error: OSError) -> None:
+        if not isinstance(error, BrokenPipeError):
+            self.error = error
+        # Python would try once more to send its buffer when it exits, and complain.
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self.fileno())
+        os.close(devnull)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +157,19 @@ def _messages(error: ValidationError) -> list[str]:
         for field, messages in error.message_dict.items()
         for message in messages
     ]
+
+
+def standard_input() -> TextIO:
+    """Return standard input.
+
+    Raises:
+        CommandError: the shell closed it.
+    """
+    # mypy does not know that Python has None here where the descriptor is closed.
+    stream: TextIO | None = sys.stdin
+    if stream is None:
+        raise used_wrongly("Standard input is closed. Pipe the text into the command.")
+    return stream
 
 
 def named(model: type[PolicyModel], field: str, value: str) -> Any:

@@ -5,7 +5,6 @@ Nothing is counted. The credential is read from standard input and never printed
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from itertools import chain
@@ -23,7 +22,17 @@ from ...request.explanation import Explanation, Step
 from ...request.remedies import find_remedy
 from ...rules.jwt_parse import MAX_TOKEN_LENGTH
 from ...telemetry.refusal_search import find_refusals, why_not_found
-from ._console import Console, Options, SubCommand, found, named, table, used_wrongly, whole_number
+from ._console import (
+    Console,
+    Options,
+    SubCommand,
+    found,
+    named,
+    standard_input,
+    table,
+    used_wrongly,
+    whole_number,
+)
 from ._refusals import as_dict, describe
 
 MOST_NAMED = 5
@@ -99,12 +108,7 @@ def _explain(console: Console, options: Options) -> None:
     if length is not None:
         headers["Content-Length"] = str(length)
     if options["credential"] is not None:
-        if sys.stdin.isatty():
-            console.note("Paste the key or token; end with Enter.")
-        text = sys.stdin.readline(2 * MAX_TOKEN_LENGTH).strip()
-        if not text:
-            raise used_wrongly("Standard input holds no credential.")
-        headers |= credential_headers(text, conf.current())
+        headers |= credential_headers(_read_credential(console), conf.current())
     records = []
     if options["client"] is not None:
         client = named(Client, "slug", options["client"])
@@ -119,6 +123,21 @@ def _explain(console: Console, options: Options) -> None:
     console.answer(explanation.as_dict(), _lines(explanation))
     if explanation.refused:
         raise found(f"The guard would answer {explanation.status}.")
+
+
+@sensitive_variables()
+def _read_credential(console: Console) -> str:
+    stdin = standard_input()
+    if stdin.isatty():
+        console.note("Paste the key or token; end with Enter.")
+    try:
+        text = stdin.readline(2 * MAX_TOKEN_LENGTH).strip()
+    except UnicodeDecodeError as error:
+        # Without the cause: it holds what was read.
+        raise used_wrongly(f"Standard input is no key or token: {error.reason}.") from None
+    if not text:
+        raise used_wrongly("Standard input holds no credential.")
+    return text
 
 
 def _find(text: str) -> Refusal:

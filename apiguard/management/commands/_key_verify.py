@@ -6,7 +6,6 @@ that its size does not matter. A whole key is never printed.
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from django.utils import timezone
 from ... import conf
 from ...models import Identified, acting, identify
 from ...rules.keys import KeyParts, find, key_length
-from ._console import Console, Options, SubCommand, found, reason, used_wrongly
+from ._console import Console, Options, SubCommand, found, reason, standard_input, used_wrongly
 
 PIECE = 64 * 1024
 BATCH = 200
@@ -153,11 +152,12 @@ def _standard_input(text: str) -> str:
 def _run(console: Console, options: Options) -> None:
     if options["revoke"] != (options["reason"] is not None):
         raise used_wrongly("--revoke and --reason TEXT go together: say why the keys end.")
-    if sys.stdin.isatty():
+    stdin = standard_input()
+    if stdin.isatty():
         console.note("Paste keys, or a text with keys in it; end with Ctrl+D.")
     scan = Scan(reason=options["reason"] or "")
     with acting(name="apiguard key verify (command line)", reason=scan.reason):
-        for candidate in candidates(sys.stdin.buffer, conf.current().key_namespace):
+        for candidate in candidates(stdin.buffer, conf.current().key_namespace):
             scan.add(candidate)
         scan.flush()
     _answer(console, scan)

@@ -6,7 +6,6 @@ finds drift. Nothing but ``apply`` writes.
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,7 +26,15 @@ from ...transfer.plan import Plan, make_plan
 from ...transfer.sections import BY_NAME
 from ...transfer.yaml_reader import YamlNotInstalled
 from ...transfer.yaml_writer import scalar
-from ._console import Console, Options, SubCommand, found, used_wrongly, whole_number
+from ._console import (
+    Console,
+    Options,
+    SubCommand,
+    found,
+    standard_input,
+    used_wrongly,
+    whole_number,
+)
 
 MAX_REVISION = 2**63 - 1
 WIDEST_VALUE = 100
@@ -56,7 +63,7 @@ def read_file(name: str) -> Document:
     """
     try:
         if name == "-":
-            raw = sys.stdin.buffer.read(MAX_BYTES + 1)
+            raw = standard_input().buffer.read(MAX_BYTES + 1)
         else:
             with Path(name).open("rb") as file:
                 raw = file.read(MAX_BYTES + 1)

@@ -6,12 +6,13 @@ key must be revocable while some other app of the project is misconfigured.
 
 from __future__ import annotations
 
+import sys
 from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
 from ...models.state import one_revision
@@ -39,7 +40,7 @@ from . import (
     _undo,
     _usage,
 )
-from ._console import Console, SubCommand, used_wrongly
+from ._console import INTERRUPTED, Console, LastingOutput, SubCommand, used_wrongly
 
 COMMANDS = (
     _baseline.COMMAND,
@@ -93,11 +94,26 @@ class Command(BaseCommand):
         """Run the sub-command.
 
         Raises:
-            CommandError: with exit status 1 or 2.
+            CommandError: with exit status 1 or 2, or 130 after Ctrl+C.
         """
+        if sys.stdout is None and options.get("stdout") is None:
+            raise used_wrongly("Standard output is closed: nothing was done.")
+        _refuse_unreadable(options)
+        output = LastingOutput(self.stdout)
+        try:
+            self._run(Console(output, LastingOutput(self.stderr), options["json"]), options)
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted.", returncode=INTERRUPTED) from None
+        finally:
+            output.flush()
+        if output.error is not None:
+            raise used_wrongly(
+                "The command ran to its end, but standard output could not be written "
+                f"({output.error.strerror})."
+            )
+
+    def _run(self, console: Console, options: Mapping[str, Any]) -> None:
         command: SubCommand = options["command"]
-        console = Console(self.stdout, self.stderr, options["json"])
-        _refuse_bytes(options)
         try:
             if command.needs_tables and not load.tables_exist():
                 raise used_wrongly("apiguard's tables do not exist yet. Run: manage.py migrate")
@@ -112,13 +128,17 @@ class Command(BaseCommand):
             ) from error
 
 
-def _refuse_bytes(options: Mapping[str, Any]) -> None:
+def _refuse_unreadable(options: Mapping[str, Any]) -> None:
     """Refuse text that neither a database nor a terminal takes: Python keeps odd bytes in it.
 
     Raises:
-        CommandError: an argument is not UTF-8, as from a terminal of another encoding.
+        CommandError: an argument is not UTF-8, as from a terminal of another encoding, or
+            argparse lost its value.
     """
     for name, value in options.items():
+        # Before Python 3.13, argparse reads "--name=--" as an empty list, past every type.
+        if value == []:
+            raise used_wrongly(f"The argument {name!r} cannot be '--'.")
         if not isinstance(value, str):
             continue
         if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
