@@ -30,7 +30,7 @@ from ..models.state import write_alias
 from ..models.usage import NOBODY, OTHERS
 from ..telemetry import usage_report
 from ..telemetry.formatting import local_time
-from ..telemetry.usage_report import Names, Period, Selection, Share, Totals
+from ..telemetry.usage_report import Names, Period, Selection, Share, Totals, Units
 from .display import DASH
 from .keys.pages import public_part
 from .keys.state import UNUSED_DAYS
@@ -41,6 +41,7 @@ from .usage_chart import Chart, draw
 
 DAYS = ((1, gettext_lazy("24 hours")), (7, gettext_lazy("7 days")), (30, gettext_lazy("30 days")))
 MOST_SHOWN = 20
+UNITS_SHOWN = 100
 DEFAULT_DAYS = "7"
 
 
@@ -168,7 +169,9 @@ class UsagePage:
         overruns = self.selection.overruns()
         # Every row belongs to a period, so that the table is not read once more.
         totals = sum((one.totals for one in periods), start=Totals())
+        units = usage_report.settled_units(self.selection, most=UNITS_SHOWN)
         return {
+            "units": self._unit_rows(units),
             "client": self.client,
             "client_url": self._row_url("client", self.client),
             "route": self.route,
@@ -180,6 +183,21 @@ class UsagePage:
             "tables": self._tables(),
             "unused_keys": self._unused_keys(),
         }
+
+    def _unit_rows(self, units: Sequence[Units]) -> list[dict[str, Any]]:
+        names = usage_report.names_of(
+            {one.route_pk for one in units}, {one.client_pk for one in units}, ()
+        )
+        return [
+            {
+                "day": date_format(one.day, "D j M"),
+                "route": self._cell("route_pk", one.route_pk, names),
+                "client": self._cell("client_pk", one.client_pk, names),
+                "unit": one.unit,
+                "amount": f"{one.amount:,}",
+            }
+            for one in units
+        ]
 
     def _row_url(self, model: str, row: Client | Route | None) -> str:
         return "" if row is None else row_url(self.request, self.site, model, row.pk)

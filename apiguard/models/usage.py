@@ -29,6 +29,8 @@ LOST = "lost"
 # outcome as well.
 OVERRUN = "overrun"
 NO_REQUESTS = (LOST, OVERRUN)
+# Before the name of a unit, such as "settled:tokens": these numbers are units, no requests.
+SETTLED = "settled:"
 
 # As in the guard's verdicts: the request reached the view, or was a preflight.
 SERVED = ("admitted", "preflight_answered")
@@ -46,6 +48,11 @@ class UsageKey(NamedTuple):
     key_pk: int
     outcome: str
     enforced: bool
+
+
+def count_requests(entries: Iterable[tuple[UsageKey, int]]) -> int:
+    """Return how many requests these numbers count; units that were settled are none."""
+    return sum(number for key, number in entries if not key.outcome.startswith(SETTLED))
 
 
 def day_of(at: datetime) -> datetime:
@@ -69,7 +76,11 @@ class UsageQuerySet(models.QuerySet["Usage"]):
             rows = [(start, is_day, *key, requests) for key, requests in batch]
             with connection.cursor() as cursor:
                 cursor.execute(*_upsert(connection, rows))
-            yield sum(requests for _key, requests in batch)
+            yield count_requests(batch)
+
+    def of_requests(self) -> Self:
+        """The rows whose numbers are requests, each of which is in one row."""
+        return self.exclude(outcome__in=NO_REQUESTS).exclude(outcome__startswith=SETTLED)
 
     def since(self, at: datetime, first_day: datetime) -> Self:
         """The rows of hours from that of ``at`` on, and of whole days from ``first_day`` on."""

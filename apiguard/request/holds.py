@@ -29,6 +29,8 @@ _TIMEOUT = int(TIMEOUT_SECONDS * MICROSECONDS)
 
 # Called with the unit, what was used and reserved of it, and what the counter answered.
 OnOverrun = Callable[[str, int, int, Decision], None]
+# Called with a unit, and how much more of it is settled than before.
+OnSettled = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +81,21 @@ class Holds:
 
     Args:
         on_overrun: called after more of a unit was counted than had been reserved.
+        on_settled: called after a unit was settled that a limit of the caller counts.
         is_closed: whether what the view settles is sent at once, because nothing tells
             when the response is closed.
     """
 
-    def __init__(self, on_overrun: OnOverrun, *, is_closed: bool = False) -> None:
-        self._on_overrun, self._is_closed = on_overrun, is_closed
+    def __init__(
+        self, on_overrun: OnOverrun, on_settled: OnSettled, *, is_closed: bool = False
+    ) -> None:
+        self._on_overrun, self._on_settled = on_overrun, on_settled
+        self._is_closed = is_closed
         self._is_over = False
         self._lock = threading.Lock()
         self._holds: dict[str, list[Hold]] = {}
         self._used: dict[str, int] = {}
+        self._settled: dict[str, int] = {}
 
     def take(
         self, counter: PolicyCounter, check: LimitCheck, begun: int, decision: Decision
@@ -149,14 +156,19 @@ class Holds:
             holds = self._holds.pop(unit, [])
         reserved = sum(hold.units for hold in holds)
         if holds and used > reserved:
-            more = holds[0].count_more(used - reserved)
-            if more is not None:
-                holds.append(more[0])
-                self._on_overrun(unit, used, reserved, more[1])
+            counted = holds[0].count_more(used - reserved)
+            if counted is not None:
+                holds.append(counted[0])
+                self._on_overrun(unit, used, reserved, counted[1])
         elif used < reserved:
             holds = list(_reduced(holds, reserved - used))
         with self._lock:
             self._holds[unit] = holds + self._holds.get(unit, [])
+            # A view that corrects itself to less after its response is not counted back.
+            more_used = max(0, used - self._settled.get(unit, 0)) if holds else 0
+            self._settled[unit] = self._settled.get(unit, 0) + more_used
+        if more_used:
+            self._on_settled(unit, more_used)
 
     def _give_back_all(self, is_meant: Callable[[str], bool]) -> None:
         with self._lock:

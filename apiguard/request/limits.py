@@ -23,7 +23,7 @@ from .access import RETRY_SECONDS
 from .context import GuardContext
 from .effects import Failed, Steps
 from .holds import Holds
-from .usage import OverrunReport
+from .usage import SettlementReport
 from .users import signed_in_user_afterwards
 from .verdict import Outcome, Verdict
 
@@ -199,7 +199,8 @@ def at_route(limit: Limit, route_pk: Any) -> Limit:
 
 def _holds(context: GuardContext) -> Holds:
     # The report has what it needs of the context, which would refer to itself through it.
-    return Holds(OverrunReport.of(context), is_closed=not context.is_completed)
+    report = SettlementReport.of(context)
+    return Holds(report, report.record_units, is_closed=not context.is_completed)
 
 
 def exceeded(decision: Decision) -> Verdict:

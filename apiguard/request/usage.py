@@ -67,8 +67,8 @@ def entry_of(context: GuardContext) -> tuple[int, int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class OverrunReport:
-    """What is known of the request, without its context."""
+class SettlementReport:
+    """What is known of a request whose units are settled, without its context."""
 
     entry: tuple[int, int, int]
     keeps_usage: bool
@@ -79,7 +79,7 @@ class OverrunReport:
     request_id: str
 
     @classmethod
-    def of(cls, context: GuardContext) -> OverrunReport:
+    def of(cls, context: GuardContext) -> SettlementReport:
         """Build the report of a request that is counted now."""
         return cls(
             entry=entry_of(context),
@@ -90,6 +90,11 @@ class OverrunReport:
             enforced=context.enforced,
             request_id=context.request_id,
         )
+
+    def record_units(self, unit: str, amount: int) -> None:
+        """Add units that the view has settled to the usage numbers."""
+        if self.keeps_usage:
+            usage.record_units(*self.entry, unit, amount)
 
     def __call__(self, unit: str, used: int, reserved: int, decision: Decision) -> None:
         """Report that ``used`` of a unit were counted where ``reserved`` had been reserved."""

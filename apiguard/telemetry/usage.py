@@ -18,7 +18,16 @@ from django.utils import timezone
 
 from .. import conf
 from ..models.hourly_counts import hour_of
-from ..models.usage import LOST, NOBODY, OTHERS, OVERRUN, UsageKey, usage_rows
+from ..models.usage import (
+    LOST,
+    NOBODY,
+    OTHERS,
+    OVERRUN,
+    SETTLED,
+    UsageKey,
+    count_requests,
+    usage_rows,
+)
 from .periodic import PeriodicThread
 
 logger = logging.getLogger("apiguard.telemetry")
@@ -64,24 +73,32 @@ class UsageRecorder:
             if count is not None:
                 counts[entry] = count + 1
                 return
-            self._add(entry)
+            self._add(entry, 1)
         self._thread.wake()
 
     def record_overrun(self, route_pk: int, client_pk: int, key_pk: int) -> None:
         """Count a request that used more of a unit than it had reserved."""
         self.record(route_pk, client_pk, key_pk, OVERRUN, True)
 
-    def _add(self, entry: Entry) -> None:
+    def record_units(
+        self, route_pk: int, client_pk: int, key_pk: int, unit: str, amount: int
+    ) -> None:
+        """Count units that a view has settled."""
+        with self._lock:
+            self._add((route_pk, client_pk, key_pk, f"{SETTLED}{unit}", True), amount)
+        self._thread.wake()
+
+    def _add(self, entry: Entry, number: int) -> None:
         counts = self._counts
-        if len(counts) >= MAX_ENTRIES:
+        if len(counts) >= MAX_ENTRIES and entry not in counts:
             entry = (entry[0], OTHERS, OTHERS, entry[3], entry[4])
             if entry not in counts and len(counts) >= 2 * MAX_ENTRIES:
-                self._lost += 1
+                self._lost += not entry[3].startswith(SETTLED)
                 self.dropped += 1
                 return
         if self._began is None:
             self._began = timezone.now()
-        counts[entry] = counts.get(entry, 0) + 1
+        counts[entry] = counts.get(entry, 0) + number
 
     # -- away from requests -------------------------------------------------------
 
@@ -98,7 +115,7 @@ class UsageRecorder:
         keep_days = conf.current().usage_keep_days
         if not keep_days:
             return
-        left = pending.total()
+        left = count_requests(pending.items())
         try:
             for written in usage_rows().add(hour_of(began or now), False, pending):
                 left -= written

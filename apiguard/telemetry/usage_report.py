@@ -20,10 +20,10 @@ from ..models.hourly_counts import hour_of
 from ..models.state import write_alias
 from ..models.usage import (
     LOST,
-    NO_REQUESTS,
     NOBODY,
     OVERRUN,
     SERVED,
+    SETTLED,
     UsageQuerySet,
     usage_rows,
 )
@@ -82,7 +82,7 @@ class Selection:
     @property
     def rows(self) -> UsageQuerySet:
         """The rows of requests, without lost numbers, which belong to no client and no route."""
-        return self._own().exclude(outcome__in=NO_REQUESTS).order_by()
+        return self._own().of_requests().order_by()
 
     def overruns(self) -> int:
         """Return how many requests used more of a unit than they had reserved; one query."""
@@ -104,6 +104,10 @@ class Selection:
         if timezone.is_aware(first_day):
             first_day = first_day.replace(tzinfo=UTC)
         return usage_rows().since(self.since, first_day)
+
+    def settled(self) -> UsageQuerySet:
+        """The rows of units that views settled, such as tokens."""
+        return self._own().filter(outcome__startswith=SETTLED).order_by()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,32 @@ def shares(
         Share(tuple(row[name] for name in columns), _totals(row), row["last"])
         for row in rows.order_by("-number", *columns)[:most]
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Units of one kind that one caller used at one route on one day."""
+
+    day: datetime
+    route_pk: int
+    client_pk: int
+    unit: str
+    amount: int
+
+
+def settled_units(selection: Selection, *, most: int) -> list[Units]:
+    """Return the units that views settled by day, route and client, newest first; one query."""
+    amounts: dict[tuple[datetime, int, int, str], int] = {}
+    columns = ("start", "is_day", "route_pk", "client_pk", "outcome")
+    rows = selection.settled().values_list(*columns).annotate(total=Sum("requests"))
+    for start, is_day, route_pk, client_pk, outcome, total in rows:
+        # A whole day, UTC, goes to the day of the same date.
+        day = _midnight(start if is_day else local_time(start))
+        key = (day, route_pk, client_pk, outcome.removeprefix(SETTLED))
+        amounts[key] = amounts.get(key, 0) + int(total)
+    found = [Units(*key, amount) for key, amount in amounts.items()]
+    found.sort(key=lambda one: (-one.day.timestamp(), one.unit, -one.amount, one.route_pk))
+    return found[:most]
 
 
 def periods(selection: Selection) -> list[Period]:

@@ -230,3 +230,13 @@ def test_no_bar_leaves_the_chart_and_none_that_counts_is_invisible(numbers):
         assert abs(bar.y + bar.height - HEIGHT) < 0.11
         assert (bar.height > 0) is (period.totals.requests > 0)
         assert (bar.refused_height > 0) is (period.totals.refused > 0)
+
+
+def test_units_that_views_settled_are_shown_by_day_client_and_route(admin_client, counted, route):
+    assert "Units that views settled" not in show(admin_client)
+    used = UsageKey(route.pk, counted.pk, 1, "settled:tokens", True)
+    list(usage_rows().add(hour_of(timezone.now()), False, {used: 1_812}))
+    for query in ({}, {"client": "acme"}, {"route": "api"}):
+        text = show(admin_client, **query).partition("Units that views settled, by day")[2]
+        assert "Acme api tokens 1,812" in text
+    assert "settled:" not in show(admin_client)

@@ -84,3 +84,29 @@ def test_a_name_that_does_not_exist_is_used_wrongly(run, key, option):
 def test_where_nothing_is_counted_the_command_says_so(run, settings):
     settings.APIGUARD = {**settings.APIGUARD, "USAGE_KEEP_DAYS": 0}
     assert "USAGE_KEEP_DAYS" in run("usage").err
+
+
+def test_units_that_views_settled_stand_beside_the_requests(run, key):
+    before = run("usage", "--json").json
+    assert before["units"] == []
+    route = Route.objects.get()
+    used = UsageKey(route.pk, key.client_id, key.pk, "settled:tokens", True)
+    list(
+        usage_rows().add(
+            timezone.now().replace(minute=0, second=0, microsecond=0), False, {used: 1_812}
+        )
+    )
+    after = run("usage", "--json").json
+    day = timezone.localdate().isoformat()
+    assert after["units"] == [
+        {
+            "day": day,
+            "route": "orders",
+            "caller": "client",
+            "client": "acme",
+            "unit": "tokens",
+            "amount": 1_812,
+        }
+    ]
+    assert {**after, "units": []} == before
+    assert f"{day} orders acme tokens 1,812" in " ".join(run("usage").out.split())

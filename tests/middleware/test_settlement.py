@@ -71,6 +71,30 @@ def test_a_request_reserves_what_its_route_says_and_is_in_flight_while_its_view_
         assert ledger(snapshot) == {"tokens": 100, "at-once": 0, "requests": 1}
 
 
+def test_what_a_view_settles_stands_in_usage_once(door, monkeypatch):
+    settled = []
+    monkeypatch.setattr(usage, "record_units", lambda *entry: settled.append(entry))
+    with site() as snapshot:
+        where = snapshot.routes.find("/api/work").pk
+        # The second reserves and settles nothing.
+        for path in ("work?used=70", "look", "work?used=0", "work?used=500"):
+            close(door(Call(path=f"/api/{path}")))
+    assert settled == [(where, 0, 0, "tokens", 70), (where, 0, 0, "tokens", 500)]
+
+
+def test_a_number_that_is_corrected_upwards_later_is_added_in_part(monkeypatch):
+    settled = []
+    monkeypatch.setattr(usage, "record_units", lambda *entry: settled.append(entry[3:]))
+    with site():
+        seen = []
+        monkeypatch.setitem(look_at, 0, lambda request: seen.append(request.apiguard))
+        Call(path="/api/look").wsgi()
+        for used in (50, 80, 80, 20):
+            seen[0].settle(tokens=used)
+            seen[0].holds.send()
+    assert sum(amount for _unit, amount in settled) == 80
+
+
 @pytest.mark.parametrize("used", [0, 7, 100, 250, 5000])
 @pytest.mark.parametrize("path", WORKING)
 def test_the_ledger_holds_what_was_settled(door, path, used):

@@ -175,3 +175,17 @@ def test_where_nothing_is_kept_nothing_is_counted(client, guarded, settings):
     settings.APIGUARD = {**settings.APIGUARD, "USAGE_KEEP_DAYS": 0}
     client.get("/api/plain")
     assert usage._counts == {}
+
+
+def test_units_are_added_and_are_no_requests(recorder, monkeypatch):
+    for amount in (500, 12):
+        recorder.record_units(1, 2, 3, "tokens", amount)
+    recorder.record(1, 2, 3, "admitted", True)
+    recorder.flush()
+    assert stored() == {(1, 2, 3, "admitted"): 1, (1, 2, 3, "settled:tokens"): 512}
+    # What the database does not take is lost; only requests are counted as lost.
+    monkeypatch.setattr(table.UsageQuerySet, "add", lambda *_: 1 / 0)
+    recorder.record_units(1, 2, 3, "tokens", 500)
+    recorder.record(1, 2, 3, "admitted", True)
+    recorder.flush()
+    assert recorder.dropped == 1

@@ -108,3 +108,23 @@ def test_one_day_is_shown_by_the_hour(rows):
     found = usage_report.periods(Selection.of_days(1, NOW))
     assert len(found) == 24
     assert [one.totals.requests for one in found[-4:]] == [20, 0, 17, 0]
+
+
+def test_units_are_numbers_of_their_own_by_day_route_and_client(rows):
+    tokens = ONE._replace(outcome="settled:tokens")
+    before = usage_report.totals(Selection.of_days(30, NOW))
+    add(NOW - 1.5 * HOUR, tokens, 500)
+    add(NOW - 1.5 * HOUR, tokens._replace(key_pk=9), 12)
+    add(NOW - 3.5 * HOUR, tokens, 7)
+    add(day_of(NOW) - timedelta(days=20), tokens, 1_000, is_day=True)
+    selection = Selection.of_days(30, NOW)
+    found = usage_report.settled_units(selection, most=10)
+    assert [(one.day.date().isoformat(), one.amount) for one in found] == [
+        ("2026-03-10", 512),
+        ("2026-03-09", 7),
+        ("2026-02-18", 1_000),
+    ]
+    assert {(one.route_pk, one.client_pk, one.unit) for one in found} == {(1, 2, "tokens")}
+    assert len(usage_report.settled_units(selection, most=2)) == 2
+    assert usage_report.totals(selection) == before
+    assert sum((one.totals for one in usage_report.periods(selection)), Totals()) == before

@@ -18,7 +18,7 @@ from ...counters.base import CounterUnavailable
 from ...models import ApiKey, Client, HourlyCount, Limit, LimitOverride, Route, ShadowCount
 from ...models.hourly_counts import hour_of
 from ...models.state import write_alias
-from ...models.usage import NO_REQUESTS, usage_rows
+from ...models.usage import usage_rows
 from ...policy.records import client_record
 from ...policy.snapshot import Snapshot
 from ...request import limit_use
@@ -113,7 +113,7 @@ def requests_per_hour(request: HttpRequest) -> list[Hour]:
         return []
     now = hour_of(timezone.now())
     first = now - timedelta(hours=23)
-    rows = usage_rows().filter(is_day=False, start__gte=first).exclude(outcome__in=NO_REQUESTS)
+    rows = usage_rows().filter(is_day=False, start__gte=first).of_requests()
     counts = dict(rows.order_by().values_list("start").annotate(total=Sum("requests")))
     most = max(counts.values(), default=0)
     if not most:
@@ -210,7 +210,7 @@ def _shadow_counts(limits: Sequence[Limit]) -> dict[int, list[tuple[str, int]]]:
 
 
 def _busiest_clients() -> list[int]:
-    rows = usage_rows().filter(is_day=False, client_pk__gt=0).exclude(outcome__in=NO_REQUESTS)
+    rows = usage_rows().filter(is_day=False, client_pk__gt=0).of_requests()
     rows = rows.filter(start__gte=hour_of(timezone.now()) - timedelta(hours=1))
     counts = rows.order_by().values_list("client_pk").annotate(total=Sum("requests"))
     return [pk for pk, _total in counts.order_by("-total")[:BUSIEST]]

@@ -11,10 +11,12 @@ from ...models import ApiKey, Client, Route
 from ...models.usage import NOBODY, OTHERS, UsageKey
 from ...rules.setting_values import MAX_DAYS
 from ...telemetry import usage_report
-from ...telemetry.usage_report import Names, Period, Selection, Share, Totals
+from ...telemetry.usage_report import Names, Period, Selection, Share, Totals, Units
 from ._console import Console, Options, SubCommand, moment, named, table, whole_number
 
 ROWS_SHOWN = 1_000
+UNIT_HEADS = ("DAY", "ROUTE", "CLIENT", "UNIT", "USED")
+KINDS = {NOBODY: "none", OTHERS: "others"}
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -43,9 +45,10 @@ def _run(console: Console, options: Options) -> None:
     found = usage_report.shares(selection, UsageKey._fields, most=ROWS_SHOWN + 1)
     shown = found[:ROWS_SHOWN]
     keys = [UsageKey(*share.key) for share in shown]
+    units = usage_report.settled_units(selection, most=ROWS_SHOWN)
     names = usage_report.names_of(
-        [one.route_pk for one in keys],
-        [one.client_pk for one in keys],
+        [*(one.route_pk for one in keys), *(one.route_pk for one in units)],
+        [*(one.client_pk for one in keys), *(one.client_pk for one in units)],
         [one.key_pk for one in keys],
     )
     answer = {
@@ -53,6 +56,7 @@ def _run(console: Console, options: Options) -> None:
         **_totals(usage_report.totals(selection)),
         "lost": selection.lost(),
         "overruns": selection.overruns(),
+        "units": [_units(one, names) for one in units],
         "rows": [_row(share, names) for share in shown],
         "has_more_rows": len(found) > len(shown),
         "periods": [_period(period) for period in usage_report.periods(selection)],
@@ -74,16 +78,27 @@ def _row(share: Share, names: Names) -> dict[str, Any]:
     key = UsageKey(*share.key)
     client, api_key = names.clients.get(key.client_pk), names.keys.get(key.key_pk)
     route = names.routes.get(key.route_pk)
-    kind = {NOBODY: "none", OTHERS: "others"}.get(key.client_pk, "client")
     return {
         "route": None if route is None else route.name,
-        "caller": kind,
+        "caller": KINDS.get(key.client_pk, "client"),
         "client": None if client is None else client.slug,
         "key": None if api_key is None else api_key.key_id,
         "outcome": key.outcome,
         "enforced": key.enforced,
         "requests": share.totals.requests,
         "last": moment(share.last),
+    }
+
+
+def _units(used: Units, names: Names) -> dict[str, Any]:
+    client, route = names.clients.get(used.client_pk), names.routes.get(used.route_pk)
+    return {
+        "day": used.day.date().isoformat(),
+        "route": None if route is None else route.name,
+        "caller": KINDS.get(used.client_pk, "client"),
+        "client": None if client is None else client.slug,
+        "unit": used.unit,
+        "amount": used.amount,
     }
 
 
@@ -105,17 +120,28 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         yield ""
         heads = ("REQUESTS", "ROUTE", "CLIENT", "KEY", "OUTCOME", "LAST")
         yield from table(heads, map(_cells, answer["rows"]))
+    if answer["units"]:
+        yield ""
+        yield from table(UNIT_HEADS, map(_unit_cells, answer["units"]))
     if answer["has_more_rows"]:
         yield f"Only the {ROWS_SHOWN:,} highest numbers are listed."
 
 
+def _unit_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    route, amount = row["route"] or "(deleted)", f"{row['amount']:,}"
+    return row["day"], route, row["client"] or _no_client(row), row["unit"], amount
+
+
+def _no_client(row: dict[str, Any]) -> str:
+    return "(deleted)" if row["caller"] == "client" else f"({row['caller']})"
+
+
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    gone = "(deleted)" if row["caller"] == "client" else f"({row['caller']})"
     observed = "" if row["enforced"] else " (observed)"
     return (
         f"{row['requests']:,}",
         row["route"] or "(deleted)",
-        row["client"] or gone,
+        row["client"] or _no_client(row),
         row["key"] or "-",
         row["outcome"].replace("_", " ") + observed,
         row["last"],
