@@ -8,11 +8,12 @@ import logging
 import logging.config
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -272,7 +273,9 @@ def names(db: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             "request_id route principal client auth claims scopes verdict".split()  # noqa: SIM905
         )
     )
-    return {
+    module = ModuleType("page_of_the_docs")  # Annotations are looked up in sys.modules.
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    taken_for_granted = {
         "INSTALLED_APPS": ["django.contrib.auth"],
         "MIDDLEWARE": ["django.middleware.common.CommonMiddleware"],
         "CACHES": {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
@@ -282,6 +285,8 @@ def names(db: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "client": Client.objects.create(slug="acme", name="Acme", tier=tier),
         "request": request,
     }
+    vars(module).update(taken_for_granted)
+    return vars(module)
 
 
 # Settings of a project that the examples may set, with the check that must find nothing then.

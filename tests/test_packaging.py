@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import re
+import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
 
+from tests.test_docs import documented_names
+
 ROOT = Path(__file__).resolve().parent.parent
+# A small project that is typed throughout: what people write who use apiguard.
+TYPED = Path(__file__).with_name("typed")
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +82,45 @@ def test_the_wheel_says_what_it_needs(metadata):
     needed = " ".join(metadata.get_all("Requires-Dist")).lower()
     for name in ("django<", "djangorestframework", "pyjwt[crypto]", "django-redis[hiredis]"):
         assert name in needed
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The Python of an environment that has the wheel, and borrows all other packages."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(subprocess.check_output([python, "-c", where], text=True).strip())
+    wheel.extractall(packages)
+    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    return python
+
+
+@pytest.mark.slow
+def test_a_strictly_typed_project_finds_no_mistake_in_any_public_name(installed, tmp_path):
+    shutil.copytree(TYPED, tmp_path / "typed")
+    done = subprocess.run(
+        [installed, "-m", "mypy", "--no-error-summary", "."],
+        cwd=tmp_path / "typed",
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "typed")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("", 0), done.stderr
+
+
+def test_the_typed_project_uses_every_public_name():
+    text = "\n".join(path.read_text() for path in (TYPED / "shop").glob("*.py"))
+    used = {
+        f"{node.module}.{name.name}"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    signals = {f"apiguard.{name}" for name in re.findall(r"signals\.\w+", text)}
+    assert documented_names() - used - signals == set()
 
 
 def test_the_requirements_pin_every_direct_dependency():

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import BasePermission, SingleOperandHolder
 from rest_framework.request import Request
 
 from ..request.at_view import authenticate, require_scopes
 from .context import django_request_of, raising_for_drf
 
 
-class HasScope(BasePermission):
-    """``permission_classes = [HasScope("orders:read")]``; all scopes are needed."""
+class HasScope(SingleOperandHolder, BasePermission):
+    """``permission_classes = [HasScope("orders:read")]``; all scopes are needed.
+
+    Combines with other permissions: ``IsAuthenticated & HasScope("orders:read")``. Beside ``|`` it
+    stands last, because a credential without the scope is refused at once.
+    """
+
+    # DRF and its stubs take a class or a holder in ``permission_classes``. This is a holder of
+    # itself: what it is called for is the permission.
 
     def __init__(self, *scopes: str) -> None:
         self.scopes = frozenset(scopes)

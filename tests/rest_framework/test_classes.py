@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
+from rest_framework.permissions import AllowAny, IsAdminUser
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory, force_authenticate
 
@@ -250,6 +251,24 @@ def test_a_view_s_refusal_is_told_to_operators():
 def test_one_instance_is_the_permission_of_every_view():
     permission = HasScope("a")
     assert permission() is permission
+
+
+@pytest.mark.parametrize(
+    ("combined", "status"),
+    [
+        pytest.param(HasScope("orders:read") & AllowAny, 200, id="and, first"),
+        pytest.param(AllowAny & HasScope("orders:read"), 200, id="and, last"),
+        pytest.param(HasScope("orders:read") & IsAdminUser, 403, id="and not an admin"),
+        pytest.param(AllowAny & HasScope("orders:write"), 403, id="and not the scope"),
+        pytest.param(IsAdminUser | HasScope("orders:read"), 200, id="or the scope"),
+        pytest.param(IsAdminUser | HasScope("orders:write"), 403, id="or neither"),
+    ],
+)
+def test_has_scope_combines_with_other_permissions(monkeypatch, combined, status):
+    caller = Caller()
+    monkeypatch.setattr(views.Scoped, "permission_classes", [combined])
+    with guarded(route(), *caller.rows):
+        assert by(caller, "/api/drf/scoped").wsgi().status_code == status
 
 
 # -- RequestRefused --------------------------------------------------------------------
