@@ -12,10 +12,7 @@ from contextlib import contextmanager
 from .audit import Entry, PolicyChange, record_entries
 from .base import publishing
 from .clients import Client
-from .state import Change, write_alias
-
-# Of a change: the addresses whose failed credentials are counted from zero.
-ADDRESSES = "addresses"
+from .state import ADDRESSES, Change, write_alias
 
 
 @contextmanager

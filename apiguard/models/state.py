@@ -31,6 +31,8 @@ from .audit import actor_in_force
 
 # How many changes a worker may be behind and still keep its records.
 RECENT = 64
+# Of a change: the addresses whose failed credentials and sign-ins are counted from zero.
+ADDRESSES = "addresses"
 # A change of more records than this is written as "all of them".
 NAMED = 100
 
@@ -220,7 +222,7 @@ def _publish(change: Change | Callable[[], Change], alias: str, scope: object) -
         change = change()
     pks = None if change.pks is None else list(change.pks)
     entry = [state.revision, stamp, change.what, pks]
-    states.filter(pk=1).update(recent=[*state.recent, entry][-RECENT:])
+    states.filter(pk=1).update(recent=_last([*state.recent, entry]))
     transaction.on_commit(PendingChange(alias, state.revision, change, scope), using=alias)
     actor = actor_in_force()
     named = {"by": actor.user, "by_name": actor.name, "reason": actor.reason}
@@ -251,7 +253,19 @@ def _with_change(recent: list[Any], revision: int, stamp: str, change: Change) -
             pks = None
         else:
             pks = Change.of(change.what, dict.fromkeys([*entry[3], *pks])).pks
-    return [*kept, [revision, stamp, change.what, None if pks is None else list(pks)]][-RECENT:]
+    return _last([*kept, [revision, stamp, change.what, None if pks is None else list(pks)]])
+
+
+def _last(recent: list[Any]) -> list[Any]:
+    """Return the last changes, and before them older ones that unlocked addresses.
+
+    Who was unlocked is not to be locked again by edits of policy. No worker is at the
+    revision of such an older entry any more, for its stamp is gone: what was changed after
+    it is not known.
+    """
+    older = [entry for entry in recent[:-RECENT] if entry[2] == ADDRESSES][-RECENT:]
+    unlocked = [[revision, None, what, pks] for revision, _stamp, what, pks in older]
+    return [*unlocked, *recent[-RECENT:]]
 
 
 # All signals of one transaction share a revision.

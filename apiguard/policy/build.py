@@ -14,8 +14,7 @@ from typing import Any
 
 from django.db import Error as DatabaseError
 
-from ..models.resets import ADDRESSES
-from ..models.state import Change, PolicyState
+from ..models.state import ADDRESSES, Change, PolicyState
 from . import load
 from .compile import compile_rows, may_be_shared, recompile
 from .keyring import Keyring

@@ -6,7 +6,9 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from apiguard.models import Change, Client, PolicyState, Route, Tier, everything
+from apiguard.models.resets import recorded_unlock
 from apiguard.models.state import NAMED, RECENT, Committed, PendingChange, one_revision, publish
+from apiguard.policy.build import full
 
 
 def state():
@@ -89,6 +91,19 @@ def test_only_the_last_changes_are_kept():
     for _ in range(RECENT):
         Route.objects.update(cost=1)
     assert len(state().recent) == RECENT
+    assert state().changes_since(then.revision, then.stamp) is None
+
+
+@pytest.mark.django_db
+def test_an_unlocked_address_stays_so_however_many_changes_come_after_it():
+    with recorded_unlock("ip:192.0.2.1"):
+        pass
+    then = state()
+    for _ in range(2 * RECENT):
+        Route.objects.update(cost=1)
+    assert full().snapshot.unlocked == ((then.revision, "ip:192.0.2.1"),)
+    assert len(state().recent) == RECENT + 1
+    # A worker that slept since then is not given what is left of the changes for all of them.
     assert state().changes_since(then.revision, then.stamp) is None
 
 
