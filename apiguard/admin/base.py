@@ -176,7 +176,7 @@ class PolicyAdmin(Screen):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         view = partial(super().delete_view, request, object_id, extra_context)
-        return self.confirmed(request, view)
+        return self.confirmed(request, view, of_one_row=True)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         with self._validated_deletion(request):
@@ -196,7 +196,9 @@ class PolicyAdmin(Screen):
         if self.can_break_policy:
             validate_deletion(request)
 
-    def confirmed(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
+    def confirmed(
+        self, request: HttpRequest, view: Callable[[], HttpResponse], of_one_row: bool = False
+    ) -> HttpResponse:
         """Return the response of ``view``, or its confirmation page with the reason and a box."""
         if request.method != "POST":
             return self._with_effects(request, super().confirmed(request, view))
@@ -207,7 +209,7 @@ class PolicyAdmin(Screen):
             # Without the confirmation, the pages delete nothing and show their form again.
             # The page of one row deletes it if anything was sent at all, so nothing is.
             sent = QueryDict(mutable=True)
-            if "action" in request.POST:
+            if not of_one_row and "action" in request.POST:
                 sent = request.POST.copy()
                 sent.pop("post", None)
                 sent[REASON] = given_reason(request)

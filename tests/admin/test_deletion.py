@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apiguard.models import Client, LimitOverride, PolicyChange, Route, Tier
+from apiguard.models import Client, JwtIssuer, LimitOverride, PolicyChange, Route, Tier
 
 from .pages import errors_of, fill_in, url
 
@@ -111,3 +111,11 @@ def test_a_key_that_would_have_ended_is_refused(admin_client, key):
     typed = {"expires_at_0": f"{ended:%Y-%m-%d}", "expires_at_1": f"{ended:%H:%M:%S}"}
     response = fill_in(admin_client, url("apikey_change", key.pk), **typed)
     assert "To end a key now, revoke it" in errors_of(response)
+
+
+def test_the_page_of_one_row_asks_also_if_the_name_of_an_action_is_sent(admin_client, issuer):
+    sent = {"post": "yes", "action": "delete_selected", "_selected_action": issuer.pk}
+    response = admin_client.post(url("jwtissuer_delete", issuer.pk), sent)
+    assert response.status_code == 200
+    assert "I have read this" in response.content.decode()
+    assert JwtIssuer.objects.exists()
