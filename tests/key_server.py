@@ -81,7 +81,7 @@ class KeyServer:
 def key_server(folder: Path, names: Sequence[str] = NAMES) -> Iterator[KeyServer]:
     """A running server whose certificate is for ``names``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_certificates(folder, names))
+    context.load_cert_chain(make_certificates(folder, names))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = KeyServer(listener.getsockname()[1], str(folder / "ca.pem"))
         threading.Thread(target=_accept, args=(listener, context, server), daemon=True).start()
@@ -117,7 +117,7 @@ def _serve(plain: socket.socket, context: ssl.SSLContext, server: KeyServer) -> 
 # -- certificates ---------------------------------------------------------------
 
 
-def _certificates(folder: Path, names: Sequence[str]) -> str:
+def make_certificates(folder: Path, names: Sequence[str]) -> str:
     """The path of key and certificate in PEM; ``ca.pem`` beside it is whom to trust."""
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca = _certificate("Tests CA", ca_key, "Tests CA", ca_key, ())

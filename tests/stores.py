@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
@@ -102,6 +106,52 @@ def redis_on(port: int, *options: str) -> Iterator[Server]:
             yield Server(f"redis://127.0.0.1:{port}", port, process)
         finally:
             process.stop()
+
+
+@contextmanager
+def tls_relay(port: int, context: ssl.SSLContext) -> Iterator[int]:
+    """Take TLS in front of a server that speaks none, as stunnel does; gives the port."""
+
+    writers: list[asyncio.StreamWriter] = []
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        plain_reader, plain_writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.extend((writer, plain_writer))
+        await asyncio.gather(pass_on(reader, plain_writer), pass_on(plain_reader, writer))
+
+    async def run(started: Future[tuple[int, Callable[[], object]]]) -> None:
+        stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        own_port = server.sockets[0].getsockname()[1]
+        started.set_result((own_port, lambda: loop.call_soon_threadsafe(stopped.set)))
+        await stopped.wait()
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*map(_closed, writers)), 5)
+
+    started: Future[tuple[int, Callable[[], object]]] = Future()
+    thread = threading.Thread(target=lambda: asyncio.run(run(started)), daemon=True)
+    thread.start()
+    own_port, stop = started.result(10)
+    try:
+        yield own_port
+    finally:
+        stop()
+        thread.join()
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 def _port_of_a_cluster_node() -> int:
