@@ -78,6 +78,13 @@ def test_an_order_belongs_to_who_placed_it(call, acme, alice):
     assert call("GET", "/api/orders", headers=alice).json() == []
 
 
+@pytest.mark.parametrize("path", ["/api/orders", "/api/plain", "/api/complete"])
+def test_json_that_is_nested_too_deeply_is_no_error_of_the_site(call, acme, path):
+    headers = {**acme, "Content-Type": "application/json"}
+    answer = call("POST", path, body=b"[" * 50_000, headers=headers)
+    assert answer.status == {"/api/plain": 200}.get(path, 400)
+
+
 def test_an_owner_in_the_body_is_ignored(call, acme):
     order = {"item": "tea", "owner": "jwt:1:alice"}
     placed = call("POST", "/api/orders", json=order, headers=acme).json()
