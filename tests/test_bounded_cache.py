@@ -30,7 +30,7 @@ def test_what_was_put_last_is_held_and_what_was_never_put_is_not():
     assert cache.get(100) is None
 
 
-def test_what_is_asked_for_stays_however_many_come_only_once():
+def test_entries_in_use_stay_however_many_are_read_only_once():
     cache = filled(10, ["hot"])
     for number in range(1000):
         cache.put(number, number)
@@ -39,7 +39,7 @@ def test_what_is_asked_for_stays_however_many_come_only_once():
     assert cache.get("hot") == "value hot"
 
 
-def test_what_nobody_asks_for_goes():
+def test_entries_that_are_not_read_are_evicted():
     cache = filled(10, ["cold", *range(20)])
     assert cache.get("cold") is None
 

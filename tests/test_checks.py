@@ -239,7 +239,7 @@ def test_every_thread_has_a_connection(monkeypatch, location, options, gunicorn,
         pytest.param({"COUNTER": "nowhere"}, id="an alias that E001 is about"),
     ],
 )
-def test_there_is_nothing_to_say_of_a_counter_without_an_alias(given):
+def test_a_counter_without_an_alias_has_no_findings(given):
     with override_settings(CACHES={"apiguard": {"BACKEND": "a.b.C"}}, APIGUARD=given):
         assert checks.check_counter() == []
 
@@ -333,12 +333,12 @@ def test_a_limit_that_is_settled_or_in_flight_needs_the_middleware(fields):
     assert "held" in warning.msg
 
 
-def test_nothing_is_told_of_rows_before_their_tables_are_there(monkeypatch):
+def test_rows_are_not_checked_before_their_tables_exist(monkeypatch):
     monkeypatch.setattr(load, "tables_exist", lambda: False)
     assert checks.check_policy(databases=["default"]) == []
 
 
-def test_no_check_reads_the_database_unasked():
+def test_no_check_reads_the_database_without_databases_given():
     # Database access outside django_db tests is an error: pytest-django sees to it.
     for check in (
         checks.check_settings,

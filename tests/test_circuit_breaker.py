@@ -45,7 +45,7 @@ def allowed(breaker: CircuitBreaker) -> Phase:
     return phase
 
 
-def test_a_store_that_is_well_may_always_be_asked(breaker):
+def test_a_closed_circuit_lets_every_call_through(breaker):
     for _ in range(10):
         breaker.succeeded(allowed(breaker))
     assert not breaker.away
@@ -101,7 +101,7 @@ def test_probes_that_fail_double_the_pause_up_to_the_longest(breaker, clock):
     assert breaker.allowed() is not None
 
 
-def test_a_probe_of_which_nothing_is_heard_is_given_up(breaker, clock):
+def test_a_probe_that_never_reports_is_given_up(breaker, clock):
     open_up(breaker)
     clock.now += FIRST_PAUSE
     lost = allowed(breaker)
@@ -149,7 +149,7 @@ def test_changes_are_reported_once_and_in_order(clock):
     assert told == [True, False]
 
 
-def test_who_is_told_may_look_at_the_breaker(clock):
+def test_a_callback_may_read_the_state_of_the_breaker(clock):
     seen: list[bool] = []
     breaker = CircuitBreaker(lambda away: seen.append(breaker.away), clock)
     open_up(breaker)

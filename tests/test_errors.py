@@ -41,7 +41,7 @@ def test_other_mistakes_differ(other):
     assert PathError("empty", "", "Empty.") != other
 
 
-def test_a_mistake_can_be_said_of_a_field_without_changing_the_first():
+def test_an_error_can_be_moved_to_a_field_without_changing_the_first():
     first = PathError("empty", "", "Empty.", "Write /.", suggestion="/")
     moved = first.at("path_prefix")
     assert (first.field, moved.field, moved.suggestion) == ("", "path_prefix", "/")

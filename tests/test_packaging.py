@@ -129,7 +129,7 @@ def test_the_requirements_pin_every_direct_dependency():
     assert [line for line in wanted if line and "==" not in line] == []
 
 
-def test_nobody_is_told_to_install_what_is_not_pinned():
+def test_the_requirements_of_developers_include_the_pinned_ones():
     dev = (ROOT / "requirements-dev.txt").read_text()
     assert "-r requirements.txt" in dev
 

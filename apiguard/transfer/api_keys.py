@@ -65,7 +65,7 @@ def rows_of(plan: Plan) -> Iterable[Any]:
         raise PolicyError(
             "unknown_model",
             plan.model,
-            f"No keys can be read from {plan.model}: {error}.",
+            f"No keys can be read from {plan.model}: {str(error).rstrip('.')}.",
             "Add the package to INSTALLED_APPS, or name your subclass of AbstractAPIKey.",
         ) from error
     return model._default_manager.order_by("created", "prefix")

@@ -89,7 +89,7 @@ def conflict(browsers, address):
     return sent(ann, address, hers, methods="PUT", cost="7")
 
 
-def test_a_field_that_both_changed_is_asked_about(conflict, route):
+def test_a_field_that_both_changed_has_to_be_chosen(conflict, route):
     errors = errors_of(conflict)
     assert "“Methods” was changed" in errors
     assert "by bob" in errors
@@ -156,7 +156,7 @@ def test_two_rows_of_an_inline_are_edited_by_two_people(browsers, tier, tier_add
     assert sorted(tier.limits.values_list("amount", flat=True)) == [70, 800]
 
 
-def test_a_rate_that_both_changed_is_asked_about(browsers, tier_address):
+def test_a_rate_that_both_changed_has_to_be_chosen(browsers, tier_address):
     ann, bob = browsers[:2]
     hers = opened(ann, tier_address)
     sent(bob, tier_address, opened(bob, tier_address), **{"limits-0-rate": "80 per minute"})
@@ -186,7 +186,7 @@ def test_a_deleted_row_that_was_left_alone_stays_deleted(browsers, deleted, tier
 
 
 @pytest.mark.parametrize(("decision", "amounts"), [("keep", [70, 900]), ("take", [900])])
-def test_a_deleted_row_that_was_changed_is_asked_about(
+def test_a_deleted_row_that_was_changed_has_to_be_chosen(
     browsers, deleted, tier, tier_address, decision, amounts
 ):
     response = sent(browsers[0], tier_address, deleted, **{"limits-0-rate": "70 per minute"})

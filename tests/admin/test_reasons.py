@@ -48,7 +48,7 @@ def test_what_was_typed_is_kept_when_the_form_is_shown_again(admin_client, route
     assert fields_of(shown.content.decode())["change_reason"] == "why not"
 
 
-def test_a_row_with_a_reason_of_its_own_is_not_asked_twice(admin_client):
+def test_a_row_with_its_own_reason_field_has_no_second_one(admin_client):
     address = url("blockednetwork_add")
     assert "change_reason" not in fields_of(admin_client.get(address).content.decode())
     fill_in(admin_client, address, network="192.0.2.7", reason="a flood")
@@ -56,7 +56,7 @@ def test_a_row_with_a_reason_of_its_own_is_not_asked_twice(admin_client):
 
 
 @pytest.mark.parametrize("kind", ["route", "tier", "corspolicy", "client", "apikey", "jwtissuer"])
-def test_who_may_only_view_is_not_asked(viewer, policy, kind):
+def test_a_person_who_may_only_view_gets_no_reason_field(viewer, policy, kind):
     page = viewer.get(url(f"{kind}_change", policy[kind].pk)).content.decode()
     assert "change_reason" not in page
 

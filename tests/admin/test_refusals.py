@@ -162,7 +162,7 @@ def test_other_requests_of_the_same_caller_are_listed(admin_client, refusal):
     assert "of-another" not in page
 
 
-def test_without_permissions_nothing_is_linked_and_changes_are_not_told(staff, refusal, route):
+def test_without_permissions_nothing_is_linked_and_changes_are_not_shown(staff, refusal, route):
     browser = staff("view_refusal")
     route.save()
     page = browser.get(detail(refusal)).content.decode()

@@ -89,7 +89,7 @@ def test_routes_are_filtered_and_searched(admin_client, route, query, found):
 @pytest.mark.parametrize(
     ("size", "warned"), [pytest.param(10_000_000, True, id="more"), (2_000_000, False)]
 )
-def test_who_permits_more_than_django_takes_is_told_so_and_it_is_saved(
+def test_a_body_larger_than_django_accepts_is_saved_with_a_warning(
     admin_client, route, size, warned
 ):
     address = url("route_change", route.pk)

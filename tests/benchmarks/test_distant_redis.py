@@ -17,7 +17,7 @@ def test_the_relay_passes_everything_on(redis_url):
         assert client.get("relayed") == value
 
 
-def test_what_is_added_is_said_of_the_median_and_of_the_slowest():
+def test_the_added_time_is_given_for_the_median_and_the_slowest():
     took = {name: [1000.0] * 99 + [2000.0] for name in CASES} | {"bare": [400.0] * 100}
     took["apiguard-key"] = [550.0] * 100
     rows = {row[0]: row[1:] for row in table(took).rows}

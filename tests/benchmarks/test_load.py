@@ -43,7 +43,7 @@ GOOD = {"path": "/thing", "headers": {"X-API-Key": "good"}}
 BAD = {"path": "/thing", "headers": {}}
 
 
-def test_hammering_sends_exactly_as_many_requests_as_it_is_told(server):
+def test_hammering_sends_exactly_the_number_of_requests_given(server):
     assert load.hammer(server.server_port, 25, 4, **GOOD) > 0
     assert server.statuses == [200] * 25
 

@@ -143,7 +143,7 @@ def test_what_was_counted_here_is_settled_here_also_when_the_store_is_back(count
     assert not counter.check(check).allowed
 
 
-def test_a_store_that_is_away_is_asked_again_only_by_single_probes(counter, store, clock):
+def test_a_store_that_is_away_gets_single_probes_alone(counter, store, clock):
     store.error = StoreFailed("away")
     for _ in range(100):
         check(counter, "p", [OPEN], 1)

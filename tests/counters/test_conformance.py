@@ -414,7 +414,7 @@ def test_both_counters_agree_also_on_a_clock_that_jumps(redis_client, trace):
 
 
 @pytest.mark.parametrize("amount", [1, B, B + 1, 100, 10_000])
-def test_who_waits_as_long_as_told_is_admitted(counter, clock, amount):
+def test_a_client_that_waits_for_retry_after_is_admitted(counter, clock, amount):
     limit, costs = window(amount), (1, max(1, amount // 7), amount)
     for turn in range(200):
         clock.advance((turn * 7919) % (2 * SECOND))

@@ -168,7 +168,7 @@ def test_a_slot_goes_to_the_thread_that_waits_longest():
     assert order == [0, 1, 2, 3, 4]
 
 
-def test_a_slot_is_waited_for_no_longer_than_said_and_is_free_again_after_an_error():
+def test_waiting_for_a_slot_ends_at_the_timeout_and_an_error_frees_it():
     slots = ConnectionSlots(1)
     with slots.hold(0), pytest.raises(SlotTimeout), slots.hold(0.001):
         raise AssertionError

@@ -140,19 +140,19 @@ def fewer_limits(denials: Denials, store: Counted) -> None:
     [another_policy, another_principal, another_amount, fewer_limits],
     ids=lambda f: f.__name__,
 )
-def test_anything_else_asks(denials, store, ask):
+def test_anything_else_goes_to_the_store(denials, store, ask):
     exhaust(denials, store)
     ask(denials, store)
     assert store.asked == 1
 
 
-def test_what_costs_less_asks_for_it_may_fit(denials, store):
+def test_a_lower_cost_goes_to_the_store_because_it_may_fit(denials, store):
     decide(denials, store, POLICY, "p", LIMITS, 2)
     assert not decide(denials, store, POLICY, "p", LIMITS, 2).allowed
     assert decide(denials, store, POLICY, "p", LIMITS, 1).allowed
 
 
-def test_what_costs_more_asks_for_it_waits_longer(denials, store, clock):
+def test_a_higher_cost_goes_to_the_store_because_it_waits_longer(denials, store, clock):
     decide(denials, store, POLICY, "p", LIMITS, 1)
     clock.now += 30 * MICROSECONDS
     decide(denials, store, POLICY, "p", LIMITS, 2)
@@ -197,7 +197,7 @@ def test_it_is_forgotten_when_the_store_was_reset_some_seconds_ago(denials, stor
     assert decide(denials, store, POLICY, "p", LIMITS, 1).allowed
 
 
-def test_it_is_forgotten_at_once_when_told(denials, store):
+def test_a_denial_that_is_dropped_is_gone_at_once(denials, store):
     exhaust(denials, store)
     store.clear()
     denials.clear()

@@ -74,7 +74,7 @@ def test_clear_forgets_everything():
     assert check(counter, "a", [PER_MINUTE], 1).allowed
 
 
-def test_uses_the_wall_clock_unless_told_otherwise():
+def test_the_wall_clock_is_the_default():
     assert check(MemoryCounter(), "a", [PER_MINUTE], 1).now > START // 2
 
 

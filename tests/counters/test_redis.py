@@ -62,7 +62,7 @@ def test_a_server_that_forgot_the_script_is_taught_it_in_the_same_decision(redis
     assert "cmdstat_eval" not in stats
 
 
-def test_a_decision_without_limits_asks_nobody():
+def test_a_decision_without_limits_sends_no_command():
     def connect() -> Redis:
         raise AssertionError("not needed")
 
@@ -321,7 +321,7 @@ def test_an_expected_reply_is_a_decision():
     assert decision == Decision.of(True, 9, [Counted(WINDOW, True, 1, 0, 7)])
 
 
-def test_a_client_that_decodes_texts_is_told_the_same(redis_url, redis_client, counter):
+def test_a_client_that_decodes_responses_gets_the_same_decisions(redis_url, redis_client, counter):
     told = check(counter, "p", [WINDOW, QUOTA], 1)
     with Redis.from_url(redis_url, decode_responses=True) as client:
         again = check(RedisCounter(lambda: client, "test"), "p", [WINDOW, QUOTA], 1)

@@ -211,7 +211,7 @@ def test_closed_limits_refuse_with_an_exception_of_their_own(site, ails):
 
 
 @every_ailment
-def test_while_it_lasts_single_probes_are_all_that_asks(site, ails):
+def test_during_an_outage_only_single_probes_reach_the_store(site, ails):
     who = name()
     with ails(site):
         for _ in range(FAILURES):

@@ -87,7 +87,7 @@ def test_refusals_are_narrowed(run, orders, acme, arguments, found):
     assert sorted(each["request_id"] for each in listed) == found
 
 
-def test_what_is_not_kept_is_counted_and_said(run):
+def test_refusals_that_are_not_kept_are_counted_and_shown(run):
     HourlyCount.objects.add(timezone.now(), 1, "no_credential", True, 90_000, unkept=89_980)
     said = run("refusals")
     assert "89,980 more were refused and counted, but not kept as rows." in said.err

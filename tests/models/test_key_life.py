@@ -228,7 +228,7 @@ def test_keys_of_a_disabled_client_are_rotated_for_the_day_that_it_is_enabled(ac
     assert (new.environment, new.state()) == (environment, KeyState.CLIENT_DISABLED)
 
 
-def test_a_person_who_read_the_key_before_somebody_rotated_it_is_told(key):
+def test_rotating_a_key_that_somebody_rotated_meanwhile_fails(key):
     stale = ApiKey.objects.get()
     key.rotate(HOUR)
     with pytest.raises(ValidationError, match="Somebody else") as told:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
         pytest.param(0, "revoked", id="now"),
     ],
 )
-def test_of_many_who_rotate_a_key_at_once_one_does_and_the_others_are_told(
+def test_of_many_rotations_at_once_one_succeeds_and_the_others_fail(
     migrated_postgres_url, grace, words
 ):
     answer = said_by("tests.models.rotators", settings_on(migrated_postgres_url), str(grace))

@@ -75,7 +75,7 @@ def test_what_is_too_old_goes_whoever_it_was():
     assert Refusal.objects.prune(NOW, keep=timedelta(days=1), most=9, batch=9) == 0
 
 
-def test_a_batch_is_no_larger_than_asked():
+def test_a_batch_is_no_larger_than_its_size():
     for hours in range(1, 8):
         refuse(hours, False)
     assert Refusal.objects.prune(NOW, keep=timedelta(days=1), most=2, batch=3) == 3

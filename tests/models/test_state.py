@@ -40,7 +40,7 @@ def test_there_is_one_row():
 
 
 @pytest.mark.django_db
-def test_a_worker_is_told_what_changed_since():
+def test_a_worker_reads_what_changed_since_its_revision():
     with transaction.atomic():
         publish(everything)
     then = state()
@@ -61,7 +61,7 @@ def test_a_worker_is_told_what_changed_since():
         pytest.param(0, "", id="a worker that never saw any"),
     ],
 )
-def test_a_worker_that_saw_something_else_is_told_nothing(revision, stamp):
+def test_a_worker_with_another_stamp_gets_no_list_of_changes(revision, stamp):
     with transaction.atomic():
         publish(everything)
     given = state().stamp if stamp is None else stamp
@@ -113,7 +113,7 @@ def test_a_change_of_too_many_names_none():
 
 
 @pytest.mark.django_db
-def test_what_is_changed_is_asked_under_the_lock():
+def test_what_is_changed_is_evaluated_under_the_lock():
     asked = []
 
     def change():

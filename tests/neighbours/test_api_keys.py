@@ -181,6 +181,11 @@ def test_a_model_that_has_no_such_keys_is_refused():
     assert caught.value.returncode in (1, 2)
 
 
+def test_a_model_of_an_app_that_is_not_installed_is_refused_with_what_to_do():
+    with pytest.raises(CommandError, match=r"label 'nowhere'\. Add the package to INSTALLED_APPS"):
+        call_command("apiguard", "import-api-keys", "--model", "nowhere.Key")
+
+
 def test_names_that_come_to_one_slug_are_different_clients():
     for name in ("Acme Ltd", "acme, ltd", "Acme Ltd"):
         APIKey.objects.create_key(name=name)

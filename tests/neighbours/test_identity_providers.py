@@ -50,7 +50,7 @@ def test_the_access_token_gets_in_with_its_scopes(provider):
 
 
 @EVERY_PROVIDER
-def test_its_relatives_are_refused_and_told_nothing(provider):
+def test_similar_tokens_are_refused_without_details(provider):
     with site(provider):
         for what, problem, text in provider.refused_tokens():
             answer = Call(headers={"Authorization": f"Bearer {text}"}).wsgi()

@@ -236,7 +236,7 @@ def test_unknown_names_during_the_cool_down_do_not_prolong_it(world, clock):
     assert ask(issuer) == ["old", "new"]
 
 
-def test_who_waited_long_enough_is_told_to_come_back_and_the_fetch_goes_on(world, monkeypatch):
+def test_a_request_that_waited_too_long_gets_retry_after_and_the_fetch_goes_on(world, monkeypatch):
     issuer = policy([OLD])
     monkeypatch.setattr(jwks, "WAIT_SECONDS", 0.05)
     world.says = {"keys": [NEW]}
@@ -283,7 +283,7 @@ def test_the_cool_down_counts_from_the_last_attempt_also_a_failed_one(world, clo
     assert world.asked == 2
 
 
-def test_memory_answers_whether_the_issuer_may_be_asked(world, clock):
+def test_nothing_is_settled_while_the_issuer_may_be_fetched(world, clock):
     issuer = policy([OLD])
     assert sources.of(issuer).settled() is None
     ask(issuer)
@@ -481,7 +481,7 @@ def test_a_row_that_cannot_be_written_costs_nobody_their_keys(world, monkeypatch
 # -- for people -----------------------------------------------------------------------
 
 
-def test_check_is_told_of_issuers_whose_keys_cannot_be_fetched(world):
+def test_check_lists_issuers_whose_keys_cannot_be_fetched(world):
     world.says = DOWN
     rows = [
         row(name="down"),
@@ -496,7 +496,7 @@ def test_check_is_told_of_issuers_whose_keys_cannot_be_fetched(world):
     assert list(jwks.fetch_problems(rows)) == []
 
 
-def test_the_real_fetch_is_what_is_asked(tmp_path, monkeypatch):
+def test_the_real_fetch_is_the_default(tmp_path, monkeypatch):
     sources.forget()
     monkeypatch.setattr(jwks_fetch, "_lookup", lambda host, port: ["127.0.0.1"])
     monkeypatch.setattr(jwks, "WAIT_SECONDS", 60)

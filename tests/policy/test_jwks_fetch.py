@@ -157,7 +157,7 @@ def test_a_certificate_of_a_stranger_is_refused(server):
     assert server.requests == []
 
 
-def test_an_address_of_our_own_network_is_not_asked(server):
+def test_an_address_of_our_own_network_is_not_fetched(server):
     with pytest.raises(IssuerError, match="JWKS_ALLOWED_NETWORKS") as raised:
         fetch(server.url(), (), server.ca_file)
     assert raised.value.code == "inner_address"
@@ -175,7 +175,7 @@ def test_an_address_of_our_own_network_is_not_asked(server):
         pytest.param([], id="none"),
     ],
 )
-def test_a_name_with_any_inner_address_is_not_asked(server, addresses, monkeypatch):
+def test_a_name_with_any_private_address_is_not_fetched(server, addresses, monkeypatch):
     monkeypatch.setattr(jwks_fetch, "_lookup", lambda host, port: addresses)
     assert problem(server) == "inner_address"
     assert server.requests == []
@@ -237,11 +237,11 @@ def test_a_file_of_certificates_that_is_not_there(server):
     assert raised.value.code == "bad_ca_file"
 
 
-def test_the_real_resolver_is_asked_for_names_and_addresses():
+def test_the_real_resolver_resolves_names_and_addresses():
     assert "127.0.0.1" in jwks_fetch._lookup("127.0.0.1", 443)
 
 
-def test_plain_http_is_never_asked(server):
+def test_plain_http_is_never_fetched(server):
     with pytest.raises(IssuerError) as raised:
         fetch(f"http://issuer.test:{server.port}/keys", LOOPBACK, server.ca_file)
     assert raised.value.code == "bad_keys_url"

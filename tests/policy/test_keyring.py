@@ -20,7 +20,7 @@ def record(pk, client=1):
     return SimpleNamespace(pk=pk, key_id=f"k{pk}", client=SimpleNamespace(pk=client))
 
 
-def test_it_tells_known_from_unknown_from_never_asked():
+def test_known_unknown_and_never_looked_up_keys_are_distinct():
     ring = Keyring([record(1)])
     ring.put("ghost", None)
     assert ring.get("k1").pk == 1

@@ -20,7 +20,7 @@ def answer(migrated_postgres):
         return said_by("tests.policy.replica", settings)
 
 
-def test_a_replica_that_lags_is_asked_nothing(answer):
+def test_a_replica_that_lags_gets_no_query(answer):
     assert answer["asked"] == []
     assert answer["replica"] == 0
 

@@ -17,7 +17,7 @@ from apiguard.policy.status import LONGEST_ERROR, PolicyStatus, redacted
 from tests.policy.processes import AGE, add_route, elsewhere
 
 
-def test_who_never_looked_has_nothing_to_tell(holder):
+def test_the_status_before_the_first_refresh_is_empty(holder):
     assert holder.status() == PolicyStatus()
 
 
@@ -94,7 +94,7 @@ def test_failures_are_reported_with_the_first_moment_and_the_last_error(holder, 
     assert (holder.status().failed_since, holder.status().error) == (None, "")
 
 
-def test_who_never_had_any_policy_tells_why(holder, away):
+def test_the_status_without_any_policy_has_the_reason(holder, away):
     with away(), pytest.raises(PolicyUnavailable):
         holder.snapshot()
     status = holder.status()

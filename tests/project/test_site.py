@@ -47,14 +47,14 @@ def test_health_is_public(call):
     assert (answer.status, answer.json()) == (200, {"status": "ok"})
 
 
-def test_a_key_is_told_who_it_is(call, acme):
+def test_a_key_sees_its_client_and_tier(call, acme):
     user = call("GET", "/api/users/me", headers=acme).json()["user"]
     assert user["principal"].startswith("client:")
     assert (user["client"], user["tier"]) == ("acme", "standard")
     assert user["scopes"] == ["orders:read", "orders:write"]
 
 
-def test_a_token_is_told_who_it_is(call, alice):
+def test_a_token_sees_its_subject_and_tier(call, alice):
     user = call("GET", "/api/users/me", headers=alice).json()["user"]
     assert user["principal"].startswith("jwt:")
     assert user["principal"].endswith(":alice")
@@ -138,14 +138,14 @@ def test_static_files_are_served_with_debug_off(call, path):
     assert call("GET", path).status == 200
 
 
-def test_the_desk_asks_who_you_are(call):
+def test_the_admin_requires_a_sign_in(call):
     assert call("GET", "/admin/", redirect=False).headers["Location"].startswith("/admin/login/")
 
 
 @pytest.mark.parametrize(
     ("demo", "status"), [pytest.param("true", 500, id="on"), pytest.param("false", 404, id="off")]
 )
-def test_the_failing_view_exists_only_where_it_is_asked_for(demo_site_in_memory, demo, status):
+def test_the_failing_view_exists_only_with_debug_or_demo(demo_site_in_memory, demo, status):
     site = demo_site_in_memory.with_env(DEMO=demo)
     with gunicorn(site.env, workers=1) as server:
         headers = {"X-API-Key": site.api_keys["acme"]}

@@ -112,7 +112,7 @@ def seen(answer):
 
 
 @EVERY_ATTACK
-def test_both_doors_say_the_same_bytes_and_no_more(attack):
+def test_the_middleware_and_drf_send_the_same_bytes_and_no_more(attack):
     headers = {"Authorization": f"Bearer {attack.token()}", "X-Request-ID": "the-id"}
     plain, drf = (Call(path=path, headers=headers) for path in ("/api/plain", "/api/drf/open"))
     with site():
@@ -127,7 +127,7 @@ def test_both_doors_say_the_same_bytes_and_no_more(attack):
 
 
 @EVERY_ATTACK
-def test_operators_are_told_the_reason(attack):
+def test_the_reason_is_recorded(attack):
     call = Call(headers={"Authorization": f"Bearer {attack.token()}"})
     with site():
         context = call.wsgi().wsgi_request.apiguard

@@ -100,7 +100,7 @@ def test_djangos_asynchronous_client(case, site, cors_table):
     assert (response.status_code, told(response.items())) == (case.status, case.expected)
 
 
-def test_every_policy_of_the_table_is_asked():
+def test_every_policy_of_the_table_is_tried():
     asked = {case.path.split("/")[1] for case in CASES} | {"local-forgetful"}  # In a browser.
     assert set(POLICIES) - asked == set()
     assert all(any(case.path.startswith(prefix) for case in CASES) for prefix in INNER_ROUTES)

@@ -31,7 +31,7 @@ def test_a_stage_is_sent_the_answer_to_what_it_asks(context, monkeypatch):
     assert run(stage(), context) == (None, ("pk", 5))
 
 
-def test_a_stage_that_asks_nothing_just_ends(context):
+def test_a_stage_without_an_effect_just_ends(context):
     def stage():
         return "done"
         yield

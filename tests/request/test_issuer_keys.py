@@ -132,7 +132,7 @@ def test_an_outage_is_not_held_against_whoever_calls(published, path):
     assert {answered.status_code for answered in answers} == {503}
 
 
-def test_both_doors_say_the_same_bytes(published):
+def test_the_middleware_and_drf_send_the_same_bytes(published):
     published += [AWAY]
     text, kept = token("new", 2), ("Content-Type", "WWW-Authenticate", "Cache-Control")
     with site():
@@ -145,7 +145,7 @@ def test_both_doors_say_the_same_bytes(published):
     assert headers == [headers[0]] * 3
 
 
-def test_operators_are_told_whose_keys_are_missing(published):
+def test_the_issuer_whose_keys_are_missing_is_recorded(published):
     published += [AWAY]
     with site():
         verdict = call(token("new", 2)).wsgi().wsgi_request.apiguard.verdict
@@ -200,7 +200,7 @@ def test_a_claim_chooses_the_scopes(name, value, scopes):
 
 
 @pytest.mark.parametrize("stored", [(), (OLD,)], ids=["no key is held", "the stored copy is held"])
-def test_peeking_at_a_token_asks_no_issuer_and_makes_no_source(published, stored):
+def test_peeking_at_a_token_fetches_no_keys_and_makes_no_source(published, stored):
     with site(*stored) as snapshot:
         context = call(token("old", 1)).context(snapshot)
         outcome = run(pipeline.judge(context), context, peek).outcome

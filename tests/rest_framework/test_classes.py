@@ -240,7 +240,7 @@ def test_a_token_s_scopes_are_those_of_its_claim(middleware, claim, status):
         assert Call(path="/api/drf/scoped", headers=headers).wsgi().status_code == status
 
 
-def test_a_view_s_refusal_is_told_to_operators():
+def test_a_refusal_by_a_view_is_recorded():
     caller = Caller()
     row = route()
     with guarded(row, *caller.rows):

@@ -96,13 +96,13 @@ INNER = [
 
 
 @pytest.mark.parametrize("address", INNER)
-def test_what_is_no_public_address_is_not_asked(address):
+def test_an_address_that_is_not_public_is_refused(address):
     assert not is_global(ip_address(address))
     assert not may_be_fetched_from(ip_address(address), ())
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111"])
-def test_a_public_address_may_be_asked(address):
+def test_a_public_address_is_accepted(address):
     assert may_be_fetched_from(ip_address(address), ())
 
 

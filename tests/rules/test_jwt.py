@@ -209,7 +209,7 @@ def test_the_outline_of_a_token_is_recognised_without_decoding():
         ("\udcff", None),
     ],
 )
-def test_the_issuer_is_told_for_routing_even_of_a_token_that_will_be_refused(text, issuer):
+def test_the_issuer_is_read_even_from_a_token_that_will_be_refused(text, issuer):
     assert issuer_of(text) == issuer
 
 

@@ -66,7 +66,7 @@ def test_an_allowed_origin_may_read_health(site, origin):
 
 
 @FOREIGN
-def test_a_foreign_origin_is_refused_and_told_nothing(site, origin):
+def test_a_foreign_origin_is_refused_without_cors_headers(site, origin):
     answer = site.get("/health", {"Origin": origin})
     assert (answer.status, answer.json()["error"]) == (403, "origin_not_allowed")
     assert cors_headers(answer) == {}

@@ -110,7 +110,7 @@ def test_a_token_made_with_the_shared_secret_opens_the_door(site, claims):
         pytest.param({"Cookie": "sessionid=nonsense"}, id="a session that is none"),
     ],
 )
-def test_who_brings_nothing_of_ours_is_asked_for_it(site, path, headers):
+def test_a_request_without_our_credential_gets_the_challenge(site, path, headers):
     assert refused(site.get(path, headers), 401, "unauthorized", NOBODY)
 
 

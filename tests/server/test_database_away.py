@@ -30,7 +30,7 @@ def site():
         pytest.param("shut down", 1, id="it is shut down at once and started again"),
     ],
 )
-def test_known_clients_notice_nothing_and_strangers_are_told_to_come_back(site, outage, threads):
+def test_known_clients_are_served_and_unknown_keys_get_503_with_retry_after(site, outage, threads):
     seen = endure(*site, OUTAGES[outage], SECONDS, workers=WORKERS, threads=threads)
     assert seen.refused(seen.known) == []
     away = seen.during(seen.unknown)

@@ -35,7 +35,7 @@ def until_empty_line(connection):
     return received
 
 
-def test_who_waits_for_it_is_told_to_go_on_and_its_body_arrives(site):
+def test_a_client_that_expects_100_continue_gets_it_and_its_body_arrives(site):
     with socket.create_connection(("127.0.0.1", site.server.port), timeout=30) as connection:
         connection.sendall(head_of(site.acme, 8))
         assert until_empty_line(connection).startswith(b"HTTP/1.1 100 ")

@@ -89,7 +89,7 @@ def test_two_requests_never_share_an_id_that_was_made(site):
     assert len(ids) == 20
 
 
-def test_https_said_by_the_trusted_proxy_brings_strict_transport_security(site):
+def test_https_in_the_trusted_proxy_header_brings_strict_transport_security(site):
     answer = site.get("/health", {"X-Forwarded-Proto": "https"})
     assert answer.headers.getlist("Strict-Transport-Security") == [
         "max-age=31536000; includeSubDomains"
@@ -97,7 +97,7 @@ def test_https_said_by_the_trusted_proxy_brings_strict_transport_security(site):
 
 
 @pytest.mark.parametrize("said", ["http", "https, http", "httpsx", ""])
-def test_what_the_trusted_proxy_says_last_counts(site, said):
+def test_the_last_value_of_the_trusted_proxy_header_counts(site, said):
     answer = site.get("/health", {"X-Forwarded-Proto": said})
     assert "Strict-Transport-Security" not in answer.headers
 

@@ -29,7 +29,7 @@ print(ApiKey.objects.issue(client, "quick", scopes=["orders:read"])[1])
 """
 
 
-def test_health_tells_what_is_left(site):
+def test_health_shows_what_is_left_of_the_limit(site):
     address = new_address()
     before = int(time.time())
     answers = [site.get("/health", address=address) for _ in range(3)]
@@ -107,7 +107,7 @@ def first_refusal(site, key):
 
 
 @KINDS
-def test_who_waits_as_long_as_told_is_admitted(own_demo, kind):
+def test_a_client_that_waits_for_retry_after_is_admitted(own_demo, kind):
     done = manage("shell", "--no-imports", "-c", QUICK_CLIENT, env=own_demo.env)
     assert done.returncode == 0, done.stderr
     key = {"X-API-Key": done.stdout.strip()}

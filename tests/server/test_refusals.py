@@ -59,7 +59,7 @@ def test_a_body_that_is_not_json_is_refused(site, path, content_type):
     assert answer.headers["Accept"] == "application/json"
 
 
-def test_a_body_over_a_mebibyte_is_refused_and_told_the_limit(site):
+def test_a_body_over_a_mebibyte_is_refused_and_the_response_names_the_limit(site):
     head = request_head(
         "POST",
         "/api/plain",
@@ -77,7 +77,7 @@ def test_a_body_of_a_mebibyte_is_taken(site):
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "application/json;q=0", "x"])
-def test_who_accepts_nothing_that_is_produced_is_told_so(site, accept):
+def test_an_accept_header_without_a_produced_type_is_answered_406(site, accept):
     is_problem(site.get("/api/users/me", {**site.acme, "Accept": accept}), 406, "not_acceptable")
 
 
@@ -100,7 +100,9 @@ def test_an_empty_accept_is_no_rule_at_all(site):
         pytest.param("PUT", "/api/plain", {"GET", "POST"}, id="by Django"),
     ],
 )
-def test_a_method_that_is_not_allowed_is_told_which_are(site, method, path, allowed):
+def test_the_response_to_a_method_that_is_not_allowed_lists_those_that_are(
+    site, method, path, allowed
+):
     answer = site.call(method, path, site.acme)
     is_problem(answer, 405, "method_not_allowed")
     assert {name.strip() for name in answer.headers["Allow"].split(",")} >= allowed

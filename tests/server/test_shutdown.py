@@ -67,7 +67,7 @@ def is_signed_on(registry):
     ("kind", "workers"),
     [("gunicorn", 1), ("gunicorn", 2), ("uvicorn", 1), ("uvicorn", 2)],
 )
-def test_a_server_that_is_told_to_stop_loses_no_count_and_leaves_no_worker(
+def test_a_server_that_is_stopped_loses_no_count_and_leaves_no_worker(
     demo, registry, kind, workers
 ):
     with serving(kind, demo, workers=workers) as site:

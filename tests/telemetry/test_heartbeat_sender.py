@@ -73,13 +73,13 @@ def test_what_is_reported_stands_under_the_name_of_this_process(working, registr
     }
 
 
-def test_nobody_is_told_before_it_is_known_what_and_where(working):
+def test_a_sender_that_is_not_configured_sends_nothing(working):
     idle = HeartbeatSender()
     idle._send()
     assert (idle.now(), idle.dropped) == (None, 0)
 
 
-def test_a_process_that_never_asked_for_policy_has_nothing_to_say(working):
+def test_a_process_that_never_read_policy_sends_no_heartbeat(working):
     working.configure(PolicyStatus, lambda settings: None)
     assert working.now() is None
     working.configure(lambda: PolicyStatus(failed_since=1.0), lambda settings: None)
@@ -108,7 +108,7 @@ def test_a_report_that_cannot_be_left_is_dropped_counted_and_logged_once(working
     assert len(caplog.records) == 2
 
 
-def test_while_a_look_hangs_it_goes_on_saying_for_how_long(working, registry, monkeypatch):
+def test_while_a_refresh_hangs_heartbeats_show_for_how_long(working, registry, monkeypatch):
     working.note_refresh(True)
     for _ in range(3):
         assert registry.is_told()
@@ -120,7 +120,7 @@ def test_while_a_look_hangs_it_goes_on_saying_for_how_long(working, registry, mo
     assert working.now().refreshing_for is None
 
 
-def test_who_is_idle_says_nothing(working):
+def test_an_idle_process_sends_no_heartbeat(working):
     assert working._idle_timeout() is None
 
 
@@ -161,13 +161,13 @@ def test_in_tests_nobody_reports(working, registry):
     assert registry.said == {}
 
 
-def test_policy_tells_this_process_when_it_looks():
+def test_each_refresh_of_policy_updates_the_heartbeat():
     assert holder.on_refresh == sender.note_refresh
     assert sender._status == holder.status
 
 
 @pytest.mark.django_db(transaction=True)
-def test_requests_between_two_looks_tell_nobody():
+def test_requests_between_two_refreshes_do_not_call_on_refresh():
     told, held = [], PolicyHolder()
     held.on_refresh = told.append
     with override_settings(APIGUARD={"POLICY_MAX_AGE": 3600.0}):
@@ -177,7 +177,7 @@ def test_requests_between_two_looks_tell_nobody():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_look_that_fails_is_told_like_any_other(monkeypatch):
+def test_a_refresh_that_fails_updates_the_heartbeat_too(monkeypatch):
     def fail():
         raise OperationalError("away")
 

@@ -67,7 +67,7 @@ def test_what_is_no_report_is_none(text):
         pytest.param("problems", None, 0, id="no number of problems"),
     ],
 )
-def test_a_member_that_is_wrong_was_not_said_and_the_others_were(member, value, read):
+def test_a_wrong_member_is_left_out_and_the_others_are_read(member, value, read):
     text = json.dumps({**json.loads(FULL.text()), member: value})
     said = Heartbeat.parse(text)
     assert getattr(said, member) == read
@@ -85,7 +85,7 @@ members = st.sampled_from(
 
 
 @given(st.one_of(st.text(), st.dictionaries(members, anything).map(json.dumps)))
-def test_whatever_is_read_never_raises_and_can_be_shown_and_said_again(text):
+def test_whatever_is_read_never_raises_and_can_be_shown_and_sent_again(text):
     said = Heartbeat.parse(text)
     if said is not None:
         said.error.encode()

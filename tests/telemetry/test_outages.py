@@ -31,7 +31,7 @@ def test_each_change_is_logged_and_noted(noted, caplog):
     assert noted == [True, False]
 
 
-def test_a_breaker_says_it_once_per_change(noted):
+def test_a_breaker_logs_once_per_change(noted):
     breaker = CircuitBreaker(on_change=outages.record_change, clock=lambda: 0.0)
     for _ in range(2 * FAILURES):
         phase = breaker.allowed()

@@ -53,7 +53,7 @@ def test_no_more_addresses_are_noted_than_there_is_room_for(noted, caplog):
 
 
 @given(st.text())
-def test_whatever_a_server_says_of_a_peer_harms_nobody(text):
+def test_no_peer_address_of_a_server_raises(text):
     proxies.note(text)
     assert len(proxies._noted) <= proxies.MAX_ADDRESSES
 

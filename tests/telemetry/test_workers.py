@@ -60,7 +60,9 @@ def judged(heartbeat, age=0.5, replaced=None, max_age=1.0):
         ),
     ],
 )
-def test_a_worker_is_judged_by_what_it_said_and_when(heartbeat, age, replaced, state):
+def test_the_state_of_a_worker_follows_from_its_heartbeat_and_its_age(
+    heartbeat, age, replaced, state
+):
     assert judged(heartbeat, age, replaced).state == state
 
 

@@ -203,7 +203,7 @@ def test_what_has_no_counterpart_is_refused_with_its_setting_and_value(settings,
         ({"CORS_PREFLIGHT_MAX_AGE": 0}, ("CORS_PREFLIGHT_MAX_AGE", "max_age_zero", 0)),
     ],
 )
-def test_what_is_spelled_otherwise_is_kept_and_told(settings, notice):
+def test_a_value_in_another_spelling_is_kept_with_a_notice(settings, notice):
     found = reading(**settings)
     assert told(found.notices)[0] == notice
     assert found.refused == []

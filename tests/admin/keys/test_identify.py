@@ -69,7 +69,7 @@ def test_a_right_id_with_another_secret_has_not_leaked(admin_client, made):
     assert "Nothing has leaked" in page
 
 
-def test_where_the_pepper_is_gone_it_says_so(admin_client, made):
+def test_a_key_whose_pepper_is_gone_is_shown_as_such(admin_client, made):
     with override_settings(APIGUARD={"KEY_PEPPERS": {}, "POLICY_MAX_AGE": None}):
         assert "its pepper is missing" in ask(admin_client, made[1]).content.decode()
 

@@ -102,7 +102,7 @@ def test_a_person_who_may_look_and_revoke_does_so_from_the_list(staff, key):
     assert ApiKey.objects.get().revoke_reason == "old"
 
 
-def test_more_keys_than_a_form_can_bring_back_are_not_asked_about(admin_client, acme, monkeypatch):
+def test_more_keys_than_the_most_at_once_are_not_revoked(admin_client, acme, monkeypatch):
     monkeypatch.setattr(revoke, "MOST_AT_ONCE", 2)
     for number in range(3):
         ApiKey.objects.issue(acme, f"k{number}")

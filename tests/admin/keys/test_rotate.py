@@ -165,7 +165,7 @@ def test_a_setting_that_is_wrong_by_now_is_reported_and_nothing_ends(admin_clien
     assert ApiKey.objects.get().revoked_at is None
 
 
-def test_a_person_who_makes_a_key_that_is_refused_anyway_is_told(admin_client, key, address):
+def test_making_a_key_that_would_be_refused_shows_a_warning(admin_client, key, address):
     Client.objects.update(enabled=False)
     assert "not enabled" in fill_in(admin_client, address, **PLANNED).content.decode()
 
