@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -200,8 +200,8 @@ class Confirmed:
     def read(self, principal: str, limits: tuple[Limit, ...]) -> Decision:
         return self._store.read(principal, limits)
 
-    def reset(self, principal: str, limit_pks: Any) -> None:
-        self._store.reset(principal, limit_pks)
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> int:
+        return self._store.reset(principal, limit_keys)
 
 
 def outage() -> None:

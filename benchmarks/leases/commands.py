@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
@@ -31,8 +32,8 @@ class Counted:
     def read(self, principal: str, limits: tuple[Limit, ...]) -> Decision:
         return self._counter.read(principal, limits)
 
-    def reset(self, principal: str, limit_pks: Any) -> None:
-        self._counter.reset(principal, limit_pks)
+    def reset(self, principal: str, limit_keys: Sequence[int | str]) -> int:
+        return self._counter.reset(principal, limit_keys)
 
 
 def commands_per_request(
