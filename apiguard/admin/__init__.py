@@ -55,11 +55,12 @@ def register(site: AdminSite) -> None:
         for model, screen in screens.SCREENS.items():
             if not site.is_registered(model):
                 site.register(model, screen)
+    # The last one is listed first.
+    find.add_to(site)
     overview.add_to(site)
     explain.add_to(site)
     coverage.add_to(site)
     usage.add_to(site)
-    find.add_to(site)
 
 
 def _register_on_the_default_site() -> None:
