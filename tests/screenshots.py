@@ -37,6 +37,8 @@ DOCUMENTED = (
     "coverage",
     "explain",
     "find",
+    "refusal change",
+    "refusal grouped",
     "usage",
     "route changelist",
     "route change",

@@ -28,7 +28,10 @@ from apiguard.models import (
     UntrustedProxy,
     acting,
 )
+from apiguard.models.hourly_counts import hour_of
+from apiguard.models.usage import UsageKey, usage_rows
 from apiguard.transfer.baseline import write_baseline
+from tests.refused import refuse
 
 
 def make_rows(user: Any) -> None:
@@ -38,6 +41,8 @@ def make_rows(user: Any) -> None:
         _make_policy()
         acme = _make_clients()
     _make_numbers(acme)
+    _make_refusals(acme)
+    _make_usage(acme)
     _make_mistakes()
 
 
@@ -111,6 +116,52 @@ def _make_numbers(acme: Client) -> None:
     CounterOutage.objects.note("web-2:43", True, now - timedelta(minutes=30))
     CounterOutage.objects.note("web-2:43", False, now - timedelta(minutes=20))
     UntrustedProxy.objects.seen("10.0.0.7", now)
+
+
+def _make_refusals(acme: Client) -> None:
+    api, export = Route.objects.get(name="api"), Route.objects.get(name="export")
+    key = acme.keys.get(name="nightly export")
+    at_route = {"row_model": "route", "row_pk": str(export.pk), "row_name": export.name}
+    limits = [{"name": "per-minute", "rate": "1,000 per minute", "used": 12, "remaining": 988}]
+    refuse(
+        request_id="6f1c2a9d4e8b4c0f",
+        path="/api/export/2026-11",
+        reason="needs exports:create orders:read; the key has orders:read orders:write",
+        route_pk=export.pk,
+        route_name=export.name,
+        client_pk=acme.pk,
+        client_slug=acme.slug,
+        key_id=key.key_id,
+        principal=f"client:{acme.pk}",
+        is_identified=True,
+        limits=[{**limit, "exceeded": False, "shadow": False} for limit in limits],
+        **at_route,
+    )
+    for number in range(4):
+        refuse(
+            request_id=f"0b7e51{number}f",
+            path="/api/orders/",
+            status=401,
+            enforced=False,
+            outcome="no_credential",
+            reason="the route wants a credential; none of apiguard's was sent",
+            route_pk=api.pk,
+            route_name=api.name,
+            principal="ip:203.0.113.7",
+            address="203.0.113.7",
+        )
+
+
+def _make_usage(acme: Client) -> None:
+    api, key = Route.objects.get(name="api"), acme.keys.get(name="nightly export")
+    for hours in range(24):
+        counts = {
+            UsageKey(api.pk, acme.pk, key.pk, "admitted", True): 900 + 40 * (hours % 7),
+            UsageKey(api.pk, 0, 0, "no_credential", False): 30 + hours,
+            UsageKey(api.pk, acme.pk, key.pk, "settled:tokens", True): 8_120 + 5 * hours,
+        }
+        at = hour_of(timezone.now() - timedelta(hours=hours))
+        list(usage_rows().add(at, False, counts))
 
 
 def _make_mistakes() -> None:
