@@ -36,15 +36,14 @@ class RefusalAdmin(RecordAdmin):
 
     about = _(
         "Requests that were refused, that an observing route would have refused, or that the view "
-        "answered with 401, 403 or 429."
+        "answered with 401, 403 or 429. The search takes request ids, paths and addresses."
     )
     when_empty = _("No refused request is kept. Rows are written about a second later.")
     change_list_template = "admin/apiguard/refusal/change_list.html"
-    list_display = ("when", "result", "request_line", "why", "caller")
+    list_display = ("when", "result", "request_line", "why")
     list_display_links = ("when",)
     list_filter = FILTERS
     search_fields = ("request_id", "path", "address")
-    search_help_text = _("Searches request ids, paths and addresses.")
     show_full_result_count = False
     # Counting each choice of each filter would read the whole table several times.
     show_facets = admin.ShowFacets.NEVER
@@ -149,13 +148,14 @@ class RefusalAdmin(RecordAdmin):
             refusal.request_id,
         )
 
-    @admin.display(description=_("why"), ordering="outcome")
-    def why(self, refusal: Refusal) -> str:
-        return shortened(refusal.reason, 120)
-
-    @admin.display(description=_("caller"), ordering="client_slug")
-    def caller(self, refusal: Refusal) -> str:
-        return refusal.client_slug or refusal.principal or DASH
+    @admin.display(description=_("why, and who called"), ordering="outcome")
+    def why(self, refusal: Refusal) -> SafeString:
+        return format_html(
+            '<span class="apiguard-path">{}</span><span class="apiguard-line apiguard-quiet '
+            'apiguard-path">{}</span>',
+            shortened(refusal.reason, 120),
+            refusal.client_slug or refusal.principal or DASH,
+        )
 
 
 def shortened(text: str, most: int) -> str:
