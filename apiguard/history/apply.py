@@ -57,7 +57,7 @@ def apply_undo(undo: Undo, using: str, reason: str) -> None:
                 problem = _try_step(step, undo, using, reason)
                 if problem:
                     failed.append((step, problem))
-            if len(failed) == len(left):
+            if len(failed) == len(left) and not _free_values(left, using):
                 raise UndoRefused(list(dict.fromkeys(problem for _, problem in failed)))
             left = [step for step, _ in failed]
 
@@ -126,11 +126,40 @@ def _check_target(step: Step, field: Any, value: Any) -> None:
 
 
 def _check_unique(step: Step, values: dict[str, Any], using: str) -> None:
+    for column, wanted, other in _conflicts(step, values, using):
+        meta: Any = step.model._meta
+        label = meta.get_field(column).verbose_name
+        text = f"the {label} “{wanted}” was taken since by “{other}”"
+        raise _NotYet(f"{_named(step)} cannot be put back: {text}.")
+    if step.kind == "create" and step.model._base_manager.using(using).filter(pk=step.pk).exists():
+        raise _NotYet(f"{_named(step)} cannot be put back: another row has its primary key.")
+
+
+def _free_values(left: Sequence[Step], using: str) -> bool:
+    """Take texts that steps want from rows that get others; return whether there were any.
+
+    Rows that exchanged their names wait for each other otherwise.
+    """
+    changing = {(step.model, step.pk): step for step in left if step.kind == "change"}
+    is_any = False
+    for step in left:
+        for column, _, other in _conflicts(step, dict(step.entry.after or {}), using):
+            blocking = changing.get((step.model, other.pk))
+            is_text = isinstance(step.model._meta.get_field(column), models.CharField)
+            if blocking is not None and is_text and column in (blocking.entry.after or {}):
+                other.free_value(column, using)
+                is_any = True
+    return is_any
+
+
+def _conflicts(
+    step: Step, values: dict[str, Any], using: str
+) -> Iterator[tuple[str, Any, PolicyModel]]:
+    """Yield the unique columns of a step, the value that it wants, and the row that has it."""
     meta: Any = step.model._meta
     rows = step.model._base_manager.using(using)
     found: Any = rows.filter(pk=step.pk).values()
-    stored: dict[str, Any] = next(iter(found), {})
-    whole = {**stored, **values}
+    whole = {**next(iter(found), {}), **values}
     groups: list[tuple[str, ...]] = [
         (one.attname,) for one in meta.concrete_fields if one.unique and not one.primary_key
     ]
@@ -145,11 +174,7 @@ def _check_unique(step: Step, values: dict[str, Any], using: str) -> None:
             continue
         other = rows.filter(**wanted).exclude(pk=step.pk).first()
         if other is not None:
-            label = meta.get_field(columns[-1]).verbose_name
-            text = f"the {label} “{wanted[columns[-1]]}” was taken since by “{other}”"
-            raise _NotYet(f"{_named(step)} cannot be put back: {text}.")
-    if step.kind == "create" and stored:
-        raise _NotYet(f"{_named(step)} cannot be put back: another row has its primary key.")
+            yield columns[-1], wanted[columns[-1]], other
 
 
 def _check_cascade(step: Step, undo: Undo, row: PolicyModel, using: str) -> None:

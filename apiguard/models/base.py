@@ -8,6 +8,7 @@ catches those. Raw SQL passes nowhere: ``manage.py apiguard publish``.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self, TypeVar
@@ -186,6 +187,15 @@ class PolicyModel(models.Model):
         # The receiver of each row's deletion records it.
         with one_revision(), publishing(lambda: self.change_by_delete(stored, self), using):
             return super().delete(*args, **kwargs)
+
+    def free_value(self, name: str, using: str) -> None:
+        """Store a made-up text in a unique column, so that another row can have its value.
+
+        Two rows that swap values need it. The caller's transaction sets the column again, or
+        deletes the row, under the same revision.
+        """
+        setattr(self, name, f"moving-{secrets.token_hex(8)}")
+        self.save(using=using, update_fields=[name])
 
     def record_save(self, revision: int, using: str, before: StoredRow | None) -> None:
         """Record that this row, which was stored as ``before``, is saved."""

@@ -88,8 +88,11 @@ class _Writer:
     def write(self, *, prune: bool) -> None:
         difference = self.plan.difference
         # Names first, in the order in which they become free; then what may refer to them.
+        for row_id in difference.swapped:
+            self.rows[row_id].free_value(BY_NAME[row_id[0]].natural[-1], self.using)
         for old, new in difference.ids.items():
             self._rename(old, new)
+        self._free_values(prune=prune)
         for entry in difference.created:
             self._create(entry)
         for changed in difference.changed:
@@ -114,6 +117,23 @@ class _Writer:
         row = self.rows[old]
         setattr(row, name, new[-1])
         row.save(using=self.using, update_fields=[name])
+
+    def _free_values(self, *, prune: bool) -> None:
+        """Take the values that only one row may have from rows whose values others will have."""
+        difference = self.plan.difference
+        written = [*difference.created, *(changed.after for changed in difference.changed)]
+        wanted = {
+            (entry.id[0], name, entry.values[name])
+            for entry in written
+            for name in _unique_fields(entry)
+        }
+        losing = [(one.before, one.fields) for one in difference.changed]
+        if prune:
+            losing += [(entry, _unique_fields(entry)) for entry in difference.absent]
+        for entry, names in losing:
+            for name in set(names) & set(_unique_fields(entry)):
+                if (entry.id[0], name, entry.values[name]) in wanted:
+                    self.rows[entry.id].free_value(name, self.using)
 
     def _create(self, entry: Entry) -> None:
         row = new_row(entry, self.pks)
@@ -160,6 +180,14 @@ class _Writer:
             blocking = sorted({str(row._meta.verbose_name_plural) for row in error.args[1]})
             reason = f"{describe(entry.id)} cannot be deleted: {', '.join(blocking)} refer to it."
             raise PlanRefused([DocumentError("protected", "", reason)]) from error
+
+
+def _unique_fields(entry: Entry) -> tuple[str, ...]:
+    """Return the fields besides its name whose values only one row may have."""
+    section = BY_NAME[entry.id[0]]
+    return tuple(
+        name for name, each in section.fields.items() if each.unique and name not in section.natural
+    )
 
 
 def _last_section_first(entry: Entry) -> int:

@@ -48,6 +48,7 @@ class Difference:
         absent: rows in parts that the file covers, and not in it; by the names of now.
         ids: the new id of every row of now, if it is another; first those of rows that have
             another name themselves, each after the one that makes its new name free.
+        swapped: rows of now that exchange their names, so that none of these is free.
         problems: what makes the file impossible to apply.
     """
 
@@ -55,6 +56,7 @@ class Difference:
     changed: tuple[Changed, ...] = ()
     absent: tuple[Entry, ...] = ()
     ids: Mapping[RowId, RowId] = field(default_factory=dict)
+    swapped: frozenset[RowId] = frozenset()
     problems: tuple[DocumentError, ...] = ()
 
     @property
@@ -64,7 +66,7 @@ class Difference:
 
 def compare_entries(current: Entries, wanted: Wanted, document: Document) -> Difference:
     """Return what is to be made, changed and, only if asked for, deleted."""
-    ids, problems = _renamed_ids(current, wanted, document)
+    ids, swapped, problems = _renamed_ids(current, wanted, document)
     renamed = {_new_id(entry.id, ids): _renamed(entry, ids) for entry in current.values()}
     old_ids = {_new_id(row_id, ids): row_id for row_id in current}
     created, changed = [], []
@@ -85,6 +87,7 @@ def compare_entries(current: Entries, wanted: Wanted, document: Document) -> Dif
         tuple(sorted(changed, key=lambda one: _order(one.after))),
         tuple(current[row_id] for row_id in absent),
         ids | moved,
+        swapped,
         tuple(problems),
     )
 
@@ -114,9 +117,13 @@ def same(one: Any, other: Any) -> bool:
 
 def _renamed_ids(
     current: Entries, wanted: Wanted, document: Document
-) -> tuple[dict[RowId, RowId], list[DocumentError]]:
-    """Return the rows whose files say that they had another name, those of outer sections first."""
+) -> tuple[dict[RowId, RowId], frozenset[RowId], list[DocumentError]]:
+    """Return the new ids of rows that had another name, those of outer sections first.
+
+    Besides them those rows that exchange their names, and what is wrong.
+    """
     ids: dict[RowId, RowId] = {}
+    swapped: set[RowId] = set()
     problems = _claimed_twice(wanted, document)
     for is_inner in (False, True):
         pending = [
@@ -128,17 +135,65 @@ def _renamed_ids(
         # A chain (b was a, c was b) is followed from its end; each name must be free by then.
         while entry := next((one for one in pending if _may_move(one, names)), None):
             pending.remove(entry)
-            row_id = names.pop((*entry.id[:-1], entry.was))
+            row_id = names.pop(_old_id(entry))
             names[entry.id] = row_id
             ids[row_id] = entry.id
-    return ids, problems
+        for entries in _cycles(pending):
+            if not all(entry.id in names for entry in entries):
+                continue  # One of these names is new, or gone: there is nothing to exchange.
+            rows = {names[_old_id(entry)]: entry for entry in entries}
+            owns = {names[entry.id]: entry for entry in entries}
+            if _is_same(owns, current, ids):
+                continue  # It has been done: ``was`` may stay in the file.
+            if not _is_same(rows, current, ids | {row: each.id for row, each in rows.items()}):
+                problems += [_unclear_swap(entry, document) for entry in entries]
+                continue
+            names |= {entry.id: row_id for row_id, entry in rows.items()}
+            ids |= {row_id: entry.id for row_id, entry in rows.items()}
+            swapped |= rows.keys()
+    return ids, frozenset(swapped), problems
+
+
+def _old_id(entry: Entry) -> RowId:
+    return (*entry.id[:-1], entry.was)
+
+
+def _cycles(pending: Iterable[Entry]) -> list[list[Entry]]:
+    """Return the groups of entries of which each has the name that another one had."""
+    by_old = {_old_id(entry): entry for entry in pending}
+    found: list[list[Entry]] = []
+    while by_old:
+        start, entry = by_old.popitem()
+        chain = [entry]
+        while (following := by_old.pop(entry.id, None)) is not None:
+            chain.append(entry := following)
+        if entry.id == start:
+            found.append(chain)
+    return found[::-1]
+
+
+def _is_same(rows: Mapping[RowId, Entry], current: Entries, ids: Mapping[RowId, RowId]) -> bool:
+    """Whether each row has the values of its entry already, apart from its name."""
+    return all(
+        set(_differing(_renamed(current[row_id], ids), entry)) <= {BY_NAME[row_id[0]].natural[-1]}
+        for row_id, entry in rows.items()
+    )
+
+
+def _unclear_swap(entry: Entry, document: Document) -> DocumentError:
+    reason = (
+        f"Whether {describe(_old_id(entry))} has exchanged its name already cannot be told, "
+        "because its other values change too."
+    )
+    hint = f"Apply a file that only exchanges the names first; if that is done, delete {WAS}."
+    return document.error((*entry.path, WAS), "unclear_swap", reason, hint)
 
 
 def _claimed_twice(wanted: Wanted, document: Document) -> list[DocumentError]:
     claimed: set[RowId] = set()
     problems = []
     for entry in wanted.entries.values():
-        old = (*entry.id[:-1], entry.was)
+        old = _old_id(entry)
         if entry.was and old in claimed:
             reason = f"Two rows of the file say that they were {entry.was!r}."
             problems.append(document.error((*entry.path, WAS), "claimed_twice", reason))
@@ -147,7 +202,7 @@ def _claimed_twice(wanted: Wanted, document: Document) -> list[DocumentError]:
 
 
 def _may_move(entry: Entry, names: Mapping[RowId, RowId]) -> bool:
-    return entry.id not in names and (*entry.id[:-1], entry.was) in names
+    return entry.id not in names and _old_id(entry) in names
 
 
 def _new_id(row_id: RowId, ids: Mapping[RowId, RowId]) -> RowId:

@@ -74,7 +74,7 @@ def make_plan(document: Document, *, prune: bool = False) -> Plan:
         return plan
     future = future_rows(policy, difference, users, prune=prune)
     now, then = (compile_rows(compiled_rows(rows.values())) for rows in (policy.rows, future))
-    problems += _clashes(policy, difference, document)
+    problems += _clashes(policy, difference, document, prune=prune)
     if prune:
         problems += _protected(policy, difference.absent, future, wanted.entries)
     problems += _refusals(policy, difference, document, future, new_problems(now, then))
@@ -136,11 +136,14 @@ def _missing_users(
                 yield document.error((*entry.path, name), "missing_user", reason)
 
 
-def _clashes(policy: Policy, difference: Difference, document: Document) -> Iterator[DocumentError]:
-    """Yield values that may stand in one row only, and that another row has now or would have."""
+def _clashes(
+    policy: Policy, difference: Difference, document: Document, *, prune: bool
+) -> Iterator[DocumentError]:
+    """Yield values that may stand in one row only, and that another row would have too."""
     absent = {entry.id for entry in difference.absent}
     written = _written(difference)
-    former = {changed.after.id: changed.before.id for changed in difference.changed}
+    replaced = {changed.before.id for changed in difference.changed} | (absent if prune else set())
+    kept = [entry for entry in policy.entries.values() if entry.id not in replaced]
     for entry in written:
         section = BY_NAME[entry.id[0]]
         for name, each in section.fields.items():
@@ -148,14 +151,14 @@ def _clashes(policy: Policy, difference: Difference, document: Document) -> Iter
                 continue
             others = [
                 other.id
-                for other in (*policy.entries.values(), *written)
+                for other in (*kept, *written)
                 if other.id[0] == entry.id[0]
-                and other.id not in (entry.id, former.get(entry.id))
+                and other is not entry
                 and other.values[name] == entry.values[name]
             ]
             if others:
                 reason = f"{describe(others[0])} has the same {name}."
-                hint = "Change that one first, and apply twice."
+                hint = "Give one of them another value."
                 if others[0] in absent:
                     hint = f"If it is the same row under another name, add: {WAS}: {others[0][-1]}"
                 yield document.error((*entry.path, name), "not_unique", reason, hint)
