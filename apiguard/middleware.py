@@ -275,7 +275,10 @@ def _context(
 def _short_circuit(
     request: HttpRequest, context: GuardContext, verdict: Verdict
 ) -> HttpResponseBase | None:
-    """The response that a verdict already is; ``None`` lets the request go on."""
+    """The response that a verdict already is; ``None`` lets the request go on.
+
+    Last of all, before the view, comes the body: to read it is the most that a request costs.
+    """
     if not context.enforced:
         return None
     if verdict.refused or verdict.outcome is Outcome.PREFLIGHT_ANSWERED:

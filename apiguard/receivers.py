@@ -34,7 +34,7 @@ def before_raw_save(
     revision = None
     if connections[using].in_atomic_block:
         revision = publish_once(sender.change_by_insert((), is_upsert=True), using)
-        for name, value in sender.stamp(revision).items():
+        for name, value in sender.revision_columns(revision).items():
             setattr(instance, name, value)
     before = read_rows(sender, using, [instance.pk]).get(instance.pk)
     vars(instance)[_RAW_SAVE] = (before, revision)

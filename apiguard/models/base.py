@@ -52,7 +52,7 @@ class PolicyQuerySet(models.QuerySet[M]):
             moved = _names_of(self.model, "pk") & kwargs.keys()
             pks = None if moved else list(self.order_by().values_list("pk", flat=True))
             with self._recorded(revision, pks):
-                return super().update(**kwargs | self.model.stamp(revision))
+                return super().update(**kwargs | self.model.revision_columns(revision))
 
     update.alters_data = True  # type: ignore[attr-defined]
 
@@ -76,8 +76,8 @@ class PolicyQuerySet(models.QuerySet[M]):
         rows = list(objs)
         change = self.model.change_by_insert(rows, is_upsert=update_conflicts)
         with publishing(change, self.db) as revision:
-            stamp = self.model.stamp(revision)
-            _set_all(rows, stamp)
+            columns = self.model.revision_columns(revision)
+            _set_all(rows, columns)
             # Which row a conflict was about, only all rows show.
             before = read_rows(self.model, self.db) if update_conflicts else {}
             returns_keys = connections[self.db].features.can_return_rows_from_bulk_insert
@@ -87,7 +87,7 @@ class PolicyQuerySet(models.QuerySet[M]):
                 batch_size=batch_size,
                 ignore_conflicts=ignore_conflicts,
                 update_conflicts=update_conflicts,
-                update_fields=[*update_fields, *stamp] if update_fields else update_fields,
+                update_fields=[*update_fields, *columns] if update_fields else update_fields,
                 unique_fields=unique_fields,
             )
             if update_conflicts:
@@ -107,10 +107,10 @@ class PolicyQuerySet(models.QuerySet[M]):
         # Of very many all are named, so that none is left out.
         matched = plain.filter(pk__in=[row.pk for row in rows]) if len(rows) <= NAMED else plain
         with publishing(lambda: self.model.change_by_update(matched, names), self.db) as revision:
-            stamp = self.model.stamp(revision)
-            _set_all(rows, stamp)
+            columns = self.model.revision_columns(revision)
+            _set_all(rows, columns)
             with self._recorded(revision, [row.pk for row in rows]):
-                return plain.bulk_update(rows, [*names, *stamp], batch_size=batch_size)
+                return plain.bulk_update(rows, [*names, *columns], batch_size=batch_size)
 
     def update_or_create(self, *args: Any, **kwargs: Any) -> tuple[M, bool]:
         # Locks the row before it saves it; ``save`` takes these locks the other way round.
@@ -176,9 +176,9 @@ class PolicyModel(models.Model):
             if before is not None:
                 self.check_change(before)
             saved = kwargs.get("update_fields")
-            stamp = self.stamp(revision)
-            _set_all([self], stamp)
-            super().save(**kwargs | ({"update_fields": [*saved, *stamp]} if saved else {}))
+            columns = self.revision_columns(revision)
+            _set_all([self], columns)
+            super().save(**kwargs | ({"update_fields": [*saved, *columns]} if saved else {}))
             self.record_save(revision, using, None if before is None else stored_row(before))
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
@@ -243,7 +243,7 @@ class PolicyModel(models.Model):
         return Change.of(cls.publishes, named)
 
     @classmethod
-    def stamp(cls, revision: int) -> dict[str, int]:
+    def revision_columns(cls, revision: int) -> dict[str, int]:
         """Return the columns that mark a row as written by this revision."""
         return {}
 
@@ -297,6 +297,7 @@ class CompiledModel(PolicyModel):
         abstract = True
 
     def change_by_save(self, before: Self | None) -> Change:
+        # What is written carries the revision; only rows that are gone have to be named.
         return self.change_by_insert(())
 
     @classmethod
@@ -315,7 +316,7 @@ class CompiledModel(PolicyModel):
         return Change(cls._meta.model_name or "", named.pks)
 
     @classmethod
-    def stamp(cls, revision: int) -> dict[str, int]:
+    def revision_columns(cls, revision: int) -> dict[str, int]:
         return {"revision": revision}
 
 

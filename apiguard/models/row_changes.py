@@ -30,7 +30,7 @@ Stored = Mapping[Any, StoredRow]
 
 def stored_row(row: Any) -> StoredRow:
     """Return a row that was just read; without what the history must not repeat."""
-    left_out = row.unaudited | row.stamp(0).keys()
+    left_out = row.unaudited | row.revision_columns(0).keys()
     values = {
         field.attname: _plain(getattr(row, field.attname))
         for field in row._meta.concrete_fields

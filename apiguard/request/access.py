@@ -29,6 +29,7 @@ def check_address(context: GuardContext) -> Verdict | None:
     block = blocks.find(context.address, time.time())
     if block is None:
         return None
+    # Also where a route only observes, or none guards the path: a person has decided it.
     context.enforced = True
     return Verdict(Outcome.ADDRESS_BLOCKED, reason=f"{block.network} is blocked: {block.reason}")
 

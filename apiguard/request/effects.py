@@ -43,13 +43,13 @@ class LookUpUser(NamedTuple):
     value: object
 
 
-class FetchKeys(NamedTuple):
+class FetchIssuerKeys(NamedTuple):
     """A key that an issuer may have published since. Answer: ``KeySet`` or ``Failed``."""
 
     issuer: IssuerPolicy
 
 
-class ReadKeys(NamedTuple):
+class ReadIssuerKeys(NamedTuple):
     """The keys of an issuer that are held now. Answer: ``KeySet``."""
 
     issuer: IssuerPolicy
@@ -93,8 +93,8 @@ FAILED = Failed()
 Effect = (
     LookUpKey
     | LookUpUser
-    | FetchKeys
-    | ReadKeys
+    | FetchIssuerKeys
+    | ReadIssuerKeys
     | ClaimLookUp
     | CountFailure
     | RememberKey
@@ -126,7 +126,7 @@ def perform_in_memory(effect: Effect, context: GuardContext) -> Any:
     answer: Any = None
     if isinstance(effect, LimitCheck):
         answer = limit_counter(context.settings).check_in_memory(context.snapshot, effect)
-    elif isinstance(effect, FetchKeys):
+    elif isinstance(effect, FetchIssuerKeys):
         answer = _keys_by(jwks.sources.of(effect.issuer).settled)
     return BLOCKS if answer is None else answer
 
@@ -198,19 +198,19 @@ def _row_by(find: Callable[[], Any]) -> Any:
         return FAILED
 
 
-def _read_keys(effect: ReadKeys, context: GuardContext) -> KeySet:
+def _read_keys(effect: ReadIssuerKeys, context: GuardContext) -> KeySet:
     return jwks.held(effect.issuer)
 
 
-def _peek_keys(effect: ReadKeys, context: GuardContext) -> KeySet:
+def _peek_keys(effect: ReadIssuerKeys, context: GuardContext) -> KeySet:
     return jwks.peek(effect.issuer)
 
 
-def _fetch_keys(effect: FetchKeys, context: GuardContext) -> KeySet | Failed | None:
+def _fetch_keys(effect: FetchIssuerKeys, context: GuardContext) -> KeySet | Failed | None:
     return _keys_by(jwks.sources.of(effect.issuer).fetch_once)
 
 
-def _peek_fetch(effect: FetchKeys, context: GuardContext) -> KeySet:
+def _peek_fetch(effect: FetchIssuerKeys, context: GuardContext) -> KeySet:
     return jwks.peek(effect.issuer)
 
 
@@ -263,8 +263,8 @@ _PERFORM: _Do = {
     LimitCheck: _check_limits,
     LookUpKey: _look_up_key,
     LookUpUser: _look_up_user,
-    FetchKeys: _fetch_keys,
-    ReadKeys: _read_keys,
+    FetchIssuerKeys: _fetch_keys,
+    ReadIssuerKeys: _read_keys,
     ClaimLookUp: _claim_look_up,
     CountFailure: _count_failure,
     RememberKey: _remember_key,
@@ -273,11 +273,11 @@ _PERFORM: _Do = {
 _PEEK: _Do = _PERFORM | {
     LimitCheck: _peek_limits,
     LookUpKey: _peek_key,
-    FetchKeys: _peek_fetch,
-    ReadKeys: _peek_keys,
+    FetchIssuerKeys: _peek_fetch,
+    ReadIssuerKeys: _peek_keys,
     ClaimLookUp: _peek_look_up,
     CountFailure: _peek_failure,
     RememberKey: _nothing,
     RehashKey: _nothing,
 }
-_IN_MEMORY = frozenset({ReadKeys, ClaimLookUp, CountFailure, RememberKey, RehashKey})
+_IN_MEMORY = frozenset({ReadIssuerKeys, ClaimLookUp, CountFailure, RememberKey, RehashKey})

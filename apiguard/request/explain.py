@@ -24,7 +24,7 @@ from .content import check_content
 from .context import GuardContext
 from .cors import check_origin
 from .credentials import verify_assumed_key, verify_credential
-from .effects import ClaimLookUp, Effect, FetchKeys, LookUpKey, Steps, peek, run
+from .effects import ClaimLookUp, Effect, FetchIssuerKeys, LookUpKey, Steps, peek, run
 from .explanation import (
     Caller,
     Explanation,
@@ -173,7 +173,7 @@ class _Judging:
                 "Whether this key exists: it is not looked up, because its address sent too "
                 "many bad credentials."
             )
-        elif isinstance(effect, FetchKeys):
+        elif isinstance(effect, FetchIssuerKeys):
             self.unknowns.append(
                 f"Whether issuer {effect.issuer.name} has published the token's key since its "
                 "keys were last fetched: the guard would fetch them, an explanation does not."

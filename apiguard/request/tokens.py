@@ -20,7 +20,7 @@ from ..rules.key_set import KeySet
 from ..rules.scopes import split_scope_claim
 from .challenge import challenge
 from .context import Credential, GuardContext
-from .effects import Failed, FetchKeys, LookUpUser, ReadKeys, Steps
+from .effects import Failed, FetchIssuerKeys, LookUpUser, ReadIssuerKeys, Steps
 from .presented import PresentedCredential
 from .users import TokenUser, token_principal
 from .verdict import Outcome, Verdict, look_up_failed
@@ -44,9 +44,9 @@ def verify(presented: PresentedCredential, context: GuardContext) -> Steps[Crede
     """Return the subject whose token this is, or the verdict on a bad one."""
     try:
         parsed, issuer = _parse(presented, context.snapshot.issuers)
-        keys_now = yield ReadKeys(issuer)
+        keys_now = yield ReadIssuerKeys(issuer)
         if issuer.jwks_url and keys_now.find(parsed.kid, parsed.algorithm) is None:
-            fetched = yield FetchKeys(issuer)
+            fetched = yield FetchIssuerKeys(issuer)
             if isinstance(fetched, Failed):
                 return _keys_away(issuer, fetched)
             keys_now = fetched
