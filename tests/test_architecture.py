@@ -9,7 +9,7 @@ import pytest
 from tests.source import imported, read_package
 
 # Each layer, and the layers that it may import from besides itself.
-BASE = {"errors", "bounded_cache", "rules", "conf", "concurrency", "circuit_breaker", "test_run"}
+BASE = {"errors", "bounded_cache", "rules", "conf", "concurrency", "test_run"}
 ROWS = {*BASE, "models"}
 ROOM = {*BASE, "policy", "counters", "telemetry"}
 DOOR = {*ROWS, *ROOM, "request"}
@@ -20,12 +20,11 @@ ALLOWED: dict[str, set[str]] = {
     "bounded_cache": set(),
     "rules": {"errors"},
     "concurrency": {"errors"},
-    "circuit_breaker": {"concurrency"},
     "test_run": set(),
     "conf": {"errors", "rules", "test_run"},
     "models": BASE,
     "policy": ROWS,
-    "counters": {"errors", "rules", "concurrency", "circuit_breaker"},
+    "counters": {"errors", "rules", "concurrency"},
     # Workers leave their reports in the counter's store.
     "telemetry": {*ROWS, "counters"},
     "request": ROOM,
@@ -54,7 +53,6 @@ DJANGO_ORM = ("django.db", "django.apps", "django.contrib.contenttypes")
 FOREIGN = {
     # What these layers may know of the world outside apiguard.
     "concurrency": ("django", "rest_framework"),
-    "circuit_breaker": ("django", "rest_framework"),
     "rules": ("django", "rest_framework"),
     "counters": ("django.db", "django.contrib", "rest_framework"),
     "request": (*DJANGO_ORM, "rest_framework"),

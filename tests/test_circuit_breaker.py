@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiguard.circuit_breaker import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, CircuitBreaker, Phase
+from apiguard.concurrency import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, CircuitBreaker, Phase
 
 
 @dataclass

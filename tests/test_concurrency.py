@@ -9,8 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from apiguard import concurrency as module
-from apiguard.circuit_breaker import FIRST_PAUSE, LONGEST_PAUSE, CircuitBreaker, next_pause
-from apiguard.concurrency import Busy, DaemonThreads, SingleFlight, TimedOut, wait
+from apiguard.concurrency import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    Busy,
+    CircuitBreaker,
+    DaemonThreads,
+    SingleFlight,
+    TimedOut,
+    next_pause,
+    wait,
+)
 
 LONG = 60
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from ..circuit_breaker import CircuitBreaker
+from ..concurrency import CircuitBreaker
 from ..rules.limits import Decision, Limit
 from .base import Counter, CounterUnavailable, LimitCheck, PoolExhausted, StoreFailed
 

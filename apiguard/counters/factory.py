@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Protocol
 from weakref import WeakSet
 
-from ..circuit_breaker import CircuitBreaker
+from ..concurrency import CircuitBreaker
 from .base import Counter
 from .breaker import Fault, FaultLog, ResilientCounter
 from .connection import connector

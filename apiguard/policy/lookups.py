@@ -16,8 +16,7 @@ from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connections
 
 from .. import conf
-from ..circuit_breaker import CircuitBreaker, Phase
-from ..concurrency import Busy, SingleFlight, TimedOut, wait
+from ..concurrency import Busy, CircuitBreaker, Phase, SingleFlight, TimedOut, wait
 from ..models.state import write_alias
 from . import clock, load
 from .db_threads import DatabaseThreads, NoAnswer, must_run_inline

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
-from ..circuit_breaker import FIRST_PAUSE, next_pause
+from ..concurrency import FIRST_PAUSE, next_pause
 
 # For the state row; a database that has not answered by then is taken to be away.
 ANSWER_SECONDS = 2.0

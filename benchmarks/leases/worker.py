@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Any
 
-from apiguard.circuit_breaker import CircuitBreaker
+from apiguard.concurrency import CircuitBreaker
 from apiguard.counters.base import LimitCheck
 from apiguard.counters.breaker import ResilientCounter
 from apiguard.counters.denials import Denials, PolicyCounter

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from apiguard.circuit_breaker import CircuitBreaker
+from apiguard.concurrency import CircuitBreaker
 from apiguard.counters.base import LimitCheck, StoreFailed
 from apiguard.counters.breaker import ResilientCounter
 from apiguard.counters.memory import MemoryCounter

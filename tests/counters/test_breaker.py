@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from apiguard.circuit_breaker import FAILURES, FIRST_PAUSE, CircuitBreaker
+from apiguard.concurrency import FAILURES, FIRST_PAUSE, CircuitBreaker
 from apiguard.counters.base import (
     CounterUnavailable,
     GiveBack,

@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
 
-from apiguard.circuit_breaker import LONGEST_PAUSE, CircuitBreaker
+from apiguard.concurrency import LONGEST_PAUSE, CircuitBreaker
 from apiguard.counters.base import (
     CounterUnavailable,
     PoolExhausted,

@@ -12,7 +12,7 @@ from django.test import override_settings
 from redis import BlockingConnectionPool, ConnectionPool, Redis
 from redis import exceptions as redis_errors
 
-from apiguard.circuit_breaker import CircuitBreaker
+from apiguard.concurrency import CircuitBreaker
 from apiguard.counters.base import LimitCheck, PoolExhausted
 from apiguard.counters.breaker import FaultLog, ResilientCounter
 from apiguard.counters.connection import ConnectionSlots, SlotTimeout, connector, is_exhausted

@@ -7,7 +7,7 @@ import time
 import pytest
 from django.test import override_settings
 
-from apiguard.circuit_breaker import FAILURES, LONGEST_PAUSE
+from apiguard.concurrency import FAILURES, LONGEST_PAUSE
 from apiguard.counters import factory
 from apiguard.counters.base import LimitCheck
 from apiguard.rules.limits import Limit

@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from apiguard.circuit_breaker import FAILURES, LONGEST_PAUSE, CircuitBreaker
+from apiguard.concurrency import FAILURES, LONGEST_PAUSE, CircuitBreaker
 from apiguard.counters.base import CounterUnavailable, LimitCheck, hash_principal, key_for
 from apiguard.counters.breaker import ResilientCounter
 from apiguard.counters.memory import MemoryCounter

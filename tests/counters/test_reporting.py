@@ -7,7 +7,7 @@ from collections import Counter as Counts
 import pytest
 from django.test import override_settings
 
-from apiguard.circuit_breaker import CircuitBreaker
+from apiguard.concurrency import CircuitBreaker
 from apiguard.counters.base import CounterUnavailable, LimitCheck, PoolExhausted, StoreFailed
 from apiguard.counters.breaker import ResilientCounter
 from apiguard.counters.denials import PolicyCounter

@@ -12,7 +12,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from apiguard.circuit_breaker import FAILURES, LONGEST_PAUSE, CircuitBreaker
+from apiguard.concurrency import FAILURES, LONGEST_PAUSE, CircuitBreaker
 from apiguard.counters.base import CounterUnavailable
 from apiguard.counters.breaker import ResilientCounter
 from apiguard.counters.memory import MemoryCounter

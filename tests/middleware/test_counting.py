@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient, Client, override_settings
 
-from apiguard.circuit_breaker import FAILURES, CircuitBreaker
+from apiguard.concurrency import FAILURES, CircuitBreaker
 from apiguard.counters.base import StoreFailed
 from apiguard.counters.breaker import ResilientCounter
 from apiguard.counters.denials import Denials, PolicyCounter

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext, override_settings
 
-from apiguard.circuit_breaker import FIRST_PAUSE
+from apiguard.concurrency import FIRST_PAUSE
 from apiguard.models import PolicyState, Route
 from apiguard.models.state import committed
 from apiguard.policy import load

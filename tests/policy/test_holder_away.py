@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import OperationalError
 
-from apiguard.circuit_breaker import FIRST_PAUSE
+from apiguard.concurrency import FIRST_PAUSE
 from apiguard.models import PolicyState
 from apiguard.policy import load
 from apiguard.policy.holder import PolicyUnavailable

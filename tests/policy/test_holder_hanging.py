@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError, connections
 from django.test.utils import override_settings
 
-from apiguard.circuit_breaker import FIRST_PAUSE
+from apiguard.concurrency import FIRST_PAUSE
 from apiguard.models import PolicyState
 from apiguard.models.state import committed
 from apiguard.policy import holder as module

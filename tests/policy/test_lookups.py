@@ -6,7 +6,7 @@ import pytest
 from django.db import DataError, OperationalError, ProgrammingError, transaction
 from django.test.utils import override_settings
 
-from apiguard.circuit_breaker import FIRST_PAUSE
+from apiguard.concurrency import FIRST_PAUSE
 from apiguard.policy import load, lookups
 from apiguard.policy.holder import holder
 from apiguard.policy.keyring import UNKNOWN

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiguard.circuit_breaker import LONGEST_PAUSE
+from apiguard.concurrency import LONGEST_PAUSE
 from apiguard.policy.refresh import (
     ANSWER_SECONDS,
     RELOAD_SECONDS,

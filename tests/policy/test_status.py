@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from apiguard.circuit_breaker import FIRST_PAUSE
+from apiguard.concurrency import FIRST_PAUSE
 from apiguard.models import PolicyState, Route
 from apiguard.policy.holder import PolicyUnavailable
 from apiguard.policy.status import LONGEST_ERROR, PolicyStatus, redacted

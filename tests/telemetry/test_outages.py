@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from apiguard.circuit_breaker import FAILURES, CircuitBreaker
+from apiguard.concurrency import FAILURES, CircuitBreaker
 from apiguard.counters.breaker import Fault
 from apiguard.telemetry import outages
 
