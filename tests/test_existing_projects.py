@@ -106,7 +106,7 @@ def run(folder: Path, name: str, mode: str, *command: str) -> Result:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     output = done.stdout + done.stderr

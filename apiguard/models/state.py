@@ -263,9 +263,11 @@ def _last(recent: list[Any]) -> list[Any]:
     revision of such an older entry any more, for its stamp is gone: what was changed after
     it is not known.
     """
-    older = [entry for entry in recent[:-RECENT] if entry[2] == ADDRESSES][-RECENT:]
-    unlocked = [[revision, None, what, pks] for revision, _stamp, what, pks in older]
-    return [*unlocked, *recent[-RECENT:]]
+    older = [entry for entry in recent[:-RECENT] if entry[2] == ADDRESSES]
+    # Of an address that was unlocked several times, the last time counts.
+    newest = {str(pks): [revision, None, what, pks] for revision, _, what, pks in older}
+    unlocked = sorted(newest.values(), key=lambda entry: entry[0])
+    return [*unlocked[-RECENT:], *recent[-RECENT:]]
 
 
 # All signals of one transaction share a revision.

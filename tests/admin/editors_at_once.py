@@ -1,8 +1,9 @@
-"""Several people who edit the same rows in the admin at the same time; see test_overtaken.
+"""Several people who edit the same rows in the admin while a file is applied again and again.
 
 ``python -m tests.admin.editors_at_once`` on the migrated database of
 ``TEST_DATABASE_URL``. Prints one JSON object: the statuses of all edits, how
-many of them came back to the form, and how many edits the history knows.
+many of them came back to the form, how often the file was applied and refused, how many
+edits the history knows, and whether the last of them is what is stored.
 """
 
 # ruff: noqa: E402 - models exist only after setup()
@@ -11,16 +12,21 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 
 import django
 
 django.setup()
 
 from django.contrib.auth.models import User
-from django.db import connections
+from django.core.management import call_command
+from django.db import OperationalError, connections
 from django.test import Client as Browser
 
-from apiguard.models import Client, PolicyChange, Route, Tier
+from apiguard.admin.conflict_retry import is_retryable
+from apiguard.models import Client, PolicyChange, PolicyState, Route, Tier
+from apiguard.transfer.apply import RevisionMoved, apply_document
+from apiguard.transfer.documents import read_document
 from tests.server.desk import _Forms, confirmation_of
 
 PEOPLE, EDITS = 4, 8
@@ -54,6 +60,30 @@ def edit(number: int, browser: Browser) -> list[tuple[int, bool]]:
     return seen
 
 
+def apply_often() -> tuple[int, int]:
+    """Export, change one value, apply it if nobody was faster; how often it was, and was not."""
+    applied = refused = 0
+    for number in range(EDITS):
+        exported = StringIO()
+        revision = PolicyState.objects.get(pk=1).revision
+        call_command("apiguard", "export", "--format", "json", stdout=exported, stderr=StringIO())
+        data = json.loads(exported.getvalue())
+        data["routes"][0]["cost"] = 10_000 + number
+        document = read_document(json.dumps(data).encode())
+        try:
+            apply_document(document, expect=revision)
+            applied += 1
+        except RevisionMoved:
+            refused += 1
+        except OperationalError as error:
+            # The stricter levels of isolation notice it first; the command says so.
+            if not is_retryable(error):
+                raise
+            refused += 1
+    connections.close_all()
+    return applied, refused
+
+
 def main() -> None:
     """Everybody at once."""
     browsers = [signed_in(number) for number in range(PEOPLE)]
@@ -61,12 +91,23 @@ def main() -> None:
     tier = Tier.objects.create(slug="tier", name="Tier")
     Client.objects.create(slug="client", name="Client", tier=tier)
     before = PolicyChange.objects.count()
-    with ThreadPoolExecutor(PEOPLE) as pool:
+    with ThreadPoolExecutor(PEOPLE + 1) as pool:
+        applying = pool.submit(apply_often)
         seen = [one for person in pool.map(edit, range(PEOPLE), browsers) for one in person]
+        applied, refused = applying.result()
     statuses = sorted({status for status, _ in seen})
     told = sum(came_back for _, came_back in seen)
     edits = PolicyChange.objects.count() - before
-    print(json.dumps({"statuses": statuses, "told": told, "edits": edits}))  # noqa: T201
+    last = PolicyChange.objects.filter(model="apiguard.route").order_by("-pk").first()
+    answer = {
+        "statuses": statuses,
+        "told": told,
+        "applied": applied,
+        "refused": refused,
+        "edits": edits,
+        "is_last": last is not None and last.after == {"cost": Route.objects.get().cost},
+    }
+    print(json.dumps(answer))  # noqa: T201
 
 
 if __name__ == "__main__":

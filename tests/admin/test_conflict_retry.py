@@ -124,8 +124,11 @@ def test_other_errors_are_errors(admin_client, failing):
         pytest.param("?isolation_level=4", id="serializable"),
     ],
 )
-def test_several_people_who_edit_at_once_meet_no_server_error(migrated_postgres_url, level):
+def test_who_edits_and_who_applies_a_file_at_once_lose_nothing(migrated_postgres_url, level):
     answer = said_by("tests.admin.editors_at_once", settings_on(migrated_postgres_url + level))
     # 200: the form asks which of two values to keep.
     assert set(answer["statuses"]) <= {200, 302}
-    assert answer["edits"] == PEOPLE * EDITS - answer["told"]
+    # Of two that were after the same revision one was told, and what went in is in the history.
+    assert answer["applied"] + answer["refused"] == EDITS
+    assert answer["edits"] == PEOPLE * EDITS - answer["told"] + answer["applied"]
+    assert answer["is_last"]

@@ -96,11 +96,13 @@ def test_only_the_last_changes_are_kept():
 
 @pytest.mark.django_db
 def test_an_unlocked_address_stays_so_however_many_changes_come_after_it():
-    with recorded_unlock("ip:192.0.2.1"):
-        pass
+    for _ in range(3):
+        with recorded_unlock("ip:192.0.2.1"):
+            pass
     then = state()
     for _ in range(2 * RECENT):
         Route.objects.update(cost=1)
+    # Of several times the last one is kept, so that no address takes the place of others.
     assert full().snapshot.unlocked == ((then.revision, "ip:192.0.2.1"),)
     assert len(state().recent) == RECENT + 1
     # A worker that slept since then is not given what is left of the changes for all of them.
