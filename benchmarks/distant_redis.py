@@ -11,14 +11,10 @@ the bare view's. A minute; ``--quick`` some seconds.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,61 +22,12 @@ from benchmarks.compare import shuffled
 from benchmarks.site.cases import BY_NAME
 from benchmarks.stage import Actor, Stage, acting, set_up
 from benchmarks.tables import Table, progress, say
-from tests.stores import redis_server
+from tests.stores import redis_server, relay
 
 SECONDS_AWAY = 0.001
 REQUESTS = 20
 FULL_ROUNDS, QUICK_ROUNDS = 100, 5
 CASES = ("bare", "floor", "apiguard-key", "apiguard-leases", "peers-key", "peers-smart")
-
-
-async def _pass_on(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float
-) -> None:
-    try:
-        while data := await reader.read(65536):
-            if seconds:
-                await asyncio.sleep(seconds)
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass  # One side has gone away; the other one learns it now.
-    finally:
-        writer.close()
-
-
-class Relay:
-    """Passes on what clients send at once, and what the server answers after a while."""
-
-    def __init__(self, port: int, seconds: float) -> None:
-        self._to, self._seconds = port, seconds
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._to)
-        await asyncio.gather(
-            _pass_on(reader, server_writer, 0), _pass_on(server_reader, writer, self._seconds)
-        )
-
-    async def _run(self, started: Future[tuple[int, Callable[[], object]]]) -> None:
-        stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        started.set_result((port, lambda: loop.call_soon_threadsafe(stopped.set)))
-        await stopped.wait()
-        server.close()
-
-    @contextmanager
-    def running(self) -> Iterator[int]:
-        """Relay in a thread while the block runs; gives the port."""
-        started: Future[tuple[int, Callable[[], object]]] = Future()
-        thread = threading.Thread(target=lambda: asyncio.run(self._run(started)), daemon=True)
-        thread.start()
-        port, stop = started.result(10)
-        try:
-            yield port
-        finally:
-            stop()
-            thread.join()
 
 
 def measure(stage: Stage, rounds: int) -> dict[str, list[float]]:
@@ -138,7 +85,7 @@ def main() -> int:
     rounds = QUICK_ROUNDS if parser.parse_args().quick else FULL_ROUNDS
     with tempfile.TemporaryDirectory() as folder, redis_server() as server:
         port = urlsplit(server.base_url).port or 0
-        with Relay(port, SECONDS_AWAY).running() as away:
+        with relay(port, seconds=SECONDS_AWAY) as away:
             stage = set_up(Path(folder), f"redis://127.0.0.1:{away}/0")
             say(table(measure(stage, rounds)).markdown())
     return 0

@@ -109,14 +109,22 @@ def redis_on(port: int, *options: str) -> Iterator[Server]:
 
 
 @contextmanager
-def tls_relay(port: int, context: ssl.SSLContext) -> Iterator[int]:
-    """Take TLS in front of a server that speaks none, as stunnel does; gives the port."""
+def relay(port: int, *, seconds: float = 0, context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Stand before a server on loopback while the block runs; gives the port.
 
+    Args:
+        seconds: for so long every answer is held back, as if the server were far away.
+        context: take TLS, which the server does not speak, as stunnel does.
+    """
     writers: list[asyncio.StreamWriter] = []
 
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def pass_on(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float = 0
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
+                if seconds:
+                    await asyncio.sleep(seconds)
                 writer.write(data)
                 await writer.drain()
         writer.close()
@@ -124,7 +132,7 @@ def tls_relay(port: int, context: ssl.SSLContext) -> Iterator[int]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         plain_reader, plain_writer = await asyncio.open_connection("127.0.0.1", port)
         writers.extend((writer, plain_writer))
-        await asyncio.gather(pass_on(reader, plain_writer), pass_on(plain_reader, writer))
+        await asyncio.gather(pass_on(reader, plain_writer), pass_on(plain_reader, writer, seconds))
 
     async def run(started: Future[tuple[int, Callable[[], object]]]) -> None:
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()

@@ -9,7 +9,7 @@ If it still fails, the person sees a warning, never a server error.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.contrib import messages
 from django.db import OperationalError, connections, transaction
@@ -20,17 +20,20 @@ TRIES = 5
 # The attribute of a request that holds the messages of the attempt under way.
 PENDING = "_apiguard_messages"
 
-# SQLSTATE: serialization failure, deadlock, lock not available. MySQL: deadlock, lock wait.
-STATES = frozenset({"40001", "40P01", "55P03"})
-NUMBERS = frozenset({1213, 1205})
+# PostgreSQL: serialization failure, deadlock, lock not available. MySQL: deadlock, lock wait.
+RETRYABLE = frozenset({"40001", "40P01", "55P03", 1213, 1205, "database is locked"})
 
 
 def is_retryable(error: OperationalError) -> bool:
     """Return whether the same statements may succeed when they are sent again."""
+    return bool(error_codes(error) & RETRYABLE)
+
+
+def error_codes(error: OperationalError) -> frozenset[Any]:
+    """Return what a database says of an error: SQLSTATE, MySQL's number, SQLite's message."""
     cause = error.__cause__
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    number = error.args[0] if error.args else None
-    return state in STATES or number in NUMBERS or number == "database is locked"
+    return frozenset({state, *error.args[:1]})
 
 
 class AddedMessage(NamedTuple):

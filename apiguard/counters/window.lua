@@ -141,7 +141,8 @@ local function returned(raw, at, used, last, start, kept, period)
     end
   end
   if used == before then return raw, at, used, last, start, false end
-  local is_kept = counts[#counts] > 0 or start > lasts[#lasts] -- The newest one; or a reset stands there.
+  -- The newest entry also stays where it is empty and says, by its start, that the log starts over.
+  local is_kept = counts[#counts] > 0 or start > lasts[#lasts]
   if not is_kept then start = 0 end
   local left = {pack(HEAD, LOG_MARK, kept, start, math.max(0, used))}
   for i = 1, #lasts do

@@ -182,8 +182,8 @@ def _is_same(rows: Mapping[RowId, Entry], current: Entries, ids: Mapping[RowId, 
 
 def _unclear_swap(entry: Entry, document: Document) -> DocumentError:
     reason = (
-        f"Whether {describe(_old_id(entry))} has exchanged its name already cannot be told, "
-        "because its other values change too."
+        f"The {describe(_old_id(entry))} may have been renamed already: its other values change "
+        "too, so the two rows cannot be distinguished."
     )
     hint = f"Apply a file that only exchanges the names first; if that is done, delete {WAS}."
     return document.error((*entry.path, WAS), "unclear_swap", reason, hint)

@@ -128,7 +128,7 @@ def test_who_edits_and_who_applies_a_file_at_once_lose_nothing(migrated_postgres
     answer = said_by("tests.admin.editors_at_once", settings_on(migrated_postgres_url + level))
     # 200: the form asks which of two values to keep.
     assert set(answer["statuses"]) <= {200, 302}
-    # Of two that were after the same revision one was told, and what went in is in the history.
+    # Of two who saw the same revision one was refused, and every other write is in the history.
     assert answer["applied"] + answer["refused"] == EDITS
     assert answer["edits"] == PEOPLE * EDITS - answer["told"] + answer["applied"]
     assert answer["is_last"]

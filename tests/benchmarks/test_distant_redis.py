@@ -6,12 +6,13 @@ from urllib.parse import urlsplit
 
 from redis import Redis
 
-from benchmarks.distant_redis import CASES, Relay, table
+from benchmarks.distant_redis import CASES, table
+from tests.stores import relay
 
 
 def test_the_relay_passes_everything_on(redis_url):
     port = urlsplit(redis_url).port
-    with Relay(port, 0.001).running() as away, Redis(port=away) as client:
+    with relay(port, seconds=0.001) as away, Redis(port=away) as client:
         value = bytes(range(256)) * 4096
         assert client.set("relayed", value)
         assert client.get("relayed") == value

@@ -12,7 +12,7 @@ from apiguard.counters.connection import connector
 from apiguard.counters.redis import RedisCounter
 from apiguard.rules.limits import Limit
 from tests.key_server import make_certificates
-from tests.stores import redis_server, tls_relay
+from tests.stores import redis_server, relay
 
 LIMITS = (Limit(1, "window", "window", 3, 60),)
 
@@ -40,7 +40,7 @@ def over_tls(tmp_path):
     """The URL of a Redis over TLS, and the file of the authority that vouches for it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(make_certificates(tmp_path, ["localhost"]))
-    with redis_server() as server, tls_relay(server.port, context) as port:
+    with redis_server() as server, relay(server.port, context=context) as port:
         yield f"rediss://localhost:{port}/1", str(tmp_path / "ca.pem")
 
 

@@ -43,7 +43,7 @@ class Situation(NamedTuple):
     before: int = 0
 
 
-class Told(NamedTuple):
+class Expected(NamedTuple):
     """What both have to say; status ``None``: the view answers."""
 
     status: int | None
@@ -103,141 +103,141 @@ def ago(**time: float) -> Any:
 POST = Call(method="POST", body=b"123456")
 NETWORK = {"allowed_networks": ["192.0.2.0/24"]}
 
-SITUATIONS: dict[str, tuple[Callable[[], Situation], Told]] = {
+SITUATIONS: dict[str, tuple[Callable[[], Situation], Expected]] = {
     "a blocked address": (
         blocked,
-        Told(403, "address_blocked", "blocked for good: scans", "blockednetwork"),
+        Expected(403, "address_blocked", "blocked for good: scans", "blockednetwork"),
     ),
     "a preflight that is allowed": (
         lambda: from_browser(ALLOWED, "PUT", "authorization"),
-        Told(204, "preflight_answered"),
+        Expected(204, "preflight_answered"),
     ),
     "a preflight of a foreign website": (
         lambda: from_browser(FOREIGN, "PUT"),
-        Told(403, "preflight_foreign_origin", f"{FOREIGN} is not in browsers", "corspolicy"),
+        Expected(403, "preflight_foreign_origin", f"{FOREIGN} is not in browsers", "corspolicy"),
     ),
     "a preflight for another method": (
         lambda: from_browser(ALLOWED, "DELETE"),
-        Told(403, "preflight_method", "the browser wants 'DELETE'", "corspolicy"),
+        Expected(403, "preflight_method", "the browser wants 'DELETE'", "corspolicy"),
     ),
     "a preflight for another header": (
         lambda: from_browser(ALLOWED, "PUT", "x-other"),
-        Told(403, "preflight_header", "the browser wants 'x-other'", "corspolicy"),
+        Expected(403, "preflight_header", "the browser wants 'x-other'", "corspolicy"),
     ),
     "a foreign website": (
         lambda: from_browser(FOREIGN),
-        Told(403, "foreign_origin", f"{FOREIGN} is not in browsers", "corspolicy"),
+        Expected(403, "foreign_origin", f"{FOREIGN} is not in browsers", "corspolicy"),
     ),
     "a scope is missing": (
         lambda: with_key(wants=["orders:write"]),
-        Told(403, "scope_missing", "needs orders:write; the key has orders:read", "route"),
+        Expected(403, "scope_missing", "needs orders:write; the key has orders:read", "route"),
     ),
     "no credential": (
         lambda: to_route(Call(), access="credentials"),
-        Told(401, "no_credential", "the route wants a credential", "route"),
+        Expected(401, "no_credential", "the route wants a credential", "route"),
     ),
     "a key of another database": (
         lambda: with_key({"X-API-Key": keys.generate("ag", "live").text}),
-        Told(401, "key_unknown", "no key has the id"),
+        Expected(401, "key_unknown", "no key has the id"),
     ),
     "a mistyped key": (
         lambda: with_key({"X-API-Key": "ag_live_typo"}),
-        Told(401, "key_malformed", "mistyped, cut short"),
+        Expected(401, "key_malformed", "mistyped, cut short"),
     ),
     "a revoked key": (
         lambda: with_key(key_fields={"revoked_at": ago(days=1)}),
-        Told(401, "key_revoked", "is revoked", "apikey"),
+        Expected(401, "key_revoked", "is revoked", "apikey"),
     ),
     "an expired key": (
         lambda: with_key(key_fields={"expires_at": ago(days=1)}),
-        Told(401, "key_expired", "expired at", "apikey"),
+        Expected(401, "key_expired", "expired at", "apikey"),
     ),
     "a key that begins tomorrow": (
         lambda: with_key(key_fields={"not_before": ago(days=-1)}),
-        Told(401, "key_not_yet_valid", "is valid from", "apikey"),
+        Expected(401, "key_not_yet_valid", "is valid from", "apikey"),
     ),
     "a key from another network": (
         lambda: with_key(key_fields=NETWORK),
-        Told(401, "key_wrong_network", "192.0.2.0/24; the address is 127.0.0.1", "apikey"),
+        Expected(401, "key_wrong_network", "192.0.2.0/24; the address is 127.0.0.1", "apikey"),
     ),
     "a client from another network": (
         lambda: with_key(client_fields=NETWORK),
-        Told(401, "client_wrong_network", "192.0.2.0/24; the address is 127.0.0.1", "client"),
+        Expected(401, "client_wrong_network", "192.0.2.0/24; the address is 127.0.0.1", "client"),
     ),
     "a disabled client": (
         lambda: with_key(client_fields={"enabled": False}),
-        Told(401, "client_disabled", "client acme is disabled", "client"),
+        Expected(401, "client_disabled", "client acme is disabled", "client"),
     ),
     "an expired token": (
         lambda: with_token(token(exp=1, iat=0)),
-        Told(401, "token_expired", "issuer tests does not accept the token", "jwtissuer"),
+        Expected(401, "token_expired", "issuer tests does not accept the token", "jwtissuer"),
     ),
     "a token that was changed": (
         lambda: with_token(tampered(token())),
-        Told(401, "token_refused", "issuer tests does not accept the token", "jwtissuer"),
+        Expected(401, "token_refused", "issuer tests does not accept the token", "jwtissuer"),
     ),
     "a token of a stranger": (
         lambda: with_token(token(iss="https://other.example")),
-        Told(401, "token_refused", "which is not an enabled issuer"),
+        Expected(401, "token_refused", "which is not an enabled issuer"),
     ),
     "over the limit": (
         over_the_limit,
-        Told(429, "limit_exceeded", "used 2 of 2 per hour; 1 more in", "limit"),
+        Expected(429, "limit_exceeded", "used 2 of 2 per hour; 1 more in", "limit"),
     ),
     "too many bad keys": (
         key_guessed,
-        Told(429, "too_many_bad_credentials", "FAILED_CREDENTIALS_LIMIT admits (2 per minute)"),
+        Expected(429, "too_many_bad_credentials", "FAILED_CREDENTIALS_LIMIT admits (2 per minute)"),
     ),
-    "two credentials": (two_credentials, Told(400, "two_credentials", "this one brings two")),
+    "two credentials": (two_credentials, Expected(400, "two_credentials", "this one brings two")),
     "a key with a line break": (
         lambda: with_key({"X-API-Key": "ag_live_a b"}),
-        Told(400, "credential_malformed", "white space"),
+        Expected(400, "credential_malformed", "white space"),
     ),
     "another method": (
         lambda: to_route(Call(method="PUT"), methods=["GET"]),
-        Told(405, "method_not_listed", "the method is PUT", "route"),
+        Expected(405, "method_not_listed", "the method is PUT", "route"),
     ),
     "another media type": (
         lambda: to_route(POST, accepts=["text/csv"]),
-        Told(415, "media_type_not_accepted", "the route accepts text/csv", "route"),
+        Expected(415, "media_type_not_accepted", "the route accepts text/csv", "route"),
     ),
     "a body that is too large": (
         lambda: to_route(POST, max_body_bytes=5),
-        Told(413, "body_too_large", "the route takes 5 bytes; the body has 6", "route"),
+        Expected(413, "body_too_large", "the route takes 5 bytes; the body has 6", "route"),
     ),
     "another Accept": (
         lambda: to_route(Call(headers={"Accept": "text/csv"}), produces=["application/json"]),
-        Told(406, "not_acceptable", "Accept is 'text/csv'", "route"),
+        Expected(406, "not_acceptable", "Accept is 'text/csv'", "route"),
     ),
     "a closed route": (
         lambda: to_route(Call(), mode="closed"),
-        Told(503, "route_closed", "closed", "route"),
+        Expected(503, "route_closed", "closed", "route"),
     ),
     "a route that observes": (
         lambda: to_route(Call(), mode="observe", access="credentials"),
-        Told(None, "no_credential", "the route wants a credential", "route", enforced=False),
+        Expected(None, "no_credential", "the route wants a credential", "route", enforced=False),
     ),
     "a route that is off": (
         lambda: to_route(Call(), mode="off", access="credentials"),
-        Told(None, "admitted"),
+        Expected(None, "admitted"),
     ),
     "an exempt path": (
         lambda: to_route(Call(), access="credentials")._replace(
             settings={"EXEMPT_PATHS": ["/api/"]}
         ),
-        Told(None, "admitted"),
+        Expected(None, "admitted"),
     ),
     "a path without a route": (
         lambda: to_route(Call(path="/elsewhere"), access="credentials"),
-        Told(None, "admitted"),
+        Expected(None, "admitted"),
     ),
-    "all is well": (with_key, Told(None, "admitted")),
+    "all is well": (with_key, Expected(None, "admitted")),
 }
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_the_guard_and_its_explanation_say_the_same_and_what_to_do(name):
-    build, told = SITUATIONS[name]
+    build, expected = SITUATIONS[name]
     asked = build()
     with guarded(*asked.rows, **asked.settings):
         for _ in range(asked.before):
@@ -246,12 +246,12 @@ def test_the_guard_and_its_explanation_say_the_same_and_what_to_do(name):
         body = {"Content-Type": call.content_type} if call.body else {}
         said = explain(call.method, call.path, headers={**body, **call.headers}, body=call.body)
         real = call.wsgi()
-    assert (said.outcome, said.status) == (told.outcome, told.status)
+    assert (said.outcome, said.status) == (expected.outcome, expected.status)
     # The view of /elsewhere is none: Django answers 404, which the guard does not know.
-    assert real.status_code == (told.status or (404 if call.path == "/elsewhere" else 200))
-    refused = told.outcome not in ("admitted", "preflight_answered")
-    assert (said.would_refuse, said.refused) == (refused, refused and told.enforced)
+    assert real.status_code == (expected.status or (404 if call.path == "/elsewhere" else 200))
+    refused = expected.outcome not in ("admitted", "preflight_answered")
+    assert (said.would_refuse, said.refused) == (refused, refused and expected.enforced)
     if refused:
-        assert told.reason in said.deciding.reason
-        assert ("" if said.deciding.row is None else said.deciding.row.model) == told.row
+        assert expected.reason in said.deciding.reason
+        assert ("" if said.deciding.row is None else said.deciding.row.model) == expected.row
         assert find_remedy(said.outcome) != "Nothing."

@@ -105,6 +105,13 @@ def _compare_limits(
             if not limit.shadow:
                 yield from _compare_amounts(old, new, limit, now)
         return
+    was_served, is_served = map(_is_served, policies, (old, new))
+    if is_served != was_served:
+        text = f"The keys of “{new.name}” were answered 503, and are served again."
+        if not is_served:
+            text = f"The keys of “{new.name}” are answered 503: the tier has an error."
+        yield Draft(Kind.OPENS if is_served else Kind.CLOSES, "client_tier", text)
+        return
     before, after = _limits(old, policies[0], now), _limits(new, policies[1], now)
     tier = policies[1].tiers.get(new.tier_pk)
     # A limit of one route holds nobody elsewhere.
@@ -115,6 +122,12 @@ def _compare_limits(
     elif loosened:
         text = f"“{new.name}” loses {describe(loosened)}."
         yield Draft(Kind.OPENS, "limits_lost", text)
+
+
+def _is_served(policy: Snapshot, client: ClientRecord) -> bool:
+    """Whether an error of the client's tier lets its requests through."""
+    tier = policy.tiers.get(client.tier_pk)
+    return client.tier_pk is None or (tier is not None and not tier.broken)
 
 
 def _compare_amounts(

@@ -118,6 +118,18 @@ CASES = {
         True,
     ),
     "its error": ({"broken": True}, {}, "The keys of “Acme” are accepted.", True),
+    "from a tier with an error": (
+        {"tier_pk": 9},
+        {"tier_pk": 4},
+        "The keys of “Acme” were answered 503, and are served again.",
+        True,
+    ),
+    "to a tier with an error": (
+        {},
+        {"tier_pk": 9},
+        "The keys of “Acme” are answered 503: the tier has an error.",
+        True,
+    ),
     "an owner": (
         {"owner_pk": 7},
         {"owner_pk": 7, "acts_as_owner": True},
